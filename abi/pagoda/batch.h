@@ -1,0 +1,61 @@
+/*
+ * The operation page: a list of mapping operations that one call performs in order.
+ *
+ * The server writes operations from the start of the page, calls CALL_BATCH(space, count), and reads
+ * how many were performed and why it stopped. Old entries that an operation was asked to keep are
+ * written to the result words at the end of the page, in order. All fences that the batch needs are
+ * collected and done once, before the call returns: after it, no hart uses a translation that the
+ * batch took away.
+ */
+#ifndef PAGODA_BATCH_H
+#define PAGODA_BATCH_H
+
+#include <stdint.h>
+#include <pagoda/entry.h>
+
+enum batch_code {
+    BATCH_NOP,
+    BATCH_MAP,          /* empty or software entries <- entry, entry + 1 page, ...: count leaves */
+    BATCH_REPLACE,      /* one leaf: expected old entry in `extra` (A and D ignored) -> entry */
+    BATCH_UNMAP,        /* count leaf slots <- 0; what is not there is passed over */
+    BATCH_PROTECT,      /* count leaf slots: W, X and D of `entry` replace those there; `entry`
+                           may not add a right that `memory` does not give */
+    BATCH_CLEAR_BITS,   /* count leaf slots: clear the A, D, SOFT bits given in `entry` */
+    BATCH_SOFTWARE,     /* one slot, empty or software <- software entry */
+    BATCH_TABLE,        /* install page `entry` (a free page of a tables block, by `memory`)
+                           as the table below `level` (1: a leaf table) */
+    BATCH_TABLE_REMOVE, /* take the empty table below `level` out */
+    BATCH_COPY_TABLE,   /* copy the leaf table of space capability `extra` at `address`
+                           write-protected on both sides into an empty leaf table here */
+    BATCH_CODES
+};
+
+#define BATCH_KEEP 0x01 /* flags: write the old entries of valid leaves to the result words */
+
+struct batch_op {
+    uint8_t code;    /* enum batch_code */
+    uint8_t level;   /* 0: 4 KiB leaves, 1: 2 MiB leaves; for tables: level of the entry */
+    uint8_t flags;   /* BATCH_KEEP */
+    uint8_t reserved;
+    uint32_t count;  /* leaves, 1..512, never crossing the end of their table */
+    uint32_t memory; /* index of the Memory capability that covers the pages */
+    uint32_t done;   /* written by the kernel: slots that changed */
+    uint64_t address;
+    uint64_t entry;
+    uint64_t extra;
+    uint64_t spare[3];
+};
+
+_Static_assert(sizeof(struct batch_op) == 64, "an operation is one cache line");
+
+#define BATCH_OPS_MAX     32 /* the first half of the page */
+#define BATCH_RESULTS_MAX 256
+
+struct batch_page {
+    struct batch_op op[BATCH_OPS_MAX];
+    uint64_t result[BATCH_RESULTS_MAX];
+};
+
+_Static_assert(sizeof(struct batch_page) == PAGE_BYTES, "operations and results fill a page");
+
+#endif

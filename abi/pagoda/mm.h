@@ -1,0 +1,146 @@
+/*
+ * Calls that the memory server answers beyond Linux's: foreign calls with numbers from 1024, which
+ * every thread's route takes to its pager. Errors are Linux's errno values, negated.
+ *
+ * "privileged": only for the process personality; others get -EPERM. An mm is an address space with
+ * its mappings; mms and threads are named by small positive numbers that the server gives.
+ */
+#ifndef PAGODA_MM_H
+#define PAGODA_MM_H
+
+#include <stdint.h>
+#include <pagoda/call.h>
+
+/* privileged: mm_create(slot) -> mm. An empty address space; a Space capability with RIGHT_COPY is
+ * put into the caller's table at `slot`. */
+#define MM_CREATE 1024
+/* privileged: mm_exec(mm, struct mm_exec *) -> 0. Load an ELF image into an empty mm. On error the mm
+ * stays empty. -ENOEXEC for a malformed image. */
+#define MM_EXEC 1025
+/* privileged: mm_release(mm) -> 0. No thread may be left in it (-EBUSY). */
+#define MM_RELEASE 1026
+/* privileged: mm_thread_create(mm, struct mm_thread *) -> thread. It does not run yet. */
+#define MM_THREAD_CREATE 1027
+/* privileged: mm_thread_start(thread) */
+#define MM_THREAD_START 1028
+/* privileged: mm_thread_destroy(thread): also one that waits for the caller's answer. */
+#define MM_THREAD_DESTROY 1029
+/* privileged: mm_thread_regs(thread, struct user_regs *, write): of a thread that waits. */
+#define MM_THREAD_REGS 1030
+/* privileged: mm_thread_move(thread, mm): execve in a waiting thread. */
+#define MM_THREAD_MOVE 1031
+/* privileged: mm_thread_hart(thread, hart): affinity of a stopped or waiting thread. */
+#define MM_THREAD_HART 1032
+/* privileged: mm_fault_in(mm, address, bytes, write) -> 0 or -EFAULT: as if each page was touched. */
+#define MM_FAULT_IN 1033
+/* mm_report(kind, id, buffer, bytes, offset) -> bytes of text from `offset`; 0 at the end. id: an mm
+ * or thread number as the kind needs; 0: the caller's own mm. */
+#define MM_REPORT 1034
+/* mm_check() -> 0, or how many things the recount of everything found wrong (each is logged). */
+#define MM_CHECK 1035
+/* privileged: mm_map_file(struct mm_map_file *) -> address: mmap of a file for a waiting client. */
+#define MM_MAP_FILE 1036
+/* privileged: mm_thread_stop(thread): it keeps its state and can be started again. */
+#define MM_THREAD_STOP 1037
+
+/*
+ * Native programs: any process may ask for kernel objects of its own, charged to it.
+ * mm_native_enable(entries) -> 0: the calling thread gets a capability table of its own with
+ * NATIVE_TABLE, NATIVE_SPACE (RIGHT_COPY) and NATIVE_THREAD (no rights) in it.
+ */
+#define MM_NATIVE_ENABLE 1040
+/* mm_native_create(type, slot, parameter) -> 0. CAP_MEMORY: parameter = 2 MiB blocks, naturally
+ * aligned, all rights, data class. CAP_TABLE: parameter = pages. CAP_THREAD: a new thread object
+ * without route. CAP_SPACE, CAP_ENDPOINT, CAP_NOTIFICATION: 0. CAP_KERNEL: counters only. */
+#define MM_NATIVE_CREATE 1041
+/* mm_native_thread(slot, struct mm_thread *) -> thread: a thread in the caller's mm and table,
+ * with the caller's routes; its capability with all rights at `slot`. */
+#define MM_NATIVE_THREAD 1042
+
+#define NATIVE_TABLE  1
+#define NATIVE_SPACE  2
+#define NATIVE_THREAD 3
+#define NATIVE_FREE   8
+
+enum mm_report_kind {
+    MM_REPORT_MAPS,    /* /proc/PID/maps of mm id */
+    MM_REPORT_STATM,   /* /proc/PID/statm of mm id */
+    MM_REPORT_CAPS,    /* the capability table of mm id's process; of the server itself for id 1 */
+    MM_REPORT_MEMINFO, /* /proc/meminfo */
+    MM_REPORT_STAT,    /* all counters, kernel's and server's: "name value description" lines */
+    MM_REPORT_FAULTS,  /* the last faults, oldest first */
+    MM_REPORT_CMDLINE, /* the kernel command line */
+    MM_REPORT_THREAD,  /* one line about thread id: state, hart, faults minor/major */
+    MM_REPORT_VMSTAT,  /* /proc/vmstat */
+    MM_REPORT_KINDS
+};
+
+/* Strings are copied from the caller: argc + envc NUL-terminated strings, one after the other. */
+struct mm_exec {
+    uint64_t file_start; /* byte offset of the image in the initrd archive */
+    uint64_t file_bytes;
+    uint64_t strings;    /* address in the caller */
+    uint64_t strings_bytes;
+    uint32_t argc;
+    uint32_t envc;
+    uint64_t name;       /* id of the file, shown in maps: address of a NUL-terminated path */
+    uint64_t entry;      /* out: where the thread starts */
+    uint64_t sp;         /* out: its first stack pointer */
+};
+
+struct mm_thread {
+    uint64_t badge;    /* how the personality knows it */
+    uint64_t hart;     /* where it runs */
+    uint64_t priority; /* 1..MM_PRIORITY_MAX */
+    struct user_regs regs;
+};
+
+struct mm_map_file {
+    uint64_t mm;
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t prot;
+    uint64_t flags;
+    uint64_t file_start; /* in the initrd archive */
+    uint64_t file_bytes;
+    uint64_t offset;     /* in the file */
+    uint64_t name;       /* address of a NUL-terminated path in the caller */
+};
+
+/* Priorities: clients below the personality, the personality below the memory server. */
+#define MM_PRIORITY_CLIENT      8
+#define MM_PRIORITY_MAX         15
+#define MM_PRIORITY_PERSONALITY 24
+#define MM_PRIORITY_SERVER      31
+
+/*
+ * The personality's own start: one process, its image /sbin/linux in the initrd, with one worker per
+ * hart. The memory server gives it these capabilities and this page of numbers.
+ */
+#define LINUX_SLOT_TABLE        1 /* its own table */
+#define LINUX_SLOT_SPACE        2 /* its own space, RIGHT_COPY */
+#define LINUX_SLOT_ENDPOINT     3 /* its endpoint, all rights; every client's personality route */
+#define LINUX_SLOT_KERNEL       4 /* log, power, counters */
+#define LINUX_SLOT_UART_MEMORY  5 /* mapped at LINUX_UART_ADDRESS */
+#define LINUX_SLOT_UART_INTERRUPT 6
+#define LINUX_SLOT_NOTIFICATION 7 /* bound to the worker on hart 0 */
+#define LINUX_SLOT_WORKER       16 /* + hart: Thread, all rights, not yet bound */
+#define LINUX_SLOT_FREE         128
+#define LINUX_TABLE_PAGES       16
+
+#define LINUX_UART_ADDRESS   0x30000000UL
+#define LINUX_INITRD_ADDRESS 0x2000000000UL /* the archive, mapped read-only */
+#define LINUX_START_ADDRESS  0x2f000000UL /* struct linux_start, one page, read-only */
+
+struct linux_start {
+    uint64_t initrd_bytes;
+    uint64_t harts;
+    uint64_t timebase_hz;
+    uint64_t uart_bytes;      /* 0: no UART was found */
+    uint64_t uart_interrupt;
+    uint64_t memory_bytes;
+    uint64_t rng_seed;
+    char args[1024];
+};
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * What the portable kernel needs of a machine. arch/riscv implements it on hardware; arch/host
+ * simulates it, with a shadow TLB per hart, for tests.
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include "kernel/types.h"
+#include "kernel/hart.h"
+
+/* The kernel's linear map: virtual = physical + linear_base, over all memory and devices. */
+extern uint64_t arch_linear_base;
+static inline void *phys_to_virt(paddr_t p)
+{
+    return (void *)(p + arch_linear_base);
+}
+static inline paddr_t virt_to_phys(const void *v)
+{
+    return (paddr_t)v - arch_linear_base;
+}
+static inline void *page_to_virt(pfn_t page)
+{
+    return phys_to_virt(page << PAGE_SHIFT);
+}
+static inline pfn_t virt_to_page(const void *v)
+{
+    return virt_to_phys(v) >> PAGE_SHIFT;
+}
+
+/* Features found at boot: BOOT_HAS_*; number of implemented ASID bits. */
+extern uint32_t arch_features;
+extern unsigned arch_asid_bits;
+extern uint64_t arch_timebase_hz;
+
+/* Copy the kernel's half into a new root table. */
+void arch_root_init(uint64_t *root);
+/* The value that selects a root table with an ASID. */
+uint64_t arch_satp(pfn_t root, uint64_t asid);
+void arch_satp_write(uint64_t satp);
+
+/* Fences on this hart. Range is bytes; an implementation may do more than asked. */
+void arch_fence_range(uint64_t asid, vaddr_t start, vaddr_t end);
+void arch_fence_asid(uint64_t asid);
+void arch_fence_all(void);
+void arch_fence_code(void);
+/* Fences on other harts (mask of hart ids); returns when they are done. */
+void arch_fence_range_remote(uint64_t mask, uint64_t asid, vaddr_t start, vaddr_t end);
+void arch_fence_asid_remote(uint64_t mask, uint64_t asid);
+void arch_fence_all_remote(uint64_t mask);
+void arch_fence_code_remote(uint64_t mask);
+
+/* Interrupt another hart (software interrupt); of this hart: taken on return to user mode. */
+void arch_interrupt_hart(unsigned hart_id);
+
+uint64_t arch_time(void);                /* time base ticks */
+void arch_timer_set(uint64_t deadline);  /* this hart's; also clears a pending one */
+uint64_t arch_instructions(void);
+
+/* Wait until an interrupt may be pending (interrupts stay off). */
+void arch_wait(void);
+/* Called in spin loops. */
+void arch_relax(void);
+
+/* Pending interrupts of this hart, taken one by one: 0 none, else ARCH_IRQ_*. Software ones are
+ * cleared by taking them; the timer by arch_timer_set. */
+enum { ARCH_IRQ_NONE, ARCH_IRQ_SOFTWARE, ARCH_IRQ_TIMER, ARCH_IRQ_EXTERNAL };
+unsigned arch_interrupt_pending(void);
+
+/* Interrupt controller. */
+uint32_t arch_source_claim(void); /* 0: none */
+void arch_source_complete(uint32_t source);
+void arch_source_enable(uint32_t source, bool on);
+bool arch_source_exists(uint32_t source);
+
+/* Floating point: the hart's registers from/to t->f, t->fcsr. */
+bool arch_fp_dirty(void);
+void arch_fp_save(struct thread *t);
+void arch_fp_load(struct thread *t); /* state becomes clean */
+void arch_fp_zero(void);             /* registers zero, state clean */
+
+/*
+ * Going to user mode. On hardware none of these returns; the simulated machine notes what was
+ * chosen and returns, so callers do nothing after them. They clear the hart's busy flag.
+ */
+void enter_fault(struct thread *worker, struct thread *client);   /* a0..a6 from the client */
+void enter_call(struct thread *worker, struct thread *client);    /* a0..a5, a7 of the client, a6 badge */
+void enter_message(struct thread *worker, uint64_t badge);        /* s2..s7 as they are */
+void enter_values(struct thread *worker, unsigned kind, uint64_t a0); /* signal, idle, start */
+void resume_full(struct thread *t);                 /* all registers from t->x */
+void resume_message(struct thread *t, uint64_t a0); /* pc, sp, gp, tp; s2..s7 as they are */
+
+/* Console and power. */
+void arch_console_write(const char *text, size_t bytes);
+_Noreturn void arch_power_off(int status); /* 0: success; 1..255 */
+/* Print what the machine knows about a crash (registers, backtrace); called by kernel_panic. */
+void arch_crash_details(void);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * Kernel calls inside the kernel: one function each, all of one shape.
+ *
+ * A call function is entered with no lock held; it decodes (checks everything, changes nothing), then
+ * performs. It answers 0, a count, or -ERR_x; out[0] and out[1] become the caller's a1 and a2.
+ * `t` is the calling thread. The in-kernel pager's worker has t->space == NULL: its addresses are
+ * kernel addresses.
+ */
+#ifndef KERNEL_CALL_H
+#define KERNEL_CALL_H
+
+#include "kernel/thread.h"
+
+struct call_args {
+    uint64_t a[6];
+    uint64_t out[2];
+};
+
+typedef long call_function(struct thread *t, struct call_args *c);
+
+/* batch.c, copy.c, space.c */
+call_function call_batch, call_space_copy, call_space_drop, call_space_info,
+    call_instruction_fence;
+/* cap.c, object.c, block.c */
+call_function call_cap_copy, call_cap_delete, call_cap_revoke, call_cap_read, call_object_create,
+    call_block_class;
+/* thread.c */
+call_function call_thread_set, call_thread_regs, call_thread_start, call_thread_stop,
+    call_worker_bind, call_worker_page;
+/* notification.c, interrupt.c */
+call_function call_signal, call_notification_bind, call_timer_set, call_interrupt_bind,
+    call_interrupt_ack;
+/* event.c */
+call_function call_reply_keep, call_reply_send;
+/* control.c */
+call_function call_log_write, call_power_off, call_counters_read;
+
+/* Copy between kernel memory and the caller's; -ERR_ADDRESS unless all of it is there and allowed. */
+long caller_copy_in(struct thread *t, void *to, vaddr_t from, size_t bytes);
+long caller_copy_out(struct thread *t, vaddr_t to, const void *from, size_t bytes);
+
+#endif

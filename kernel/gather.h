@@ -1,0 +1,33 @@
+/*
+ * A gather collects the fences of a batch: which addresses of one space lost a right or a
+ * translation. gather_finish() sends them once, to the harts that run the space.
+ */
+#ifndef KERNEL_GATHER_H
+#define KERNEL_GATHER_H
+
+#include "kernel/space.h"
+
+struct gather {
+    struct space *space;
+    vaddr_t start, end; /* one covering range */
+    bool tables;        /* a table was removed: the whole ASID goes */
+};
+
+static inline void gather_begin(struct gather *g, struct space *s)
+{
+    g->space = s;
+    g->start = ~0UL;
+    g->end = 0;
+    g->tables = false;
+}
+static inline void gather_range(struct gather *g, vaddr_t start, vaddr_t end)
+{
+    if (start < g->start)
+        g->start = start;
+    if (end > g->end)
+        g->end = end;
+}
+/* No lock held that another hart could want while its fence is awaited. */
+void gather_finish(struct gather *g);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * Per-hart state. Only the hart itself writes it, except: `busy` is read by others, `run` queues
+ * change under the kernel lock, and `stale` bits of spaces live in the spaces.
+ *
+ * busy: nonzero while the hart, outside the kernel lock, holds pointers that it got from capability
+ * tables or page tables. Who takes such a thing away makes it unreachable, then calls
+ * harts_quiesce(), then reuses the memory. A hart clears busy before it waits for the kernel lock.
+ */
+#ifndef KERNEL_HART_H
+#define KERNEL_HART_H
+
+#include "kernel/types.h"
+#include "kernel/thread.h"
+#include <pagoda/boot.h>
+
+#define TRACE_EVENTS 32
+
+struct trace_event {
+    uint64_t ticks;
+    uint64_t what; /* a kernel-wide code: cause or call number */
+    uint64_t pc;
+    uint64_t value;
+};
+
+struct hart {
+    uint64_t busy;
+    struct thread *current; /* the thread whose trap is being handled, or that runs */
+    uint64_t counter[COUNT_KERNEL];
+    uint64_t id;       /* 0 .. harts - 1 */
+    uint64_t machine_id; /* mhartid, as SBI names it */
+    void *kernel_stack; /* top */
+    struct thread *idle_worker; /* entered when idle, or NULL */
+    uint64_t idle_mark; /* events served when it last had nothing to do, + 1 */
+    struct space *space_active; /* client space that counts as running here, or NULL */
+    struct thread *fp_owner; /* whose state the FP registers hold, or NULL */
+    uint64_t online;
+    uint32_t run_bits; /* priority p has ready threads */
+    struct thread_list run[PRIORITY_MAX + 1];
+    uint64_t trace_next;
+    struct trace_event trace[TRACE_EVENTS];
+    uint64_t timer_next; /* ticks */
+    uint64_t asid_flush_wanted; /* generation changed: flush all before the next space */
+};
+
+extern struct hart *harts[HARTS_MAX];
+extern uint32_t harts_online;
+
+struct hart *this_hart(void);
+
+/* The one lock of all slow paths. Never held while a remote fence is awaited. */
+void kernel_lock(void);
+void kernel_unlock(void);
+bool kernel_lock_held(void);
+
+/* Kernel lock held. Wait until every other hart was seen outside its straight paths. */
+void harts_quiesce(void);
+
+static inline void hart_busy(struct hart *h)
+{
+    __atomic_store_n(&h->busy, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void hart_idle(struct hart *h)
+{
+    __atomic_store_n(&h->busy, 0, __ATOMIC_RELEASE);
+}
+
+static inline void count(struct hart *h, enum kernel_counter c)
+{
+    h->counter[c]++;
+}
+
+/* Remember a slow event for the crash record. */
+void hart_trace(struct hart *h, uint64_t what, uint64_t pc, uint64_t value);
+
+#endif

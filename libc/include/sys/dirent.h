@@ -1,0 +1,2 @@
+/* The old place of <dirent.h>. */
+#include <dirent.h>

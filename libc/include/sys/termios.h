@@ -1,0 +1,2 @@
+/* The old place of <termios.h>. */
+#include <termios.h>

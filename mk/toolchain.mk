@@ -1,0 +1,55 @@
+# Compilers and flags. A *flavour* is one way to compile a source; its objects live in
+# $(B)/obj/FLAVOUR. The same file may be compiled in several: lib/ and mmserver/core are.
+#
+#   kernel    the kernel, and the memory server when it is linked into it
+#   mmserver  the memory server as a program: integer registers only
+#   user      programs, the personality, libc
+#   host      everything portable, with sanitizers, for the tests that run here
+#   fuzz      the same for libFuzzer
+
+CROSS    := riscv64-unknown-elf-
+PICOLIBC := /usr/lib/picolibc/riscv64-unknown-elf
+
+c-flags   := -std=gnu17 -O2 -g -Wall -Wextra -Werror -I. -Iabi
+lean-arch := -march=rv64imac -mabi=lp64 -mcmodel=medany -msmall-data-limit=0
+full-arch := -march=rv64imafdc -mabi=lp64d
+libgcc     = $(shell $(CROSS)gcc $(1) -misa-spec=2.2 -print-libgcc-file-name)
+
+ifeq ($(CC),gcc)
+TARGET_CC    := $(CROSS)gcc
+picolibc     := --specs=picolibc.specs --picolibc-buildtype=release -DPICOLIBC_INTEGER_PRINTF_SCANF
+target-flags := -misa-spec=2.2 $(picolibc)
+# $(call link,arch flags,picolibc's directory for it,linker script,output,objects and archives)
+link = $(TARGET_CC) $(1) $(target-flags) -nostartfiles -static -T $(3) -Wl,-z,max-page-size=4096 \
+	-Wl,--build-id=none -Wl,-Map=$(4).map -o $(4) $(5)
+else
+TARGET_CC    := clang
+target-flags := --target=riscv64-unknown-elf -mno-relax -nostdlibinc -ftls-model=local-exec \
+	-isystem $(PICOLIBC)/include/release -Wno-unused-command-line-argument
+link = ld.lld -m elf64lriscv -static --gc-sections -z max-page-size=4096 --build-id=none \
+	--defsym=vfprintf=__i_vfprintf --defsym=vfscanf=__i_vfscanf -Map=$(4).map \
+	-T $(3) -o $(4) $(patsubst -Wl$(comma)%,%,$(5)) \
+	--start-group $(PICOLIBC)/lib/release/$(2)/libc.a $(call libgcc,$(1)) --end-group
+endif
+comma := ,
+
+# Freestanding, but memcpy and its like mean what they always mean.
+lean-flags := $(c-flags) $(lean-arch) $(target-flags) -ffreestanding -fbuiltin -fno-pic -fno-common \
+	-fno-strict-aliasing -fno-stack-protector -ffunction-sections -fdata-sections
+
+kernel-cc      := $(TARGET_CC)
+kernel-flags   := $(lean-flags) -DPAGODA_KERNEL
+mmserver-cc    := $(TARGET_CC)
+mmserver-flags := $(lean-flags) -DPAGODA_USER_PLACEMENT
+user-cc        := $(TARGET_CC)
+user-flags     := $(c-flags) $(full-arch) $(target-flags) -fno-pic -fno-common \
+	-fno-stack-protector -ffunction-sections -fdata-sections \
+	$(addprefix -I,$(wildcard libc/include tests/guest/lib))
+
+HOSTCC     := $(or $(shell command -v clang),gcc)
+host-cc    := $(HOSTCC)
+host-flags := -std=gnu17 -O1 -g -Wall -Wextra -Werror -I. -Iabi -Itests/host/support \
+	-fno-omit-frame-pointer -fno-common -fno-strict-aliasing -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -DPAGODA_HOST
+fuzz-cc    := clang
+fuzz-flags := $(host-flags) -fsanitize=fuzzer-no-link -DPAGODA_FUZZ
