@@ -2,12 +2,12 @@
 #
 # Sources are found by directory, outputs go to $(B) only, and a rebuild happens when a source, a
 # header, a flag or the set of sources changes. The parts:
-#   mk/toolchain.mk  compilers and flags of each flavour      mk/rules.mk   how an object is made
-#   mk/target.mk     what runs on the machine                 mk/host.mk    what runs here: tests, fuzzing
+#   mk/toolchain.mk  compilers and flags of each flavour    mk/rules.mk  how an object is made
+#   mk/target.mk     what runs on the machine               mk/host.mk   what runs here: tests, fuzz
 #   mk/check.mk      static checks, formatting, size
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 .DELETE_ON_ERROR:
@@ -71,6 +71,7 @@ include mk/check.mk
 
 .PHONY: all
 all: $(target-outputs)
+	@:
 
 # ---- what is done with the outputs. Packages first, so that a fresh machine gets its compiler
 # before anything is built; hence the build is a second make. ----
@@ -97,7 +98,7 @@ run: deps
 test: deps
 	@$(MAKE) all host-tests fuzz-targets
 	@mkdir -p $(B)/test
-	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests -p no:cacheprovider -ra \
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests \
 	    --build-dir $(B) --seed $(SEED) --junit-xml $(B)/test/junit.xml $(if $(K),-k '$(K)')
 
 bench: deps

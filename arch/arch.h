@@ -37,6 +37,8 @@ void arch_root_init(uint64_t *root);
 /* The value that selects a root table with an ASID. */
 uint64_t arch_satp(pfn_t root, uint64_t asid);
 void arch_satp_write(uint64_t satp);
+/* The kernel's own root table, for a hart that runs nothing. */
+uint64_t arch_satp_kernel(void);
 
 /* Fences on this hart. Range is bytes; an implementation may do more than asked. */
 void arch_fence_range(uint64_t asid, vaddr_t start, vaddr_t end);
@@ -80,14 +82,21 @@ void arch_fp_zero(void);             /* registers zero, state clean */
 
 /*
  * Going to user mode. On hardware none of these returns; the simulated machine notes what was
- * chosen and returns, so callers do nothing after them. They clear the hart's busy flag.
+ * chosen and returns true, so callers do nothing after them. They clear the hart's busy flag.
  */
-void enter_fault(struct thread *worker, struct thread *client);   /* a0..a6 from the client */
-void enter_call(struct thread *worker, struct thread *client);    /* a0..a5, a7 of the client, a6 badge */
-void enter_message(struct thread *worker, uint64_t badge);        /* s2..s7 as they are */
-void enter_values(struct thread *worker, unsigned kind, uint64_t a0); /* signal, idle, start */
-void resume_full(struct thread *t);                 /* all registers from t->x */
-void resume_message(struct thread *t, uint64_t a0); /* pc, sp, gp, tp; s2..s7 as they are */
+/* a0..a6 as enum enter_kind says. */
+bool enter_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, uint64_t sequence,
+                 uint64_t info0, uint64_t info1, struct thread *worker);
+/* a0..a5 and a7 from the client's saved ones, a6 = badge. */
+bool enter_call(struct thread *worker, struct thread *client, uint64_t badge);
+/* s2..s7 stay as they are. */
+bool enter_message(struct thread *worker, uint64_t badge);
+/* All registers from t->x; the space is t->satp. */
+bool resume_full(struct thread *t);
+/* The same where t's space is already the hart's (an in-kernel pager answered). */
+bool resume_same(struct thread *t);
+/* pc, sp, gp, tp from t->x; s2..s7 stay as they are. */
+bool resume_message(struct thread *t, uint64_t a0);
 
 /* Console and power. */
 void arch_console_write(const char *text, size_t bytes);

@@ -36,8 +36,8 @@ class Boot:
             found.append(f"crash: {self.crash.summary}{cut}")
         if self.stopped:
             found.append(self.stopped)
-        elif self.status is None:
-            found.append("the machine did not end after its crash record")
+        elif self.status is None and not self.crash:
+            found.append("the machine closed its serial port but did not end")
         return found
 
     @property
@@ -112,7 +112,8 @@ class Console:
         if event == 0:
             self._text += str(self._child.after).replace("\r", "")
             return before
-        reason = ("", "a crash record", "the end of the machine", f"{self.timeout_s:g} s")[event]
+        silence = f"{self.timeout_s:g} s of silence"
+        reason = ("", "a crash record", "the end of the machine", silence)[event]
         raise AssertionError(f"waited for '{pattern}', got {reason}:\n{self._text[-4000:]}")
 
     def send_line(self, line: str) -> None:
@@ -124,16 +125,13 @@ class Console:
 
     def wait_for_end(self) -> int | None:
         """Waits for power-off; returns the exit status."""
-        self.expect_end()
-        self._child.close()
-        status: int | None = self._child.exitstatus
-        return status
-
-    def expect_end(self) -> None:
         import pexpect
 
         self._child.expect(pexpect.EOF)
         self._text += str(self._child.before).replace("\r", "")
+        self._child.close()
+        status: int | None = self._child.exitstatus
+        return status
 
     @property
     def text(self) -> str:

@@ -1,9 +1,9 @@
 """A strict parser of KTAP version 1, the kernel's test protocol, with nested blocks.
 
 A stream of results is only worth something when its end can be told from its loss, so whatever is
-missing is an error: no header, no plan, fewer results than planned, numbers out of order, a nested
-block that its parent never closed, `Bail out!`. Lines that are no KTAP (logs of the kernel, output
-of programs) are kept as diagnostics of the next result.
+missing is an error: no header, no plan (first or last in its block), fewer results than planned,
+numbers out of order, a nested block that its parent never closed, `Bail out!`. Lines that are no
+KTAP (logs of the kernel, output of programs) are kept as diagnostics of the next result.
 
 A nested block is indented deeper than its parent and closed by the parent's result line, which
 names it. `# Subtest: NAME` inside gives the name beforehand, so that results of a block cut short
@@ -166,20 +166,17 @@ class _Parser:
         expected = len(block.tests) + 1
         if test.number != expected:
             block.errors.append(f"result '{match[0]}' has number {test.number}, not {expected}")
-        if block.plan is None:
-            block.errors.append(f"result '{match[0]}' before the plan")
-            block.plan = -1  # said once
         block.tests.append(test)
 
 
 def _finish(block: Block) -> None:
     """Adds the errors that only show at a block's end."""
     count = len(block.tests)
-    if block.plan is None or (block.plan < 0 and not count):
+    if block.plan is None:
         block.errors.append("no plan")
     elif block.plan == 0 and block.skip_reason is None:
         block.errors.append("plan of no tests and no reason to skip")
-    elif 0 <= block.plan != count:
+    elif block.plan != count:
         block.errors.append(f"{count} of {block.plan} planned results")
     names = [test.name for test in block.tests]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -194,8 +191,8 @@ def _check_parent(block: Block, test: Test, child: Block) -> None:
     if test.status is Status.PASSED and child_failed:
         block.errors.append(f"'{test.name}' is ok though a test in it failed")
     if test.status is Status.FAILED and not child_failed and not list(child.all_errors):
-        why = "; ".join(test.diagnostics[-3:] + ([test.reason] if test.reason else []))
-        block.errors.append(f"'{test.name}' failed after its tests passed" + (f": {why}" if why else ""))
+        why = "; ".join(test.diagnostics[-3:] + [test.reason]).strip("; ") or "no reason given"
+        block.errors.append(f"'{test.name}' failed after its tests passed: {why}")
 
 
 def parse(text: str) -> Block:

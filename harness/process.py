@@ -75,8 +75,9 @@ def _collect(
     total_s: float,
     idle_s: float,
     is_over: Callable[[bytes], bool],
-) -> str:
-    """Reads until the end; returns why it stopped before, or an empty string."""
+) -> tuple[bool, str]:
+    """Reads until the end of the output; returns whether it came to it, and if not, why the program
+    has to be stopped (empty when `is_over` said that nothing more is wanted)."""
     assert process.stdout is not None
     deadline = time.monotonic() + total_s
     over = False
@@ -85,16 +86,14 @@ def _collect(
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                return "" if over else f"time limit: not done after {total_s:g} s"
+                return False, "" if over else f"time limit: not done after {total_s:g} s"
             if not selector.select(min(idle_s, left_s)):
-                if over:
-                    return ""
-                if left_s > idle_s:
-                    return f"hang: no output for {idle_s:g} s"
+                if left_s > idle_s and not over:
+                    return False, f"hang: no output for {idle_s:g} s"
                 continue
             data = os.read(process.stdout.fileno(), _READ_BYTES)
             if not data:
-                return ""
+                return True, ""
             collected += data
             if not over and is_over(bytes(collected[-_READ_BYTES:])):
                 over = True
@@ -116,13 +115,11 @@ def run(
     collected = bytearray()
     scale = time_scale()
     with _started(command, environment or {}) as process:
-        stopped = _collect(process, collected, total_s * scale, idle_s * scale, is_over)
+        ended, stopped = _collect(process, collected, total_s * scale, idle_s * scale, is_over)
         status: int | None = None
-        if not stopped:
-            try:
+        if ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 status = process.wait(timeout=_GRACE_S)
-            except subprocess.TimeoutExpired:
-                status = None
     text = collected.decode(errors="replace").replace("\r", "")
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)

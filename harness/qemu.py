@@ -50,7 +50,7 @@ class Machine:
         if self.harts < 1:
             raise ValueError(f"a machine with {self.harts} harts cannot run")
         if self.numa_nodes and self.harts % self.numa_nodes:
-            raise ValueError(f"{self.harts} harts do not divide evenly into {self.numa_nodes} nodes")
+            raise ValueError(f"{self.harts} harts do not fill {self.numa_nodes} nodes evenly")
         parse_size(self.memory)
 
     @property

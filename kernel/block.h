@@ -15,7 +15,7 @@
 #ifndef KERNEL_BLOCK_H
 #define KERNEL_BLOCK_H
 
-#include "kernel/types.h"
+#include "kernel/hart.h"
 
 #define BLOCK_TABLE_BASE (-0x40000000)
 #define BLOCK_PINNED     (-0x7f000000)
@@ -52,8 +52,10 @@ uint64_t *page_directory(pfn_t page);
 /* One more live mapping of `page`: false if the block is not data or the counter is full. */
 static inline bool block_get(pfn_t page)
 {
-    int32_t *c = &block_count[page >> TABLE_SHIFT];
-    if (likely(__atomic_fetch_add(c, 1, __ATOMIC_ACQ_REL) >= 0))
+    int32_t *c = &this_hart()->blocks[page >> TABLE_SHIFT];
+    /* Relaxed: who changes the class does it on the same word, and the entry is written only
+     * after this has answered. */
+    if (likely(__atomic_fetch_add(c, 1, __ATOMIC_RELAXED) >= 0))
         return true; /* a full counter turns negative only after 2^31 mappings: see block_get_n */
     __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
     return false;
@@ -62,7 +64,7 @@ bool block_get_n(pfn_t page, uint32_t n);
 /* n mappings of pages in that block are gone. */
 static inline void block_put_n(pfn_t page, uint32_t n)
 {
-    __atomic_fetch_sub(&block_count[page >> TABLE_SHIFT], (int32_t)n, __ATOMIC_RELEASE);
+    __atomic_fetch_sub(&this_hart()->blocks[page >> TABLE_SHIFT], (int32_t)n, __ATOMIC_RELEASE);
 }
 
 /* Kernel lock held, all three. */

@@ -27,7 +27,15 @@ static inline void gather_range(struct gather *g, vaddr_t start, vaddr_t end)
     if (end > g->end)
         g->end = end;
 }
-/* No lock held that another hart could want while its fence is awaited. */
+static inline bool gather_needed(const struct gather *g)
+{
+    return g->tables || g->start < g->end;
+}
+/* No lock held that another hart could want while its fence is awaited; the space cannot be destroyed
+ * meanwhile (space_hold). Afterwards no hart uses a translation that the gather covers. */
 void gather_finish(struct gather *g);
+
+/* No lock held. Afterwards no hart uses any translation that was made before. */
+void fence_everywhere(void);
 
 #endif

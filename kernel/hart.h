@@ -11,6 +11,7 @@
 
 #include "kernel/types.h"
 #include "kernel/thread.h"
+#include "arch/this_hart.h"
 #include <pagoda/boot.h>
 
 #define TRACE_EVENTS 32
@@ -24,18 +25,26 @@ struct trace_event {
 
 struct hart {
     uint64_t busy;
-    struct thread *current; /* the thread whose trap is being handled, or that runs */
+    struct thread *current; /* set on the slow ways in: whose trap is being handled */
     uint64_t counter[COUNT_KERNEL];
     uint64_t id;       /* 0 .. harts - 1 */
     uint64_t machine_id; /* mhartid, as SBI names it */
     void *kernel_stack; /* top */
     struct thread *idle_worker; /* entered when idle, or NULL */
-    uint64_t idle_mark; /* events served when it last had nothing to do, + 1 */
+    uint64_t idle_mark; /* hart_events() + 1 when it last had nothing to do */
+    uint64_t look_again; /* bool: a better thread than `current` became ready */
+    struct thread *pager_thread; /* in-kernel pager: on whose behalf kernel_call() calls, */
+    struct thread *pager_answered; /* and whom it answered on the straight path */
+    int32_t *blocks; /* block_count, near at hand */
     struct space *space_active; /* client space that counts as running here, or NULL */
     struct thread *fp_owner; /* whose state the FP registers hold, or NULL */
     uint64_t online;
     uint32_t run_bits; /* priority p has ready threads */
     struct thread_list run[PRIORITY_MAX + 1];
+    struct thread_list stops;   /* threads that others want stopped */
+    struct thread_list workers; /* bound here */
+    uint64_t stuck_sequence;    /* watchdog: the event being served at the last timer period, */
+    uint64_t stuck_periods;     /* and for how many periods */
     uint64_t trace_next;
     struct trace_event trace[TRACE_EVENTS];
     uint64_t timer_next; /* ticks */
@@ -45,7 +54,8 @@ struct hart {
 extern struct hart *harts[HARTS_MAX];
 extern uint32_t harts_online;
 
-struct hart *this_hart(void);
+/* A zeroed structure becomes hart `id`, with nothing to run. Boot only. */
+void hart_setup(struct hart *h, unsigned id, uint64_t machine_id);
 
 /* The one lock of all slow paths. Never held while a remote fence is awaited. */
 void kernel_lock(void);
@@ -57,13 +67,14 @@ void harts_quiesce(void);
 
 static inline void hart_busy(struct hart *h)
 {
-    __atomic_store_n(&h->busy, 1, __ATOMIC_RELAXED);
+    *(volatile uint64_t *)&h->busy = 1; /* a plain store; the fence orders it */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void hart_idle(struct hart *h)
 {
-    __atomic_store_n(&h->busy, 0, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint64_t *)&h->busy = 0;
 }
 
 static inline void count(struct hart *h, enum kernel_counter c)

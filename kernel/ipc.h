@@ -9,52 +9,103 @@
 
 #include "kernel/thread.h"
 #include "kernel/hart.h"
+#include <sys/tree.h>
 
 struct endpoint {
-    struct thread *slot[HARTS_MAX]; /* the worker of each hart; changes only while it is stopped */
+    /* The worker of each hart, or thread_nobody; changes only while the worker is stopped. */
+    struct thread *slot[HARTS_MAX];
     struct thread_list queue;       /* threads whose event no worker has taken */
     uint64_t workers;
     uint64_t references; /* routes that name it */
-    uint64_t dying;
 };
 
 struct notification {
     uint64_t bits;
     struct thread_list waiters;
-    struct thread *worker;  /* bound: signals enter it */
-    uint64_t references;    /* interrupts bound to it */
+    struct thread *worker;   /* bound: signals enter it */
+    uint64_t references;     /* interrupts bound to it */
     uint64_t timer_deadline; /* ticks; 0: none */
     uint64_t timer_bits;
-    TAILQ_ENTRY(notification) timer_link;
+    RB_ENTRY(notification) timer;
 };
-TAILQ_HEAD(notification_list, notification);
 
 void endpoint_init(struct endpoint *e);
-/* Kernel lock held. 0, or -ERR_BUSY while routes name it; waiting callers get ERR_GONE. */
+/* Kernel lock held. 0, or -ERR_BUSY while routes or workers name it; callers get ERR_GONE. */
 long endpoint_destroy(struct endpoint *e);
 
 void notification_init(struct notification *n);
+/* Kernel lock held. 0, or -ERR_BUSY while interrupts are bound; waiters get ERR_GONE. */
 long notification_destroy(struct notification *n);
-/* Kernel lock held. */
 void notification_signal_locked(struct notification *n, uint64_t bits);
 /* Kernel lock held. Signal all timers that are due; called by the timer interrupt. */
 void timers_run_locked(uint64_t now_ticks);
 /* Kernel lock held. Deadline of the earliest, or ~0. */
 uint64_t timers_next(void);
 
-/* Interrupt sources. Kernel lock held. */
+/* Interrupt sources, under the kernel lock. */
 struct interrupt {
     struct notification *notification;
     uint64_t bits;
     uint32_t source;
-    uint32_t pending_ack;
+    uint32_t in_service; /* bool: delivered and not yet acknowledged */
 };
 #define INTERRUPTS_MAX 128
 extern struct interrupt interrupts[INTERRUPTS_MAX];
 void interrupt_deliver_locked(uint32_t source);
 void interrupt_unbind_locked(struct interrupt *i);
 
-/* Kernel lock held. A Reply capability goes away unanswered: its client's event happens again. */
+/*
+ * Kernel lock held, all of these. An event's thread has all that is kept of it in x[].
+ */
+
+/* Bring t's event (t->event, t->info set) to the endpoint: a worker takes it or it is queued. */
+void event_deliver_locked(struct thread *t, struct endpoint *e, uint64_t badge);
+/* Park a worker that has answered; it takes what waits for it. */
+void worker_park_locked(struct thread *w);
+/* A parked worker of this hart that has attention: give it a signal or a queued event. */
+void worker_attend_locked(struct thread *w);
+/* All of this hart's workers that have attention. */
+void workers_attend_locked(struct hart *h);
+/* Enter a parked worker of this hart with `kind`; a0 for SIGNAL and IDLE. */
+void worker_enter_locked(struct thread *w, enum enter_kind kind, uint64_t a0);
+/* t no longer waits for an answer; what it waited for happens again (fault, foreign call) or fails
+ * (message). Its state is left to the caller. */
+void event_undo_locked(struct thread *t);
+/* A Reply capability goes away unanswered: its client's event happens again. */
 void reply_abandon_locked(struct thread *client);
+/* The client whose event worker w has, made SERVED if it is on the straight path; NULL if none. */
+struct thread *client_of_locked(struct thread *w);
+/* t, KEPT, is being stopped: its Reply capability goes. */
+void reply_forget_locked(struct thread *t);
+/* Faults whose answer was kept, oldest first. */
+extern struct thread_list kept_faults;
+
+/*
+ * The straight paths (fast.c), entered from the trap code with everything saved as thread.h says.
+ */
+bool fault_deliver(struct thread *t, uint64_t cause, uint64_t address, uint64_t pc);
+bool call_deliver(struct thread *t);
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                 struct thread *w);
+bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                struct thread *w);
+bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                  struct thread *t);
+
+/* Slow halves (event.c), entered with no lock; they give the hart to whoever should have it. */
+bool fault_deliver_slow(struct thread *t);
+bool call_deliver_slow(struct thread *t, bool pager);
+
+/*
+ * Answering calls, slow form, kernel lock held. 0: answered, w is parked (or has its next event) and
+ * the scheduler decides who runs; -ERR_x: nothing changed, w goes on.
+ */
+long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory);
+long reply_park_locked(struct thread *w, uint64_t value);
+long forward_park_locked(struct thread *w, uint64_t info0, uint64_t info1);
+long park_locked(struct thread *w, uint64_t more);
+/* 0: t waits; -ERR_x: it goes on. The second: *done if the bits were there, in x[11]. */
+long message_call_locked(struct thread *t, uint64_t slot);
+long notification_wait_locked(struct thread *t, uint64_t slot, bool *done);
 
 #endif

@@ -1,10 +1,15 @@
 /*
  * Thread: registers, and everything that delivering its events needs, in one page.
  *
- * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL, MESSAGE
- * and PARKED change without a lock on the straight paths and therefore only on the thread's own
- * hart ("hart-owned"). All other states change under the kernel lock, on any hart; a hart-owned
- * thread is brought out of its state by its own hart, asked by `stop_wanted` and an interrupt.
+ * A worker is parked exactly while its `client` is NULL (thread_in_kernel for the in-kernel pager's).
+ * Otherwise `client` is the thread whose event it has on the straight path, or thread_nobody.
+ *
+ * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL and
+ * MESSAGE change without a lock on the straight paths and therefore only on the thread's own
+ * hart ("hart-owned"); a straight answer does not even write the state, so a thread in user mode
+ * has any of them until it enters the slow part of the kernel, which makes it RUNNING. All other
+ * states change under the kernel lock, on any hart; a hart-owned thread is brought out of its
+ * state by its own hart, asked by `stop_wanted` and an interrupt.
  *
  * Saved registers: FAULT and CALL have all of them in x[] (x[0] is the pc). MESSAGE, while its
  * server runs on the same hart, has only pc, sp, gp and tp there; the message and the rest are in
@@ -19,19 +24,24 @@
 enum thread_state {
     THREAD_STOPPED, /* 0: made, or stopped; only thread_start goes on */
     THREAD_READY,   /* in its hart's run queue */
-    THREAD_RUNNING, /* hart-owned: the hart's current, or a preempted worker's place is READY */
-    THREAD_FAULT,   /* hart-owned: its worker `server` has the exception */
-    THREAD_CALL,    /* hart-owned: its worker `server` has the foreign call */
-    THREAD_MESSAGE, /* hart-owned: its worker `server` has the message */
-    THREAD_PARKED,  /* hart-owned: a worker waiting to be entered */
-    THREAD_QUEUED,  /* waits in an endpoint's queue for a worker; event_kind says with what */
+    THREAD_RUNNING, /* hart-owned: runs on its hart, or is a parked worker */
+    THREAD_FAULT,   /* hart-owned: a worker of its hart has the exception */
+    THREAD_CALL,    /* hart-owned: a worker of its hart has the foreign call */
+    THREAD_MESSAGE, /* hart-owned: a worker of its hart has the message */
+    THREAD_QUEUED,  /* waits in an endpoint's queue for a worker */
+    THREAD_SERVED,  /* worker `server` has its event, taken on the slow path (its `served`) */
     THREAD_KEPT,    /* its answer was kept: a Reply capability names it */
     THREAD_WAIT,    /* waits for a notification */
     THREAD_STATES
 };
 
-/* What a waiting thread waits for an answer to. */
-enum event_kind { EVENT_NONE, EVENT_FAULT, EVENT_CALL, EVENT_MESSAGE };
+/* What a thread in a waiting state of the slow path waits for an answer to. */
+enum event_kind {
+    EVENT_NONE,
+    EVENT_FAULT = THREAD_FAULT,
+    EVENT_CALL = THREAD_CALL,
+    EVENT_MESSAGE = THREAD_MESSAGE
+};
 
 struct route {
     struct endpoint *endpoint; /* counted reference or NULL */
@@ -47,17 +57,17 @@ struct thread {
     uint64_t satp;      /* space and ASID as the hart must load it */
     uint32_t state;     /* enum thread_state */
     uint32_t event;     /* enum event_kind */
-    struct thread *pager_worker; /* pager.endpoint's worker on this hart, or NULL */
+    struct thread **pager_slot;  /* pager.endpoint's slot of this hart; never NULL */
     uint64_t fault_address;
     uint64_t fault_cause;
-    uint64_t sequence; /* counts events of this thread */
+    struct thread **personality_slot; /* likewise */
 
     uint64_t leaf_tag;  /* address >> 21 of the cached leaf table, ~0 for none */
     uint64_t leaf_bias; /* entry address = leaf_bias + (address >> 12) * 8 */
     struct cap *table_caps; /* the capability table's entries, NULL: no kernel calls */
     uint64_t table_size;
-    struct thread *client; /* of a worker: who waits for its answer */
-    struct thread *server; /* of a client: the worker that has its event */
+    struct thread *client; /* of a worker: see above; of any other thread thread_nobody */
+    struct thread *server; /* of a SERVED thread: the worker that has its event */
     uint64_t attention;    /* of a worker: look at queue and signals before parking */
     struct space *space;
 
@@ -68,9 +78,9 @@ struct thread {
     struct endpoint *serves;      /* the endpoint that it is a worker of, or NULL */
     struct notification *bound;   /* its signals enter this worker */
     void *operation_page;         /* struct batch_page, kernel address; or NULL */
-    uint64_t is_pager;            /* unused by the kernel's choices; for display */
+    struct thread *served;        /* of a worker: client of an event taken on the slow path */
     uint32_t enter_flags;         /* WORKER_* */
-    uint32_t info_pad;
+    uint32_t enter_kind;          /* how the slow path last made it enter */
 
     struct route pager;
     struct route personality;
@@ -80,17 +90,17 @@ struct thread {
     /* Slow path only. */
     struct table *table; /* counted reference */
     uint32_t priority;
-    uint32_t stop_wanted;
-    uint32_t in_queue;   /* bool: linked by `run` */
-    uint32_t move_to;    /* hart wanted + 1, or 0 */
+    uint32_t stop_wanted; /* bool: linked by `stop` at its hart */
     TAILQ_ENTRY(thread) run;   /* run queue, endpoint queue or notification queue */
     TAILQ_ENTRY(thread) mates; /* threads of the same space */
-    TAILQ_ENTRY(thread) kept;  /* threads whose answer was kept, oldest first (watchdog) */
+    TAILQ_ENTRY(thread) kept;  /* faults whose answer was kept, oldest first (watchdog) */
+    TAILQ_ENTRY(thread) stop;  /* asked to stop, at its hart */
+    TAILQ_ENTRY(thread) bench; /* a worker's place in its hart's list */
     struct cap *reply;   /* the Reply capability that names this thread, or NULL */
     struct notification *waits_for;
     uint64_t waiting_since; /* ticks, for the watchdog */
-    uint64_t badge_queued;  /* endpoint queue: badge of the message or route */
-    struct endpoint *queued_at;
+    uint64_t event_badge;   /* badge of the route or capability that the event came by */
+    struct endpoint *event_endpoint; /* where it is queued */
     uint64_t operation_pfn; /* of operation_page, which counts as a mapping of its block */
     uint64_t slice_left;    /* timer periods */
     uint32_t watchdog_said;
@@ -104,9 +114,34 @@ _Static_assert(sizeof(struct thread) <= PAGE_BYTES, "a thread is one page");
 
 TAILQ_HEAD(thread_list, thread);
 
-/* No-client value is NULL; a thread of no hart does not exist: it is made on the creator's hart. */
+/* Never runs, never parks: stands where no worker or no client is. */
+extern struct thread thread_nobody;
+/* A slot in which no worker ever stands: where threads without a route point. */
+extern struct thread *thread_no_slot;
+/* The client of an in-kernel pager's worker that is parked. */
+extern struct thread thread_in_kernel;
+
+static inline bool worker_parked(const struct thread *w)
+{
+    return !w->client || w->client == &thread_in_kernel;
+}
+
+/* Does worker w have the event of a client on the straight path? */
+static inline bool worker_has_client(const struct thread *w)
+{
+    return !worker_parked(w) && w->client != &thread_nobody;
+}
+
+/* A fresh, zeroed page becomes a stopped thread of that hart. */
 void thread_init(struct thread *t, struct hart *hart);
-/* Kernel lock held. Forget the cached leaf table. Only with all harts past their straight paths. */
+
+static inline bool thread_hart_owned(const struct thread *t)
+{
+    return t->state == THREAD_RUNNING || t->state == THREAD_FAULT || t->state == THREAD_CALL ||
+           t->state == THREAD_MESSAGE;
+}
+
+/* Kernel lock held. Forget the cached leaf table; the caller then calls harts_quiesce(). */
 static inline void thread_leaf_forget(struct thread *t)
 {
     __atomic_store_n(&t->leaf_tag, ~0UL, __ATOMIC_RELAXED);
@@ -114,9 +149,13 @@ static inline void thread_leaf_forget(struct thread *t)
 
 /* Kernel lock held. -ERR_AGAIN while another hart owns its state (which is then asked to let go). */
 long thread_stop(struct thread *t);
+/* Kernel lock held. Stop those of this hart that other harts asked to be stopped. */
+void thread_stop_wanted(struct hart *h);
 /* Kernel lock held. Undo everything that links it; it must be STOPPED. */
 void thread_unlink(struct thread *t);
-/* Kernel lock held. Recompute pager_worker after a change of hart, route or worker. */
+/* Kernel lock held. Point its slots at its routes' endpoints on its hart. */
 void thread_route_refresh(struct thread *t);
+/* Kernel lock held. Save its floating-point registers if this hart holds newer ones. */
+void thread_fp_leave(struct thread *t);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pagoda/boot.h>
 #include <pagoda/call.h>
 #include <pagoda/cap.h>
 #include <pagoda/counter.h>

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages of the list given as $1 that are missing; says nothing when none is.
-# SKIP_DEPS=1 in the environment leaves the system alone, for machines that have the tools otherwise.
+# SKIP_DEPS=1 in the environment leaves the system alone, where the tools come from elsewhere.
 set -eu
 
 list=$1

@@ -35,7 +35,9 @@ $(foreach n,$(fuzz-names),$(eval $(call host-program,fuzz,tests/fuzz,$(n),-fsani
 
 .PHONY: host-tests fuzz-targets fuzz
 host-tests: $(addprefix $(B)/host/,$(host-names))
+	@:
 fuzz-targets: $(addprefix $(B)/fuzz/,$(fuzz-names))
+	@:
 
 # Each target's corpus stays in the output directory and is gone on with next time.
 fuzz: deps

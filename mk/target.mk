@@ -4,13 +4,15 @@ target-outputs :=
 target-objects :=
 
 # ---- asm-offsets.h: what assembly must know of C structures. The compiler evaluates the
-# expressions; lines `->NAME value` of its assembly output become definitions. ----
+# expressions; lines `->NAME value` of its assembly output become definitions. That compiler is gcc
+# in any case, since clang insists that the text be assembly; both lay structures out alike. ----
 ifneq ($(wildcard arch/riscv/asm-offsets.c),)
 asm-offsets := $(B)/gen/asm-offsets.h
 $(B)/gen/asm-offsets.s: arch/riscv/asm-offsets.c $(B)/obj/kernel/.flags
 	$(call say,GEN,asm-offsets.h)
 	@mkdir -p $(@D)
-	$(Q)$(kernel-cc) $(filter-out -g,$(kernel-flags)) -MMD -MP -MF $@.d -MT $@ -S -o $@ $<
+	$(Q)$(CROSS)gcc $(c-flags) $(lean-arch) $(gcc-flags) -DPAGODA_KERNEL -MMD -MP -MF $@.d -MT $@ \
+	    -S -o $@ $<
 $(asm-offsets): $(B)/gen/asm-offsets.s
 	@{ echo '/* Generated from arch/riscv/asm-offsets.c. */'; \
 	   sed -nE 's/^[[:space:]]*->([A-Za-z0-9_]+)[[:space:]]+[$$#]?(-?[0-9]+).*/#define \1 \2/p' $<; \
@@ -31,10 +33,12 @@ $(kernel-objects) $(pager-objects): | $(asm-offsets)
 ifneq ($(wildcard arch/riscv/kernel.lds),)
 $(B)/kernel.elf: $(kernel-objects) $(pager-objects)
 $(B)/kernel-nopager.elf: $(kernel-objects)
-$(B)/kernel.elf $(B)/kernel-nopager.elf: arch/riscv/kernel.lds $(B)/gen/sources $(B)/obj/kernel/.flags
+$(B)/kernel.elf $(B)/kernel-nopager.elf: arch/riscv/kernel.lds $(B)/gen/sources \
+		$(B)/obj/kernel/.flags
 	$(call say,LD,$@)
 	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(filter %.o,$^))
-target-outputs += $(B)/kernel.elf $(B)/kernel-nopager.elf
+# (lld cannot reach the undefined weak symbols of the pager at address 0; GNU ld can)
+target-outputs += $(B)/kernel.elf $(if $(filter gcc,$(CC)),$(B)/kernel-nopager.elf)
 endif
 
 # ---- the memory server as a program ----
@@ -61,7 +65,7 @@ $(eval $(call archive-rule,$(libpagoda),$(libc-objects)))
 
 link-user = $(call link,$(full-arch),.,libc/user.ld,$@,$(crt0) \
 	$(filter-out $(crt0),$(filter %.o,$^)) $(filter-out $(libpagoda),$(filter %.a,$^)) \
-	-Wl,--whole-archive $(libpagoda) -Wl,--no-whole-archive)
+	$(ld-option)--whole-archive $(libpagoda) $(ld-option)--no-whole-archive)
 user-link-needs := libc/user.ld $(crt0) $(libpagoda) $(B)/gen/sources $(B)/obj/user/.flags
 
 # $(call program-rule,output,sources,archives)

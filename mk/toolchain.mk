@@ -15,27 +15,32 @@ lean-arch := -march=rv64imac -mabi=lp64 -mcmodel=medany -msmall-data-limit=0
 full-arch := -march=rv64imafdc -mabi=lp64d
 libgcc     = $(shell $(CROSS)gcc $(1) -misa-spec=2.2 -print-libgcc-file-name)
 
+comma     := ,
+gcc-flags := -misa-spec=2.2 --specs=picolibc.specs --picolibc-buildtype=release \
+	-DPICOLIBC_INTEGER_PRINTF_SCANF
 ifeq ($(CC),gcc)
 TARGET_CC    := $(CROSS)gcc
-picolibc     := --specs=picolibc.specs --picolibc-buildtype=release -DPICOLIBC_INTEGER_PRINTF_SCANF
-target-flags := -misa-spec=2.2 $(picolibc)
+ld-option    := -Wl$(comma)
+target-flags := $(gcc-flags)
 # $(call link,arch flags,picolibc's directory for it,linker script,output,objects and archives)
+# (an option for the linker among the objects is written with $(ld-option) before it)
 link = $(TARGET_CC) $(1) $(target-flags) -nostartfiles -static -T $(3) -Wl,-z,max-page-size=4096 \
 	-Wl,--build-id=none -Wl,-Map=$(4).map -o $(4) $(5)
 else
 TARGET_CC    := clang
+ld-option    :=
 target-flags := --target=riscv64-unknown-elf -mno-relax -nostdlibinc -ftls-model=local-exec \
-	-isystem $(PICOLIBC)/include/release -Wno-unused-command-line-argument
+	-isystem $(PICOLIBC)/include/release -Wno-unused-command-line-argument \
+	-fdouble-square-bracket-attributes
 link = ld.lld -m elf64lriscv -static --gc-sections -z max-page-size=4096 --build-id=none \
 	--defsym=vfprintf=__i_vfprintf --defsym=vfscanf=__i_vfscanf -Map=$(4).map \
-	-T $(3) -o $(4) $(patsubst -Wl$(comma)%,%,$(5)) \
+	-T $(3) -o $(4) $(5) \
 	--start-group $(PICOLIBC)/lib/release/$(2)/libc.a $(call libgcc,$(1)) --end-group
 endif
-comma := ,
 
 # Freestanding, but memcpy and its like mean what they always mean.
-lean-flags := $(c-flags) $(lean-arch) $(target-flags) -ffreestanding -fbuiltin -fno-pic -fno-common \
-	-fno-strict-aliasing -fno-stack-protector -ffunction-sections -fdata-sections
+lean-flags := $(c-flags) $(lean-arch) $(target-flags) -ffreestanding -fbuiltin -fno-pic \
+	-fno-common -fno-strict-aliasing -fno-stack-protector -ffunction-sections -fdata-sections
 
 kernel-cc      := $(TARGET_CC)
 kernel-flags   := $(lean-flags) -DPAGODA_KERNEL
@@ -50,6 +55,7 @@ HOSTCC     := $(or $(shell command -v clang),gcc)
 host-cc    := $(HOSTCC)
 host-flags := -std=gnu17 -O1 -g -Wall -Wextra -Werror -I. -Iabi -Itests/host/support \
 	-fno-omit-frame-pointer -fno-common -fno-strict-aliasing -fsanitize=address,undefined \
-	-fno-sanitize-recover=all -DPAGODA_HOST
+	-fno-sanitize-recover=all -DPAGODA_HOST \
+	-include tests/host/support/picolibc.h -idirafter $(PICOLIBC)/include/release
 fuzz-cc    := clang
 fuzz-flags := $(host-flags) -fsanitize=fuzzer-no-link -DPAGODA_FUZZ

@@ -104,6 +104,7 @@
 #define COPY_FROM_SPACE 1
 #define COPY_MAX_BYTES  65536UL
 
+#ifndef __ASSEMBLER__
 enum thread_field {
     THREAD_SPACE,       /* slot of a Space */
     THREAD_TABLE,       /* slot of a Table */
@@ -114,6 +115,7 @@ enum thread_field {
     THREAD_HART,        /* move */
     THREAD_FIELDS
 };
+#endif
 
 #define PRIORITY_MAX 31
 
@@ -122,6 +124,7 @@ enum thread_field {
 /*
  * How a worker is entered: at entry + 16 * kind, sp and tp as bound, everything else as below.
  */
+#ifndef __ASSEMBLER__
 enum enter_kind {
     /* a0 badge, a1 address, a2 cause, a3 pc, a4 sequence, a5 and a6 info of forward_park or 0 */
     ENTER_FAULT,
@@ -135,6 +138,7 @@ enum enter_kind {
     ENTER_IDLE,
     ENTER_KINDS
 };
+#endif
 
 /* Exception causes as the machine gives them. */
 #define CAUSE_FETCH_MISALIGNED 0

@@ -1,0 +1,132 @@
+"""The command line, `python3 -m harness COMMAND`: where `make run`, `bench` and `gdb` end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from harness import bench, boot, qemu
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--paging", choices=qemu.PAGING_MODES, default="sv39")
+    parser.add_argument("--pager", choices=qemu.PAGERS, default="user")
+    parser.add_argument("--harts", type=int, default=1)
+    parser.add_argument("--mem", default="1G", help="memory, like 512M or 1G")
+    parser.add_argument("--cpu", default="", help="CPU properties, like svnapot=true,svinval=true")
+    parser.add_argument("--numa", type=int, default=0, help="number of NUMA nodes")
+    parser.add_argument("--icount", action="store_true", help="count instructions exactly")
+    parser.add_argument("--seed", type=int, help="seed of the machine's randomness")
+    parser.add_argument("--append", default="", help="further words of the kernel command line")
+    parser.add_argument("--qemu", default="", help="further QEMU options")
+
+
+def _machine(arguments: argparse.Namespace) -> qemu.Machine:
+    return qemu.Machine(
+        paging=arguments.paging,
+        pager=arguments.pager,
+        harts=arguments.harts,
+        memory=arguments.mem,
+        cpu_flags=tuple(flag for flag in arguments.cpu.split(",") if flag),
+        icount=arguments.icount,
+        seed=arguments.seed,
+        numa_nodes=arguments.numa,
+        words=tuple(arguments.append.split()),
+        options=tuple(shlex.split(arguments.qemu)),
+    )
+
+
+def _replace_this_process(command: list[str]) -> int:
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"harness: {command[0]}: {error.strerror}", file=sys.stderr)
+    return 127
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = qemu.command_line(_machine(arguments), arguments.build_dir, interactive=True)
+    print("Leave with `poweroff` in the shell, or with Ctrl-A X; Ctrl-A C is QEMU's monitor.")
+    return _replace_this_process(command)
+
+
+def _gdb(arguments: argparse.Namespace) -> int:
+    log = arguments.build_dir / "gdb-serial.log"
+    command = qemu.command_line(_machine(arguments), arguments.build_dir, interactive=False)
+    command[command.index("stdio")] = f"file:{log}"
+    command += ["-S", "-gdb", "stdio"]
+    print(f"The machine's serial output goes to {log}.")
+    gdb = ["gdb-multiarch", "-q", "-ex", "set architecture riscv:rv64"]
+    gdb += ["-ex", f"target remote | exec {shlex.join(command)}"]
+    return _replace_this_process([*gdb, str(arguments.build_dir / "kernel.elf")])
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    machine = _machine(arguments)
+    command = qemu.command_line(machine, arguments.build_dir, interactive=arguments.interactive)
+    print(shlex.join(command))
+    return 0
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    result = boot.batch(
+        _machine(arguments), arguments.build_dir, total_s=arguments.total, idle_s=arguments.idle
+    )
+    print(result.text, end="")
+    for problem in result.problems:
+        print(f"harness: {problem}", file=sys.stderr)
+    status = result.status if result.status is not None else "none"
+    print(f"harness: exit status {status}, {result.seconds:.1f} s", file=sys.stderr)
+    return 1 if result.problems else (result.status or 0)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    return bench.run(
+        arguments.build_dir, verify=arguments.verify, enforce_ceilings=arguments.enforce_ceilings
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m harness", description="boots Pagoda")
+    parser.add_argument("--build-dir", type=Path, default=Path("build"))
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="boot to the shell on this terminal")
+    run.set_defaults(function=_run)
+    gdb = commands.add_parser("gdb", help="boot under gdb")
+    gdb.set_defaults(function=_gdb)
+    command = commands.add_parser("command", help="print the QEMU command line")
+    command.add_argument("--interactive", action="store_true")
+    command.set_defaults(function=_command)
+    batch = commands.add_parser(
+        "batch", help="boot without input, print the serial output (try --append test=all)"
+    )
+    batch.add_argument("--total", type=float, default=boot.TOTAL_S, help="time limit in seconds")
+    batch.add_argument("--idle", type=float, default=boot.IDLE_S, help="longest silence in seconds")
+    batch.set_defaults(function=_batch)
+    for subparser in (run, gdb, command, batch):
+        _add_machine(subparser)
+
+    benchmarks = commands.add_parser("bench", help="count instructions per operation")
+    benchmarks.add_argument("--verify", action="store_true", help="run twice, fail on a difference")
+    benchmarks.add_argument("--enforce-ceilings", action="store_true", help="fail above a ceiling")
+    benchmarks.set_defaults(function=_bench)
+    return parser
+
+
+def main() -> int:
+    parser = _parser()
+    arguments = parser.parse_args()
+    try:
+        status: int = arguments.function(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

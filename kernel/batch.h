@@ -1,0 +1,151 @@
+/*
+ * A batch of mapping operations while it is performed; shared by batch.c (the loop and what
+ * operations have in common), batch_map.c, batch_change.c and batch_table.c.
+ *
+ * The space's lock is held from the first operation to the last, so that tables stay. Capabilities
+ * and the operation page are only looked at inside hart_busy(), which is let go of between
+ * operations after a bounded number of entries (batch_rest), and whenever the kernel lock is wanted;
+ * what was looked up before is forgotten then.
+ *
+ * Each operation is decoded first: everything is checked and nothing changed. Performing it can
+ * stop for one reason only: a fault reply on another hart filled a slot meanwhile (ERR_MAPPED), or
+ * the result words are full (ERR_LIMIT); `done` says how many slots changed.
+ */
+#ifndef KERNEL_BATCH_H
+#define KERNEL_BATCH_H
+
+#include "kernel/gather.h"
+#include "kernel/hart.h"
+#include <pagoda/batch.h>
+
+/* Entries handled before the hart lets others see that it is not stuck. */
+#define BATCH_REST_ENTRIES 1024
+
+/* An operation, read once from the page that user mode can write. */
+struct op {
+    uint8_t code, level, flags;
+    uint32_t count;
+    uint32_t memory;
+    uint64_t address;
+    uint64_t entry;
+    uint64_t extra;
+};
+
+struct batch {
+    struct thread *thread;
+    struct hart *hart;
+    struct space *space;
+    uint64_t space_slot;
+    struct batch_page *page;
+    uint32_t done;    /* slots that the present operation changed */
+    uint32_t results; /* result words written */
+    uint64_t leaf_tag; /* address >> 21 of `leaf`, ~0 for none */
+    uint64_t *leaf;    /* the leaf table used last */
+    uint64_t memory_slot; /* of the Memory capability decoded below, ~0 for none */
+    uint64_t forbid;
+    pfn_t first;
+    uint64_t pages;
+    long work; /* entries until the next rest */
+    uint64_t mapped, unmapped;
+    struct gather gather;
+    struct gather source; /* of the space that tables are copied from; space NULL: none */
+    unsigned removed;     /* tables taken out, released after the fence */
+    pfn_t table[BATCH_OPS_MAX];
+};
+
+/* All of these answer 0 or -ERR_x. */
+long batch_map(struct batch *b, const struct op *op);
+long batch_replace(struct batch *b, const struct op *op);
+long batch_software(struct batch *b, const struct op *op);
+long batch_unmap(struct batch *b, const struct op *op);
+long batch_protect(struct batch *b, const struct op *op);
+long batch_clear_bits(struct batch *b, const struct op *op);
+long batch_table(struct batch *b, const struct op *op);
+long batch_table_remove(struct batch *b, const struct op *op);
+long batch_copy_table(struct batch *b, const struct op *op);
+
+/* Decode level, count and address of `count` leaf slots in one table. Slots of level 1 that lead to
+ * a table are refused. */
+long batch_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot);
+/* Look up the Memory capability, if it is not the one used last. */
+long batch_memory(struct batch *b, uint64_t slot);
+/* Make the leaf entry that `op` asks for: what its capability allows, and `pages` pages from its page
+ * on inside the extent. */
+long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t *entry);
+/* Forget what was looked up: the hart was not busy, or a table went. */
+static inline void batch_forget(struct batch *b)
+{
+    b->leaf_tag = ~0UL;
+    b->memory_slot = ~0UL;
+}
+/* Be busy again. False: the operation page is gone. */
+bool batch_resume(struct batch *b);
+
+static inline bool batch_result_room(const struct batch *b)
+{
+    return b->results < BATCH_RESULTS_MAX;
+}
+static inline void batch_result(struct batch *b, uint64_t entry)
+{
+    b->page->result[b->results++] = entry;
+}
+
+static inline unsigned level_shift(unsigned level)
+{
+    return PAGE_SHIFT + TABLE_SHIFT * level;
+}
+static inline uint64_t entry_block(uint64_t entry)
+{
+    return entry_page(entry) >> TABLE_SHIFT;
+}
+static inline uint64_t slot_load(const uint64_t *slot)
+{
+    return __atomic_load_n(slot, __ATOMIC_RELAXED);
+}
+static inline bool slot_swap(uint64_t *slot, uint64_t old, uint64_t new)
+{
+    return __atomic_compare_exchange_n(slot, &old, new, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+/* All bits of eight slots. */
+static inline uint64_t slots_or8(const uint64_t *slot)
+{
+    return slot_load(slot) | slot_load(slot + 1) | slot_load(slot + 2) | slot_load(slot + 3) |
+           slot_load(slot + 4) | slot_load(slot + 5) | slot_load(slot + 6) | slot_load(slot + 7);
+}
+bool batch_table_empty(const uint64_t *table);
+
+/* Collects mappings of one block that are gone, so that its counter changes once for all of them. */
+struct leaf_puts {
+    uint64_t block;
+    uint32_t n;
+};
+static inline void leaf_puts_flush(struct leaf_puts *p)
+{
+    if (p->n)
+        space_leaf_put(p->block, p->n);
+    p->n = 0;
+}
+static inline void leaf_puts_add(struct leaf_puts *p, uint64_t entry)
+{
+    if (entry_block(entry) != p->block) {
+        leaf_puts_flush(p);
+        p->block = entry_block(entry);
+    }
+    p->n++;
+}
+
+/* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole: hardware
+ * may have remembered it by any of its pages. */
+static inline void batch_fence(struct batch *b, const struct op *op, uint64_t first, uint64_t last,
+                               uint64_t seen)
+{
+    vaddr_t start = op->address + (first << level_shift(op->level));
+    vaddr_t end = op->address + ((last + 1) << level_shift(op->level));
+    if (seen & ENTRY_N) {
+        start &= ~(16 * PAGE_BYTES - 1);
+        end = (end + 16 * PAGE_BYTES - 1) & ~(16 * PAGE_BYTES - 1);
+    }
+    gather_range(&b->gather, start, end);
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* Endpoints: where events and messages wait for a worker. Kernel lock. */
+#include "kernel/ipc.h"
+#include "kernel/assert.h"
+#include "kernel/sched.h"
+
+void endpoint_init(struct endpoint *e)
+{
+    TAILQ_INIT(&e->queue);
+    for (unsigned i = 0; i < HARTS_MAX; i++)
+        e->slot[i] = &thread_nobody;
+}
+
+long endpoint_destroy(struct endpoint *e)
+{
+    struct thread *t;
+
+    if (e->workers || e->references)
+        return -ERR_BUSY;
+    /* Without routes, whoever waits here came by a message. */
+    while ((t = TAILQ_FIRST(&e->queue)) != NULL) {
+        kassert(t->event == EVENT_MESSAGE);
+        TAILQ_REMOVE(&e->queue, t, run);
+        t->event_endpoint = NULL;
+        event_undo_locked(t);
+        t->state = THREAD_STOPPED;
+        sched_ready(t);
+    }
+    return 0;
+}

@@ -1,0 +1,434 @@
+/*
+ * Events off the straight path: no worker is parked here, the answer is kept, the event is handed
+ * on, a worker has more than one thing to do. All under the kernel lock.
+ *
+ * The life of an event:
+ *   1. its thread has everything saved in x[]; event and info say what happened
+ *   2. QUEUED at an endpoint; workers that could take it get `attention`
+ *   3. SERVED: a worker took it; the worker's registers hold the message and it is READY
+ *   4. answered: the thread is READY; or KEPT: a Reply capability names it, and 4. comes later
+ * Whoever stops or loses the worker or the Reply in between has the event undone, so that it
+ * happens again: nobody is ever given a page because a pager died.
+ *
+ * No wake-up is lost: attention is set before a worker is looked at; a worker of this hart that is
+ * not parked looks at its own attention when it parks; one of another hart gets an interrupt, which
+ * is taken either before it parks (it then sees attention) or after (the interrupt attends to it).
+ */
+#include "kernel/ipc.h"
+#include "arch/arch.h"
+#include "kernel/block.h"
+#include "kernel/call.h"
+#include "kernel/cap.h"
+#include "kernel/assert.h"
+#include "kernel/crash.h"
+#include "kernel/log.h"
+#include "kernel/sched.h"
+#include "kernel/space.h"
+
+struct thread_list kept_faults = TAILQ_HEAD_INITIALIZER(kept_faults);
+
+#define UNROUTED_SAID_MAX 64
+
+/* Nobody is there to take t's event. For the memory server that is the end of the machine. */
+static void unrouted(struct thread *t)
+{
+    static unsigned said;
+
+    if (space_server && t->space == space_server)
+        crash_server(t);
+    if (said++ < UNROUTED_SAID_MAX)
+        kprintf("pagoda: thread %p stopped: event %u (cause %lu, address 0x%lx, pc 0x%lx) has no "
+                "route\n",
+                (void *)t, (unsigned)t->event, (ulong)t->fault_cause, (ulong)t->fault_address,
+                (ulong)t->x[0]);
+    event_undo_locked(t);
+    t->state = THREAD_STOPPED;
+}
+
+static void message_pass(struct thread *to, const struct thread *from)
+{
+    for (unsigned i = 18; i <= 23; i++) /* s2..s7 */
+        to->x[i] = from->x[i];
+}
+
+void worker_enter_locked(struct thread *w, enum enter_kind kind, uint64_t a0)
+{
+    kassert(worker_parked(w) && w->hart == this_hart());
+    for (unsigned i = 0; i < 32; i++)
+        w->x[i] = 0;
+    w->x[0] = w->enter_pc + 16 * kind;
+    w->x[2] = w->enter_sp;
+    w->x[4] = w->enter_tp;
+    w->x[10] = a0;
+    w->enter_kind = kind;
+    w->client = &thread_nobody;
+    w->served = NULL;
+    w->state = THREAD_STOPPED;
+    sched_ready(w);
+}
+
+static void worker_take(struct thread *w, struct thread *t)
+{
+    TAILQ_REMOVE(&t->event_endpoint->queue, t, run);
+    t->event_endpoint = NULL;
+    switch (t->event) {
+    case EVENT_FAULT:
+        worker_enter_locked(w, ENTER_FAULT, t->event_badge);
+        w->x[11] = t->fault_address;
+        w->x[12] = t->fault_cause;
+        w->x[13] = t->x[0];
+        w->x[14] = this_hart()->counter[COUNT_fault_fast] + this_hart()->counter[COUNT_trap_slow];
+        w->x[15] = t->info[0];
+        w->x[16] = t->info[1];
+        break;
+    case EVENT_CALL:
+        worker_enter_locked(w, ENTER_CALL, t->x[10]);
+        for (unsigned i = 11; i <= 15; i++)
+            w->x[i] = t->x[i];
+        w->x[16] = t->event_badge;
+        w->x[17] = t->x[17];
+        break;
+    default:
+        worker_enter_locked(w, ENTER_MESSAGE, t->event_badge);
+        message_pass(w, t);
+    }
+    t->state = THREAD_SERVED;
+    t->server = w;
+    w->served = t;
+}
+
+void worker_attend_locked(struct thread *w)
+{
+    struct notification *n = w->bound;
+    struct thread *t = TAILQ_FIRST(&w->serves->queue);
+
+    kassert(worker_parked(w));
+    if (n && n->bits) {
+        uint64_t bits = n->bits;
+        n->bits = 0;
+        worker_enter_locked(w, ENTER_SIGNAL, bits);
+    } else if (t) {
+        worker_take(w, t);
+    }
+    w->attention = (n && n->bits) || !TAILQ_EMPTY(&w->serves->queue);
+}
+
+void workers_attend_locked(struct hart *h)
+{
+    struct thread *w;
+
+    TAILQ_FOREACH (w, &h->workers, bench)
+        if (w->attention && worker_parked(w))
+            worker_attend_locked(w);
+}
+
+void worker_park_locked(struct thread *w)
+{
+    w->served = NULL;
+    w->state = THREAD_RUNNING;
+    w->client = w->space ? NULL : &thread_in_kernel;
+    if (w->attention)
+        worker_attend_locked(w);
+}
+
+void event_deliver_locked(struct thread *t, struct endpoint *e, uint64_t badge)
+{
+    struct hart *h = this_hart();
+    struct thread *w = e->slot[h->id];
+
+    t->event_badge = badge;
+    t->event_endpoint = e;
+    t->server = NULL;
+    t->state = THREAD_QUEUED;
+    t->waiting_since = arch_time();
+    TAILQ_INSERT_TAIL(&e->queue, t, run);
+    if (w != &thread_nobody) {
+        w->attention = 1;
+        if (worker_parked(w))
+            worker_attend_locked(w);
+        return;
+    }
+    for (unsigned i = 0; i < harts_online; i++) {
+        if (e->slot[i] == &thread_nobody)
+            continue;
+        __atomic_store_n(&e->slot[i]->attention, 1, __ATOMIC_SEQ_CST);
+        arch_interrupt_hart(i);
+    }
+}
+
+void event_undo_locked(struct thread *t)
+{
+    if (t->event == EVENT_CALL)
+        t->x[0] -= 4; /* the ecall happens again */
+    else if (t->event == EVENT_MESSAGE)
+        t->x[10] = (uint64_t)-ERR_GONE;
+    t->event = EVENT_NONE;
+    t->server = NULL;
+}
+
+static void kept_remove(struct thread *t)
+{
+    if (t->event == EVENT_FAULT)
+        TAILQ_REMOVE(&kept_faults, t, kept);
+    t->watchdog_said = 0;
+    t->reply = NULL;
+}
+
+void reply_abandon_locked(struct thread *t)
+{
+    kassert(t->state == THREAD_KEPT);
+    kept_remove(t);
+    event_undo_locked(t);
+    t->state = THREAD_STOPPED;
+    sched_ready(t);
+}
+
+bool fault_deliver_slow(struct thread *t)
+{
+    struct hart *h = this_hart();
+    bool page = t->fault_cause == CAUSE_FETCH_PAGE || t->fault_cause == CAUSE_LOAD_PAGE ||
+                t->fault_cause == CAUSE_STORE_PAGE;
+    struct route *r = page ? &t->pager : &t->personality;
+
+    kernel_lock();
+    h->current = t;
+    count(h, COUNT_trap_slow);
+    hart_trace(h, t->fault_cause, t->x[0], t->fault_address);
+    thread_fp_leave(t);
+    t->event = EVENT_FAULT;
+    t->info[0] = t->info[1] = 0;
+    if (r->endpoint)
+        event_deliver_locked(t, r->endpoint, r->badge);
+    else
+        unrouted(t);
+    return sched_run(h);
+}
+
+bool call_deliver_slow(struct thread *t, bool pager)
+{
+    struct hart *h = this_hart();
+    struct route *r = pager ? &t->pager : &t->personality;
+
+    kernel_lock();
+    h->current = t;
+    count(h, COUNT_trap_slow);
+    thread_fp_leave(t);
+    t->event = EVENT_CALL;
+    if (r->endpoint)
+        event_deliver_locked(t, r->endpoint, r->badge);
+    else
+        unrouted(t);
+    return sched_run(h);
+}
+
+struct thread *client_of_locked(struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (!worker_has_client(w))
+        return w->served;
+    kassert(c->hart == this_hart() && thread_hart_owned(c));
+    thread_fp_leave(c);
+    c->event = c->state;
+    c->info[0] = c->info[1] = 0;
+    c->server = w;
+    c->state = THREAD_SERVED;
+    w->client = &thread_nobody;
+    w->served = c;
+    return c;
+}
+
+static void client_go(struct thread *c)
+{
+    c->event = EVENT_NONE;
+    c->server = NULL;
+    c->state = THREAD_STOPPED;
+    sched_ready(c);
+}
+
+/* The leaf slot where c faulted; fills its cache of the last leaf table. Space lock held. */
+static uint64_t *fault_slot(struct thread *c, long *error)
+{
+    unsigned level;
+
+    if (!c->space || c->fault_address >= space_user_end) {
+        *error = -ERR_RANGE;
+        return NULL;
+    }
+    uint64_t *slot = space_slot(c->space, c->fault_address, 0, &level);
+    if (!slot) {
+        *error = -ERR_NOTABLE;
+        return NULL;
+    }
+    c->leaf_bias = (uint64_t)slot - (c->fault_address >> PAGE_SHIFT) * sizeof(uint64_t);
+    c->leaf_tag = c->fault_address >> BLOCK_SHIFT;
+    return slot;
+}
+
+/* Decode and perform the mapping of a fault reply; nothing has changed unless it answers 0. */
+static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t memory)
+{
+    long error = 0;
+    struct cap *cap = cap_lookup(w, memory, CAP_MEMORY, 0, &error);
+
+    if (!cap)
+        return -error;
+    entry |= ENTRY_ALWAYS;
+    if (entry & cap->forbid)
+        return -ERR_ENTRY;
+    if (entry_page(entry) - cap->first >= cap->pages)
+        return -ERR_RANGE;
+    if (!c->space)
+        return -ERR_STATE;
+    space_lock(c->space);
+    uint64_t *slot = fault_slot(c, &error);
+    if (slot && *slot)
+        error = -ERR_MAPPED;
+    else if (slot && !block_get(entry_page(entry)))
+        error = -ERR_CLASS;
+    else if (slot) {
+        uint64_t empty = 0;
+        if (!__atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_RELEASE,
+                                         __ATOMIC_RELAXED)) {
+            block_put_n(entry_page(entry), 1);
+            error = -ERR_MAPPED;
+        }
+    }
+    space_unlock(c->space);
+    return error;
+}
+
+long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory)
+{
+    struct thread *c = client_of_locked(w);
+
+    if (!c || c->event != EVENT_FAULT)
+        return -ERR_CLIENT;
+    long error = map_for(w, c, entry, memory);
+    if (error)
+        return error;
+    client_go(c);
+    worker_park_locked(w);
+    return 0;
+}
+
+long reply_park_locked(struct thread *w, uint64_t value)
+{
+    struct thread *c = client_of_locked(w);
+
+    if (!c)
+        return -ERR_CLIENT;
+    if (c->event == EVENT_FAULT && value)
+        return -ERR_ARGUMENT;
+    if (c->event != EVENT_FAULT)
+        c->x[10] = value;
+    if (c->event == EVENT_MESSAGE)
+        message_pass(c, w);
+    client_go(c);
+    worker_park_locked(w);
+    return 0;
+}
+
+long forward_park_locked(struct thread *w, uint64_t info0, uint64_t info1)
+{
+    struct thread *c = client_of_locked(w);
+
+    if (!c || c->event == EVENT_MESSAGE)
+        return -ERR_CLIENT;
+    if (!c->personality.endpoint || c->personality.endpoint == w->serves)
+        return -ERR_GONE;
+    c->info[0] = info0;
+    c->info[1] = info1;
+    worker_park_locked(w);
+    event_deliver_locked(c, c->personality.endpoint, c->personality.badge);
+    return 0;
+}
+
+long park_locked(struct thread *w, uint64_t more)
+{
+    struct hart *h = this_hart();
+
+    if (!w->serves)
+        return -ERR_WORKER;
+    if (client_of_locked(w))
+        return -ERR_CLIENT;
+    if (h->idle_worker == w && w->enter_kind == ENTER_IDLE)
+        h->idle_mark = more ? 0 : hart_events(h) + 1;
+    worker_park_locked(w);
+    return 0;
+}
+
+long message_call_locked(struct thread *t, uint64_t slot)
+{
+    long error = 0;
+    struct cap *cap = cap_lookup(t, slot, CAP_ENDPOINT, RIGHT_CALL, &error);
+
+    if (!cap)
+        return -error;
+    if (t->serves)
+        return -ERR_WORKER;
+    thread_fp_leave(t);
+    t->event = EVENT_MESSAGE;
+    event_deliver_locked(t, cap->object, cap->badge);
+    return 0;
+}
+
+long call_reply_keep(struct thread *w, struct call_args *a)
+{
+    long error = 0;
+
+    kernel_lock();
+    struct cap *cap = cap_entry(w, SELF_TABLE, a->a[0], &error);
+    struct thread *c = client_of_locked(w);
+    if (!cap)
+        error = -error;
+    else if (cap->type != CAP_NONE)
+        error = -ERR_OCCUPIED;
+    else if (!c)
+        error = -ERR_CLIENT;
+    if (!error) {
+        w->served = NULL;
+        c->server = NULL;
+        c->state = THREAD_KEPT;
+        c->waiting_since = arch_time();
+        c->reply = cap;
+        if (c->event == EVENT_FAULT)
+            TAILQ_INSERT_TAIL(&kept_faults, c, kept);
+        cap_fill_object(cap, NULL, CAP_REPLY, c, 0, 0, false);
+        count(this_hart(), COUNT_deferred);
+    }
+    kernel_unlock();
+    return error;
+}
+
+long call_reply_send(struct thread *t, struct call_args *a)
+{
+    long error = 0;
+
+    kernel_lock();
+    struct cap *cap = cap_lookup(t, a->a[0], CAP_REPLY, 0, &error);
+    struct thread *c = cap ? cap->object : NULL;
+    if (!cap)
+        error = -error;
+    else if (c->event == EVENT_FAULT && a->a[1])
+        error = -ERR_ARGUMENT;
+    if (!error) {
+        kassert(c->state == THREAD_KEPT && c->reply == cap);
+        kept_remove(c);
+        cap_clear(cap);
+        if (c->event != EVENT_FAULT)
+            c->x[10] = a->a[1];
+        if (c->event == EVENT_MESSAGE)
+            message_pass(c, t);
+        client_go(c);
+    }
+    kernel_unlock();
+    return error;
+}
+
+/* thread.c: t, KEPT, is being stopped. */
+void reply_forget_locked(struct thread *t)
+{
+    cap_clear(t->reply);
+    kept_remove(t);
+}

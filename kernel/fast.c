@@ -1,0 +1,202 @@
+/*
+ * The straight paths: events from a client to the worker parked on the same hart, and its answer.
+ *
+ *   client traps ── fault_deliver ──▶ worker ── fault_reply ──▶ client goes on
+ *                   call_deliver              ── reply_park ──▶
+ *                   message_call              ── reply_park ──▶
+ *
+ * No lock, no scheduler. Everything that is written belongs to this hart (the client, the worker)
+ * or is written by compare-and-swap (the page table entry) or atomic add (the block's counter).
+ * Tables and capabilities that other harts may take away are read inside hart_busy(); leaving to
+ * user mode ends it. Whatever is not plain is left to event.c, which decodes again from the start:
+ * nothing has changed by then.
+ *
+ * The worker's `client` is the only word that says whether it is parked (thread.h). With an
+ * in-kernel pager the worker is a function, and its client while parked is thread_in_kernel:
+ * pager_fault() is called where the worker would be entered, and answers through kernel_call().
+ *
+ * Functions that return bool do not return on hardware unless they return false (not plain).
+ */
+#include "kernel/ipc.h"
+#include "arch/arch.h"
+#include "kernel/block.h"
+#include "kernel/cap.h"
+#include "kernel/pager.h"
+
+/* Fetch, load and store page faults; 14 is reserved and does not occur. */
+static inline bool is_page_fault(uint64_t cause)
+{
+    return cause - CAUSE_FETCH_PAGE <= CAUSE_STORE_PAGE - CAUSE_FETCH_PAGE;
+}
+
+/* An exception of t; all its registers are saved. */
+bool fault_deliver(struct thread *t, uint64_t cause, uint64_t address, uint64_t pc)
+{
+    struct thread *w = *t->pager_slot;
+
+    t->fault_address = address;
+    t->fault_cause = cause;
+    if (unlikely(!is_page_fault(cause)))
+        return fault_deliver_slow(t);
+    if (unlikely(w->client))
+        return w->client == &thread_in_kernel ? pager_fault(t, w) : fault_deliver_slow(t);
+    t->state = THREAD_FAULT;
+    w->client = t;
+    return enter_fault(t->pager.badge, address, cause, pc,
+                       ++this_hart()->counter[COUNT_fault_fast], 0, 0, w);
+}
+
+/* A foreign call of t; all its registers are saved, the pc is behind the ecall. */
+bool call_deliver(struct thread *t)
+{
+    uint64_t number = t->x[17];
+    bool pager = number >= 512 || (t->call_mask[number >> 6] >> (number & 63) & 1);
+    struct thread *w = pager ? *t->pager_slot : *t->personality_slot;
+
+    if (unlikely(w->client))
+        return w->client == &thread_in_kernel ? pager_foreign(t, w) : call_deliver_slow(t, pager);
+    t->state = THREAD_CALL;
+    w->client = t;
+    count(this_hart(), COUNT_call_fast);
+    return enter_call(w, t, pager ? t->pager.badge : t->personality.badge);
+}
+
+/*
+ * Write `entry` into an empty leaf slot; what the page holds comes before. False: it was not empty.
+ */
+static inline bool slot_fill(uint64_t *slot, uint64_t entry)
+{
+    uint64_t empty = 0;
+
+    return __atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+/*
+ * Map `entry` under Memory capability `memory` of worker w where its client c faulted. False if
+ * anything is not plain; then nothing has changed. Called inside hart_busy().
+ */
+static inline bool reply_map(struct thread *w, struct thread *c, uint64_t entry, uint64_t memory)
+{
+    uint64_t address = c->fault_address;
+
+    if (unlikely(memory >= w->table_size))
+        return false;
+    struct cap *cap = &w->table_caps[memory];
+    entry |= ENTRY_ALWAYS;
+    /* forbid is all ones for every type but Memory, and `entry` is never zero. Bits above the page
+     * number that are not forbidden take the page out of the extent: then it is not plain. */
+    pfn_t page = entry >> ENTRY_PAGE_SHIFT;
+    if (unlikely(entry & cap->forbid) || unlikely(page - cap->first >= cap->pages))
+        return false;
+    /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
+    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
+        return false;
+    uint64_t *slot = (uint64_t *)(c->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(!block_get(page)))
+        return false;
+    if (unlikely(!slot_fill(slot, entry))) {
+        block_put_n(page, 1);
+        return false;
+    }
+    return true;
+}
+
+/* Answer the fault of w's client; `parked` is what says that w is parked again. */
+static inline __attribute__((always_inline)) bool
+answer_fault(struct thread *w, uint64_t entry, uint64_t memory, struct thread *parked)
+{
+    struct thread *c = w->client;
+
+    hart_busy(this_hart());
+    if (unlikely(c->state != THREAD_FAULT || w->attention))
+        return false;
+    if (unlikely(!reply_map(w, c, entry, memory)))
+        return false;
+    w->client = parked;
+    return true;
+}
+
+/* Answer a foreign call with a value, or let a fault happen again. */
+static inline __attribute__((always_inline)) bool
+answer_value(struct thread *w, uint64_t value, struct thread *parked)
+{
+    struct thread *c = w->client;
+
+    if (unlikely(w->attention))
+        return false;
+    if (c->state == THREAD_CALL)
+        c->x[10] = value;
+    else if (c->state != THREAD_FAULT || value)
+        return false;
+    w->client = parked;
+    return true;
+}
+
+bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory)
+{
+    return answer_fault(w, entry, memory, &thread_in_kernel);
+}
+
+bool reply_park_in_kernel(struct thread *w, uint64_t value)
+{
+    return answer_value(w, value, &thread_in_kernel);
+}
+
+/*
+ * The three calls that the trap code enters by number. False: not plain; the arguments are noted
+ * in x[10] and x[11] and native_call() does it again from the start.
+ */
+static inline bool not_plain(struct thread *t, uint64_t a0, uint64_t a1)
+{
+    this_hart()->current = t;
+    t->x[10] = a0;
+    t->x[11] = a1;
+    return false;
+}
+
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                 struct thread *w)
+{
+    struct thread *c = w->client;
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    if (unlikely(!answer_fault(w, entry, memory, NULL)))
+        return not_plain(w, entry, memory);
+    return resume_full(c);
+}
+
+bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                struct thread *w)
+{
+    struct thread *c = w->client;
+
+    (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+    if (c->state == THREAD_MESSAGE && likely(!w->attention)) {
+        w->client = NULL;
+        return resume_message(c, value);
+    }
+    if (likely(answer_value(w, value, NULL)))
+        return resume_full(c);
+    return not_plain(w, value, 0);
+}
+
+/* pc, sp, gp and tp of t are saved; its message is in the hart's registers. */
+bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                  struct thread *t)
+{
+    struct hart *h = this_hart();
+
+    (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+    hart_busy(h);
+    struct cap *cap = &t->table_caps[slot];
+    if (unlikely(slot >= t->table_size || cap->type != CAP_ENDPOINT || !(cap->rights & RIGHT_CALL)))
+        return not_plain(t, slot, 0);
+    struct thread *w = ((struct endpoint *)cap->object)->slot[h->id];
+    if (unlikely(w->client))
+        return not_plain(t, slot, 0);
+    t->state = THREAD_MESSAGE;
+    w->client = t;
+    count(h, COUNT_message_fast);
+    return enter_message(w, cap->badge);
+}

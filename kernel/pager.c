@@ -1,0 +1,69 @@
+/*
+ * The in-kernel pager's events. Its worker Thread stands for it everywhere: it is parked, has a
+ * client, and answers through kernel_call(); only it is never entered in user mode.
+ */
+#include "kernel/pager.h"
+#include "arch/arch.h"
+#include "kernel/assert.h"
+#include "kernel/pager_hook.h"
+#include "kernel/sched.h"
+
+/* Call the pager as worker w; afterwards it has answered: w is parked, or has its next event. */
+static void call_pager(struct thread *w, unsigned kind, const uint64_t a[8])
+{
+    struct hart *h = this_hart();
+
+    h->pager_thread = w;
+    h->pager_answered = NULL;
+    pager_enter(kind, a);
+    /* Parked, or it was given its next event, which makes it READY. */
+    kassert(worker_parked(w) || w->state == THREAD_READY);
+}
+
+/* t's event was w's; go back to t if that is all, else let the scheduler see. */
+static bool go_on(struct thread *t)
+{
+    struct hart *h = this_hart();
+    bool straight = h->pager_answered == t; /* unless it was, t may be gone */
+
+    if (straight && !h->look_again)
+        return resume_same(t);
+    hart_idle(h);
+    kernel_lock();
+    if (straight)
+        t->state = THREAD_RUNNING;
+    return straight ? sched_return(h, t) : sched_run(h);
+}
+
+static void straight_begin(struct thread *t, struct thread *w, enum thread_state state)
+{
+    this_hart()->current = t;
+    t->state = state;
+    w->client = t;
+}
+
+bool pager_fault(struct thread *t, struct thread *w)
+{
+    const uint64_t a[8] = {t->pager.badge, t->fault_address, t->fault_cause, t->x[0],
+                           ++this_hart()->counter[COUNT_fault_fast]};
+
+    straight_begin(t, w, THREAD_FAULT);
+    call_pager(w, ENTER_FAULT, a);
+    return go_on(t);
+}
+
+bool pager_foreign(struct thread *t, struct thread *w)
+{
+    const uint64_t a[8] = {t->x[10], t->x[11], t->x[12],       t->x[13],
+                           t->x[14], t->x[15], t->pager.badge, t->x[17]};
+
+    count(this_hart(), COUNT_call_fast);
+    straight_begin(t, w, THREAD_CALL);
+    call_pager(w, ENTER_CALL, a);
+    return go_on(t);
+}
+
+void pager_run(struct thread *w)
+{
+    call_pager(w, w->enter_kind, &w->x[10]);
+}

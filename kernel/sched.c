@@ -1,0 +1,194 @@
+/*
+ * The scheduler: fixed priorities, round robin among equals, one run queue per hart. Everything here
+ * is under the kernel lock; the straight paths never come here.
+ *
+ * A hart leaves the kernel in go(), or waits in idle(). The timer runs all the time, so that a hart
+ * that spins or sleeps always comes back.
+ */
+#include "kernel/sched.h"
+#include "arch/arch.h"
+#include "kernel/assert.h"
+#include "kernel/ipc.h"
+#include "kernel/pager.h"
+#include "kernel/space.h"
+#include "kernel/watchdog.h"
+
+#define TIMER_HZ 100
+
+static void enqueue(struct hart *h, struct thread *t)
+{
+    TAILQ_INSERT_TAIL(&h->run[t->priority], t, run);
+    h->run_bits |= 1u << t->priority;
+}
+
+void sched_ready(struct thread *t)
+{
+    struct hart *h = t->hart;
+
+    kassert(!thread_hart_owned(t) && t->state != THREAD_READY);
+    t->state = THREAD_READY;
+    t->slice_left = SLICE_PERIODS;
+    enqueue(h, t);
+    if (h != this_hart())
+        arch_interrupt_hart(h->id);
+    else if (h->current && t->priority > h->current->priority)
+        h->look_again = 1;
+}
+
+void sched_remove(struct thread *t)
+{
+    struct hart *h = t->hart;
+
+    kassert(t->state == THREAD_READY);
+    TAILQ_REMOVE(&h->run[t->priority], t, run);
+    if (TAILQ_EMPTY(&h->run[t->priority]))
+        h->run_bits &= ~(1u << t->priority);
+    t->state = THREAD_STOPPED;
+}
+
+static int best_priority(const struct hart *h)
+{
+    return h->run_bits ? 31 - __builtin_clz(h->run_bits) : -1;
+}
+
+static void fp_enter(struct hart *h, struct thread *t)
+{
+    if (h->fp_owner == t || !(arch_features & BOOT_HAS_FP))
+        return;
+    if (t->fp_valid)
+        arch_fp_load(t);
+    else
+        arch_fp_zero();
+    h->fp_owner = t;
+}
+
+/* Run t, which is in no queue. Releases the lock. */
+static bool go(struct hart *h, struct thread *t)
+{
+    t->state = THREAD_RUNNING;
+    h->current = t;
+    h->look_again = 0;
+    count(h, COUNT_switch_thread);
+    count(h, COUNT_satp_slow);
+    fp_enter(h, t);
+    if (!t->serves) /* a worker's space is pinned: its value never changes */
+        t->satp = space_activate(t->space, h);
+    kernel_unlock();
+    return resume_full(t);
+}
+
+static void tick(struct hart *h)
+{
+    uint64_t now = arch_time();
+    struct thread *t = h->current;
+
+    count(h, COUNT_interrupt_timer);
+    timers_run_locked(now);
+    watchdog_tick_locked(h, now);
+    if (t) {
+        t->user_ticks++;
+        if (t->slice_left)
+            t->slice_left--;
+    }
+    sched_timer_start(h);
+}
+
+void sched_timer_start(struct hart *h)
+{
+    uint64_t period = arch_timebase_hz / TIMER_HZ, now = arch_time(), next = timers_next();
+
+    h->timer_next = next > now && next - now < period ? next : now + period;
+    arch_timer_set(h->timer_next);
+}
+
+void sched_interrupts(struct hart *h)
+{
+    unsigned kind;
+    uint32_t source;
+
+    while ((kind = arch_interrupt_pending()) != ARCH_IRQ_NONE) {
+        if (kind == ARCH_IRQ_TIMER) {
+            tick(h);
+        } else if (kind == ARCH_IRQ_SOFTWARE) {
+            count(h, COUNT_interrupt_software);
+            thread_stop_wanted(h);
+        } else {
+            count(h, COUNT_interrupt_external);
+            while ((source = arch_source_claim()) != 0)
+                interrupt_deliver_locked(source);
+        }
+    }
+    workers_attend_locked(h);
+}
+
+/* Nothing to run: offer the time to the memory server, else wait. Lock held before and after. */
+static void idle(struct hart *h)
+{
+    struct thread *w = h->idle_worker;
+
+    if (h->current) {
+        h->current = NULL;
+        arch_satp_write(arch_satp_kernel());
+        count(h, COUNT_satp_slow);
+        space_leave(h);
+    }
+    if (w && worker_parked(w) && h->idle_mark != hart_events(h) + 1) {
+        count(h, COUNT_idle_enter);
+        worker_enter_locked(w, ENTER_IDLE, 0);
+        return;
+    }
+    kernel_unlock();
+    arch_wait();
+    kernel_lock();
+    sched_interrupts(h);
+}
+
+bool sched_run(struct hart *h)
+{
+    for (;;) {
+        int p = best_priority(h);
+        if (p < 0) {
+            idle(h);
+            continue;
+        }
+        struct thread *t = TAILQ_FIRST(&h->run[p]);
+        sched_remove(t);
+        if (t->space)
+            return go(h, t);
+        t->state = THREAD_RUNNING;
+        kernel_unlock();
+        pager_run(t);
+        kernel_lock();
+    }
+}
+
+bool sched_return(struct hart *h, struct thread *t)
+{
+    int p = best_priority(h);
+
+    kassert(t->state == THREAD_RUNNING && h->current == t);
+    h->look_again = 0;
+    if (p > (int)t->priority || (p == (int)t->priority && !t->slice_left)) {
+        thread_fp_leave(t);
+        t->state = THREAD_STOPPED;
+        sched_ready(t);
+        return sched_run(h);
+    }
+    if (!t->slice_left)
+        t->slice_left = SLICE_PERIODS;
+    kernel_unlock();
+    return resume_full(t);
+}
+
+/* An interrupt while t ran in user mode; all its registers are saved. */
+bool interrupt_enter(struct thread *t)
+{
+    struct hart *h = this_hart();
+
+    kernel_lock();
+    h->current = t;
+    t->state = THREAD_RUNNING; /* whatever a straight path left there */
+    count(h, COUNT_trap_slow);
+    sched_interrupts(h);
+    return t->state == THREAD_RUNNING ? sched_return(h, t) : sched_run(h);
+}

@@ -1,0 +1,201 @@
+/*
+ * Single pages through per-hart lists: a hot list of free data pages, a list of pages zeroed while the
+ * hart was idle, and a short list of pages for page tables. They need no lock; what passes between
+ * them and the buddy allocator goes in batches.
+ */
+#include "mmserver/core/phys.h"
+#include "mmserver/core/file.h"
+
+#define CLEAR_STORES 32 /* per round of the unrolled loop */
+
+void page_clear(void *page)
+{
+    if (phys.clear_blocks) {
+        place_clear_blocks(page);
+        return;
+    }
+    uint64_t *p = page;
+    uint64_t *end = p + PAGE_BYTES / sizeof *p;
+
+    /* Stores through volatile keep the compiler from making this a call of memset. */
+    do {
+        volatile uint64_t *v = p;
+#define CLEAR_4(i) (v[i] = 0, v[(i) + 1] = 0, v[(i) + 2] = 0, v[(i) + 3] = 0)
+        CLEAR_4(0), CLEAR_4(4), CLEAR_4(8), CLEAR_4(12);
+        CLEAR_4(16), CLEAR_4(20), CLEAR_4(24), CLEAR_4(28);
+#undef CLEAR_4
+        p += CLEAR_STORES;
+    } while (p != end);
+}
+
+void page_copy(void *to, const void *from)
+{
+    uint64_t *t = to;
+    const uint64_t *f = from;
+
+    for (unsigned i = 0; i < PAGE_BYTES / sizeof *t; i += 8) {
+        uint64_t a = f[i], b = f[i + 1], c = f[i + 2], d = f[i + 3];
+        uint64_t e = f[i + 4], g = f[i + 5], h = f[i + 6], k = f[i + 7];
+
+        t[i] = a, t[i + 1] = b, t[i + 2] = c, t[i + 3] = d;
+        t[i + 4] = e, t[i + 5] = g, t[i + 6] = h, t[i + 7] = k;
+    }
+}
+
+static bool hot_refill(struct worker *w)
+{
+    lock_take(&phys.lock);
+    w->hot_count = buddy_alloc_pages_locked(w, CLASS_DATA, HOT_BATCH, w->hot, ALLOC_NORMAL);
+    lock_drop(&phys.lock);
+    for (uint64_t i = 0; i < w->hot_count; i++)
+        page_of(w->hot[i])->state = PAGE_HOT;
+    mm_count(w, page_refill);
+    return w->hot_count != 0;
+}
+
+static void hot_drain(struct worker *w, uint64_t keep)
+{
+    lock_take(&phys.lock);
+    while (w->hot_count > keep)
+        buddy_free_locked(w->hot[--w->hot_count], 0);
+    lock_drop(&phys.lock);
+    mm_count(w, page_drain);
+}
+
+pfn_t page_alloc(struct worker *w)
+{
+    if (unlikely(!w->hot_count) && !hot_refill(w)) {
+        /* Pages zeroed ahead are pages too; then whatever can be read again from the archive. */
+        if (w->zeroed_count) {
+            pfn_t pfn = w->zeroed[--w->zeroed_count];
+            page_of(pfn)->state = PAGE_USED;
+            mm_count(w, page_alloc);
+            return pfn;
+        }
+        if (!file_shrink(w) || !hot_refill(w)) {
+            mm_count(w, page_alloc_failed);
+            return 0;
+        }
+    }
+    pfn_t pfn = w->hot[--w->hot_count];
+    struct page *page = page_of(pfn);
+    page->state = PAGE_USED;
+    page->maps = 0;
+    mm_count(w, page_alloc);
+    return pfn;
+}
+
+pfn_t page_alloc_zeroed(struct worker *w)
+{
+    if (w->zeroed_count) {
+        pfn_t pfn = w->zeroed[--w->zeroed_count];
+
+        page_of(pfn)->state = PAGE_USED;
+        mm_count(w, page_alloc);
+        return pfn;
+    }
+    pfn_t pfn = page_alloc(w);
+    if (pfn)
+        page_clear(page_pointer(pfn));
+    return pfn;
+}
+
+void page_free(struct worker *w, pfn_t pfn)
+{
+    struct page *page = page_of(pfn);
+
+    mm_assert(page->state >= PAGE_USED && page->class == CLASS_DATA && !page->maps);
+    if (unlikely(w->hot_count == HOT_PAGES_MAX))
+        hot_drain(w, HOT_PAGES_MAX - HOT_BATCH);
+    page->state = PAGE_HOT;
+    w->hot[w->hot_count++] = pfn;
+    w->idle_full = false;
+    mm_count(w, page_free);
+}
+
+void page_free_list(struct worker *w, struct page_list *list)
+{
+    struct page *page = LIST_FIRST(list);
+
+    while (page) {
+        struct page *next = LIST_NEXT(page, link);
+
+        page_free(w, page_number(page));
+        page = next;
+    }
+    LIST_INIT(list);
+}
+
+pfn_t page_alloc_table(struct worker *w)
+{
+    if (!w->tables_count) {
+        lock_take(&phys.lock);
+        w->tables_count = buddy_alloc_pages_locked(w, CLASS_TABLES, TABLE_PAGES_KEPT / 2, w->tables,
+                                                   ALLOC_RESERVE);
+        lock_drop(&phys.lock);
+        for (uint64_t i = 0; i < w->tables_count; i++)
+            page_of(w->tables[i])->state = PAGE_HOT;
+    }
+    if (!w->tables_count) {
+        mm_count(w, page_alloc_failed);
+        return 0;
+    }
+    pfn_t pfn = w->tables[--w->tables_count];
+    page_of(pfn)->state = PAGE_TABLE;
+    return pfn;
+}
+
+void page_free_table(struct worker *w, pfn_t pfn)
+{
+    mm_assert(page_of(pfn)->state == PAGE_TABLE && page_of(pfn)->class == CLASS_TABLES);
+    if (w->tables_count == TABLE_PAGES_KEPT) {
+        lock_take(&phys.lock);
+        while (w->tables_count > TABLE_PAGES_KEPT / 2)
+            buddy_free_locked(w->tables[--w->tables_count], 0);
+        lock_drop(&phys.lock);
+    }
+    page_of(pfn)->state = PAGE_HOT;
+    w->tables[w->tables_count++] = pfn;
+}
+
+unsigned pages_zero_ahead(struct worker *w, unsigned limit)
+{
+    unsigned done = 0;
+
+    while (done < limit && w->zeroed_count < ZEROED_PAGES_MAX) {
+        /* Not at the cost of the last pages: this is a convenience. */
+        if (!w->hot_count &&
+            (phys.free_pages[CLASS_DATA] < 16 * RESERVE_PAGES || !hot_refill(w)))
+            break;
+        pfn_t pfn = w->hot[--w->hot_count];
+        struct page *page = page_of(pfn);
+
+        page_clear(page_pointer(pfn));
+        page->state = PAGE_ZEROED;
+        page->maps = 0;
+        w->zeroed[w->zeroed_count++] = pfn;
+        mm_count(w, page_zeroed_ahead);
+        done++;
+    }
+    return done;
+}
+
+void pages_drain(struct worker *w)
+{
+    hot_drain(w, 0);
+    lock_take(&phys.lock);
+    while (w->zeroed_count)
+        buddy_free_locked(w->zeroed[--w->zeroed_count], 0);
+    while (w->tables_count)
+        buddy_free_locked(w->tables[--w->tables_count], 0);
+    lock_drop(&phys.lock);
+}
+
+uint64_t pages_free_total(void)
+{
+    uint64_t total = phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES];
+
+    for (uint32_t i = 0; i < worker_count; i++)
+        total += workers[i].hot_count + workers[i].zeroed_count + workers[i].tables_count;
+    return total;
+}

@@ -1,0 +1,78 @@
+/*
+ * A worker: what the server keeps per hart. The worker is pinned to its hart and is never preempted
+ * by another worker, so nothing here needs a lock; only `pending` is looked at by other workers
+ * (mm_settle), and the counters and the ring are read, unsynchronised, by reports.
+ *
+ * Every function of the core that allocates, counts or calls the kernel is told the worker it runs
+ * on.
+ */
+#ifndef MMSERVER_CORE_WORKER_H
+#define MMSERVER_CORE_WORKER_H
+
+#include "mmserver/core/count.h"
+#include "mmserver/core/types.h"
+#include <pagoda/batch.h>
+#include <pagoda/boot.h>
+
+#define HOT_PAGES_MAX    64 /* a hart's list of free pages */
+#define HOT_BATCH        32 /* moved between it and the buddy allocator at a time */
+#define ZEROED_PAGES_MAX 256
+#define TABLE_PAGES_KEPT 16
+#define FAULT_RING_MAX   64 /* a power of two */
+
+struct mm;
+struct client;
+
+/*
+ * The mapping that the worker's last fault_reply carries. Between the end of the server's work and the
+ * kernel's writing of the entry no lock is held; who wants to change what is mapped in that space
+ * first waits for it (mm_settle). Cleared when the worker is next entered or the reply fails.
+ */
+struct pending_reply {
+    struct mm *mm; /* NULL: none */
+    vaddr_t address;
+    pfn_t page; /* only this worker maps it: own zero page, or a page fresh from the allocator */
+};
+
+struct fault_record {
+    uint64_t ticks;
+    vaddr_t address;
+    vaddr_t pc;
+    uint32_t client; /* id */
+    uint16_t cause;
+    uint16_t outcome; /* enum fault_outcome */
+    uint64_t instructions;
+};
+
+struct worker {
+    uint64_t zeroed_count;
+    uint64_t ring_next;
+    struct pending_reply pending;
+    struct client *pending_client;
+    uint64_t pending_cause;
+    vaddr_t pending_pc;
+    uint64_t count[MMCOUNT_COUNT];
+    struct fault_record ring[FAULT_RING_MAX];
+    pfn_t zeroed[ZEROED_PAGES_MAX];
+
+    uint64_t hot_count;
+    pfn_t hot[HOT_PAGES_MAX];
+    uint64_t tables_count;
+    pfn_t tables[TABLE_PAGES_KEPT];
+
+    struct batch_page *ops; /* its operation page */
+    uint32_t ops_count;     /* operations in it that were not sent yet */
+    uint32_t hart;
+    struct mm *ops_mm;
+    pfn_t zero_page;
+    uint32_t thread_slot;
+    uint32_t idle_full; /* bool: the last idle step had nothing left to do */
+} __attribute__((aligned(64)));
+
+/* Indexed by hart; workers[0 .. worker_count - 1] are in use after start-up. */
+extern struct worker workers[BOOT_HARTS_MAX];
+extern uint32_t worker_count;
+
+#define mm_count(w, name) ((w)->count[MMCOUNT_##name]++)
+
+#endif

@@ -1,0 +1,37 @@
+"""The guest tests, on Pagoda in every configuration and on Linux.
+
+Items are named `guest[PAGING-PAGER-HARTS].PROGRAM.CASE` and `linux[qemu-user].PROGRAM.CASE`, so
+that `pytest -k cow`, `-k "sv48 and kernel"` and the like select what they seem to.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from harness import jobs, qemu
+
+TESTS = Path(__file__).resolve().parent
+HARTS = (1, 4)
+
+
+def _build_dir(config: pytest.Config) -> Path:
+    return TESTS.parent / str(config.getoption("--build-dir"))
+
+
+def guest(config: pytest.Config) -> list[jobs.Job]:
+    machines = [
+        qemu.Machine(paging, pager, harts, icount=bool(config.getoption("--icount")))
+        for paging, pager, harts in itertools.product(qemu.PAGING_MODES, qemu.PAGERS, HARTS)
+    ]
+    return jobs.guest_jobs(TESTS, _build_dir(config), machines, int(config.getoption("--seed")))
+
+
+def linux(config: pytest.Config) -> list[jobs.Job]:
+    return jobs.linux_jobs(TESTS, _build_dir(config), int(config.getoption("--seed")))
+
+
+guest.gives_ktap_items = True  # type: ignore[attr-defined]
+linux.gives_ktap_items = True  # type: ignore[attr-defined]

@@ -1,0 +1,250 @@
+/*
+ * init: the first process. What it does is on the kernel's command line (/proc/cmdline, or
+ * PG_CMDLINE in the environment):
+ *
+ *   test=all | test=a,b      runs /test/NAME each, one KTAP stream around their outputs; power off
+ *   bench=all | bench=a,b    runs /bench/NAME each; power off
+ *   run=WORD | run="a line"  gives the line to /bin/sh; power off
+ *   (none of them)           a shell, and again a shell when it ends
+ *   seed=N                   goes to the tests as KTAP_SEED
+ *
+ * Powering off tells success or failure by the reboot call's command. PG_ROOT in the environment
+ * goes before all paths, and as any process but the first one it exits instead of powering off:
+ * so it can be tried on another system.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pg.h"
+#include "user/bin/lib/util.h"
+
+#define PATH_SIZE  256
+#define VALUE_SIZE 1024
+
+static const char *root = "";
+
+/*
+ * The value of key= on the command line, without its double quotes; false when it is not there.
+ */
+static bool option(const char *cmdline, const char *key, char value[VALUE_SIZE])
+{
+    size_t key_length = strlen(key), used = 0;
+    bool quoted = false;
+    const char *at = cmdline;
+
+    for (;; at++) {
+        at += strspn(at, " \n\t");
+        if (*at == '\0')
+            return false;
+        if (strncmp(at, key, key_length) == 0 && at[key_length] == '=')
+            break;
+        for (; *at != '\0' && (quoted || strchr(" \n\t", *at) == NULL); at++)
+            quoted ^= *at == '"';
+        if (*at == '\0')
+            return false;
+    }
+    for (at += key_length + 1; *at != '\0' && (quoted || strchr(" \n\t", *at) == NULL); at++) {
+        if (*at == '"')
+            quoted = !quoted;
+        else if (used < VALUE_SIZE - 1)
+            value[used++] = *at;
+    }
+    value[used] = '\0';
+    return true;
+}
+
+static void power_off(bool good)
+{
+    fflush(stdout);
+    if (getpid() != 1)
+        exit(good ? 0 : 1);
+    if (good)
+        reboot(LINUX_REBOOT_CMD_POWER_OFF, NULL);
+    else
+        reboot(LINUX_REBOOT_CMD_RESTART2, "fail");
+    util_fail_errno("reboot");
+    for (;;)
+        sleep(1000);
+}
+
+/* Waits for one process and meanwhile takes in the orphans that end. */
+static int wait_for(pid_t wanted)
+{
+    for (;;) {
+        int status = 0;
+        pid_t pid = wait(&status);
+        if (pid == wanted)
+            return status;
+        if (pid < 0 && errno != EINTR)
+            return -1;
+    }
+}
+
+/* Runs a program to its end. The wait status, or -1 with errno when it cannot be started. */
+static int run(const char *path, char *const argv[])
+{
+    fflush(stdout);
+    pid_t pid = pg_spawn(path, argv, environ, NULL);
+
+    return pid < 0 ? -1 : wait_for(pid);
+}
+
+static void make_path(char path[PATH_SIZE], const char *dir, const char *name)
+{
+    snprintf(path, PATH_SIZE, "%s%s/%s", root, dir, name);
+}
+
+/* The programs that `value` asks for: all of dir, sorted, or those it names. NULL on failure. */
+static char **chosen(const char *dir, char *value)
+{
+    char path[PATH_SIZE];
+    size_t count = 0;
+
+    if (strcmp(value, "all") == 0) {
+        snprintf(path, sizeof(path), "%s%s", root, dir);
+        char **names = util_list_dir(path);
+        if (names == NULL)
+            util_fail_errno("%s", path);
+        return names;
+    }
+    char **names = calloc(strlen(value) + 1, sizeof(*names));
+    for (char *name = strtok(value, ","); names != NULL && name != NULL; name = strtok(NULL, ","))
+        names[count++] = strdup(name);
+    return names;
+}
+
+static bool run_test(const char *name, unsigned number)
+{
+    char path[PATH_SIZE];
+    char *argv[] = {path, NULL};
+
+    make_path(path, "/test", name);
+    printf("# Subtest: %s\n", name);
+    int status = run(path, argv);
+    if (status == 0)
+        printf("ok %u - %s\n", number, name);
+    else if (status == -1)
+        printf("not ok %u - %s (cannot start: %s)\n", number, name, strerror(errno));
+    else
+        printf("not ok %u - %s (%s)\n", number, name, util_status_text(status));
+    return status == 0;
+}
+
+static bool run_tests(char *value)
+{
+    unsigned count = 0;
+    bool good = true;
+    char **names = chosen("/test", value);
+
+    while (names != NULL && names[count] != NULL)
+        count++;
+    setenv("KTAP_INDENT", "1", 1);
+    printf("KTAP version 1\n1..%u\n", count);
+    for (unsigned i = 0; i < count; i++)
+        good &= run_test(names[i], i + 1);
+    util_free_list(names);
+    return good && count > 0;
+}
+
+static bool run_benches(char *value)
+{
+    char path[PATH_SIZE];
+    char *argv[] = {path, NULL};
+    bool good = true;
+    char **names = chosen("/bench", value);
+
+    for (char **name = names; name != NULL && *name != NULL; name++) {
+        make_path(path, "/bench", *name);
+        printf("# bench %s\n", *name);
+        int status = run(path, argv);
+        if (status == -1)
+            good = util_fail_errno("%s", path) == 0;
+        else if (status != 0)
+            good = util_fail("%s: %s", path, util_status_text(status)) == 0;
+    }
+    good = good && names != NULL && names[0] != NULL;
+    util_free_list(names);
+    return good;
+}
+
+static bool run_line(char *line)
+{
+    char path[PATH_SIZE];
+    char *argv[] = {path, "-c", line, NULL};
+
+    make_path(path, "/bin", "sh");
+    int status = run(path, argv);
+    if (status == -1)
+        util_fail_errno("%s", path);
+    return status == 0;
+}
+
+static void run_shells(void)
+{
+    char path[PATH_SIZE];
+    char *argv[] = {path, NULL};
+    struct utsname name;
+
+    make_path(path, "/bin", "sh");
+    if (uname(&name) == 0)
+        printf("\n%s %s on %s. Type help for the built-in commands, ls /bin for the others,\n"
+               "poweroff to end.\n\n",
+               name.sysname, name.release, name.machine);
+    for (;;) {
+        int status = run(path, argv);
+        if (status == -1) {
+            util_fail_errno("%s", path);
+            power_off(false);
+        }
+        printf("init: the shell ended (%s); here is a new one\n", util_status_text(status));
+        if (getpid() != 1)
+            power_off(true);
+    }
+}
+
+static void open_console(void)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/console", O_RDWR) != fd)
+            return; /* there is nowhere to complain */
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char value[VALUE_SIZE];
+    char *cmdline = getenv("PG_CMDLINE");
+
+    util_start(argv);
+    if (argc > 1)
+        return util_usage("(its options are on the kernel's command line)");
+    open_console();
+    if (getenv("PG_ROOT") != NULL)
+        root = getenv("PG_ROOT");
+    setenv("PATH", "/bin", 0);
+    setenv("HOME", "/", 0);
+    setenv("TERM", "vt100", 0);
+    if (cmdline == NULL)
+        cmdline = util_read_file("/proc/cmdline");
+    if (cmdline == NULL) {
+        util_fail_errno("/proc/cmdline");
+        cmdline = "";
+    }
+    if (option(cmdline, "seed", value))
+        setenv("KTAP_SEED", value, 1);
+    if (option(cmdline, "test", value))
+        power_off(run_tests(value));
+    if (option(cmdline, "bench", value))
+        power_off(run_benches(value));
+    if (option(cmdline, "run", value))
+        power_off(run_line(value));
+    run_shells();
+    return 0;
+}

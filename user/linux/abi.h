@@ -1,0 +1,447 @@
+/*
+ * The Linux riscv64 ABI as this server answers it: error numbers, structures, flags. Names carry a
+ * prefix because the C library's headers, some with other values, are in use beside them (its errno
+ * numbers are not Linux's).
+ */
+#ifndef LINUX_ABI_H
+#define LINUX_ABI_H
+
+#include <stdint.h>
+
+enum linux_errno {
+    LINUX_EPERM = 1,
+    LINUX_ENOENT = 2,
+    LINUX_ESRCH = 3,
+    LINUX_EINTR = 4,
+    LINUX_EIO = 5,
+    LINUX_E2BIG = 7,
+    LINUX_ENOEXEC = 8,
+    LINUX_EBADF = 9,
+    LINUX_ECHILD = 10,
+    LINUX_EAGAIN = 11,
+    LINUX_ENOMEM = 12,
+    LINUX_EACCES = 13,
+    LINUX_EFAULT = 14,
+    LINUX_EBUSY = 16,
+    LINUX_EEXIST = 17,
+    LINUX_ENODEV = 19,
+    LINUX_ENOTDIR = 20,
+    LINUX_EISDIR = 21,
+    LINUX_EINVAL = 22,
+    LINUX_ENFILE = 23,
+    LINUX_EMFILE = 24,
+    LINUX_ENOTTY = 25,
+    LINUX_ESPIPE = 29,
+    LINUX_EROFS = 30,
+    LINUX_EPIPE = 32,
+    LINUX_ERANGE = 34,
+    LINUX_ENAMETOOLONG = 36,
+    LINUX_ENOSYS = 38,
+    LINUX_ELOOP = 40,
+    LINUX_ETIMEDOUT = 110,
+};
+
+/* ---- files ---- */
+
+#define LINUX_O_ACCMODE   03
+#define LINUX_O_WRONLY    01
+#define LINUX_O_RDWR      02
+#define LINUX_O_CREAT     0100
+#define LINUX_O_EXCL      0200
+#define LINUX_O_TRUNC     01000
+#define LINUX_O_APPEND    02000
+#define LINUX_O_NONBLOCK  04000
+#define LINUX_O_DIRECTORY 0200000
+#define LINUX_O_NOFOLLOW  0400000
+#define LINUX_O_CLOEXEC   02000000
+#define LINUX_O_PATH      010000000
+
+#define LINUX_AT_FDCWD            (-100)
+#define LINUX_AT_SYMLINK_NOFOLLOW 0x100
+#define LINUX_AT_EACCESS          0x200
+#define LINUX_AT_EMPTY_PATH       0x1000
+
+#define LINUX_F_DUPFD         0
+#define LINUX_F_GETFD         1
+#define LINUX_F_SETFD         2
+#define LINUX_F_GETFL         3
+#define LINUX_F_SETFL         4
+#define LINUX_F_DUPFD_CLOEXEC 1030
+#define LINUX_F_GETPIPE_SZ    1032
+#define LINUX_FD_CLOEXEC      1
+
+#define LINUX_S_IFMT  0170000
+#define LINUX_S_IFREG 0100000
+#define LINUX_S_IFDIR 0040000
+#define LINUX_S_IFCHR 0020000
+#define LINUX_S_IFIFO 0010000
+#define LINUX_S_IFLNK 0120000
+
+#define LINUX_DT_FIFO 1
+#define LINUX_DT_CHR  2
+#define LINUX_DT_DIR  4
+#define LINUX_DT_REG  8
+#define LINUX_DT_LNK  10
+
+#define LINUX_SEEK_SET 0
+#define LINUX_SEEK_CUR 1
+#define LINUX_SEEK_END 2
+
+#define LINUX_PATH_MAX 4096 /* with the NUL */
+#define LINUX_NAME_MAX 255
+#define LINUX_IOV_MAX  1024
+#define LINUX_RW_MAX   0x7ffff000UL /* bytes that one call moves at most */
+#define LINUX_PIPE_BUF 4096
+
+struct linux_timespec {
+    int64_t sec;
+    int64_t nsec;
+};
+
+struct linux_timeval {
+    int64_t sec;
+    int64_t usec;
+};
+
+struct linux_stat {
+    uint64_t dev;
+    uint64_t ino;
+    uint32_t mode;
+    uint32_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t rdev;
+    uint64_t reserved1;
+    int64_t size;
+    int32_t blksize;
+    int32_t reserved2;
+    int64_t blocks; /* of 512 bytes */
+    struct linux_timespec atime;
+    struct linux_timespec mtime;
+    struct linux_timespec ctime;
+    uint32_t reserved3[2];
+};
+_Static_assert(sizeof(struct linux_stat) == 128, "struct stat of riscv64");
+
+/* What getdents64 writes; the name follows, with its NUL, padded to 8 bytes. */
+struct linux_dirent64 {
+    uint64_t ino;
+    int64_t off;
+    uint16_t reclen;
+    uint8_t type;
+    char name[];
+} __attribute__((packed));
+#define LINUX_DIRENT64_HEAD 19
+
+struct linux_iovec {
+    uint64_t base;
+    uint64_t bytes;
+};
+
+struct linux_pollfd {
+    int32_t fd;
+    int16_t events;
+    int16_t revents;
+};
+#define LINUX_POLLIN   0x001
+#define LINUX_POLLOUT  0x004
+#define LINUX_POLLERR  0x008
+#define LINUX_POLLHUP  0x010
+#define LINUX_POLLNVAL 0x020
+
+/* ---- terminal ---- */
+
+#define LINUX_NCCS 19
+
+struct linux_termios {
+    uint32_t iflag;
+    uint32_t oflag;
+    uint32_t cflag;
+    uint32_t lflag;
+    uint8_t line;
+    uint8_t cc[LINUX_NCCS];
+};
+_Static_assert(sizeof(struct linux_termios) == 36, "the kernel's struct termios");
+
+struct linux_winsize {
+    uint16_t rows;
+    uint16_t columns;
+    uint16_t x_pixels;
+    uint16_t y_pixels;
+};
+
+#define LINUX_ISTRIP 0040
+#define LINUX_INLCR  0100
+#define LINUX_IGNCR  0200
+#define LINUX_ICRNL  0400
+#define LINUX_IXON   02000
+
+#define LINUX_OPOST 0001
+#define LINUX_ONLCR 0004
+#define LINUX_OCRNL 0010
+
+#define LINUX_B115200 0010002
+#define LINUX_CS8     0060
+#define LINUX_CREAD   0200
+
+#define LINUX_ISIG    0001
+#define LINUX_ICANON  0002
+#define LINUX_ECHO    0010
+#define LINUX_ECHOE   0020
+#define LINUX_ECHOK   0040
+#define LINUX_ECHONL  0100
+#define LINUX_NOFLSH  0200
+#define LINUX_ECHOCTL 01000
+#define LINUX_ECHOKE  04000
+#define LINUX_IEXTEN  0100000
+
+enum linux_cc {
+    LINUX_VINTR,
+    LINUX_VQUIT,
+    LINUX_VERASE,
+    LINUX_VKILL,
+    LINUX_VEOF,
+    LINUX_VTIME,
+    LINUX_VMIN,
+    LINUX_VSWTC,
+    LINUX_VSTART,
+    LINUX_VSTOP,
+    LINUX_VSUSP,
+    LINUX_VEOL,
+    LINUX_VREPRINT,
+    LINUX_VDISCARD,
+    LINUX_VWERASE,
+    LINUX_VLNEXT,
+    LINUX_VEOL2,
+};
+
+#define LINUX_TCGETS     0x5401
+#define LINUX_TCSETS     0x5402
+#define LINUX_TCSETSW    0x5403
+#define LINUX_TCSETSF    0x5404
+#define LINUX_TCSBRK     0x5409
+#define LINUX_TCFLSH     0x540b
+#define LINUX_TIOCSCTTY  0x540e
+#define LINUX_TIOCGPGRP  0x540f
+#define LINUX_TIOCSPGRP  0x5410
+#define LINUX_TIOCGWINSZ 0x5413
+#define LINUX_TIOCSWINSZ 0x5414
+#define LINUX_FIONREAD   0x541b
+#define LINUX_FIONBIO    0x5421
+#define LINUX_TIOCNOTTY  0x5422
+#define LINUX_TIOCGSID   0x5429
+
+/* ---- processes ---- */
+
+#define LINUX_CLONE_SIGNAL         0x000000ff
+#define LINUX_CLONE_VM             0x00000100
+#define LINUX_CLONE_FS             0x00000200
+#define LINUX_CLONE_FILES          0x00000400
+#define LINUX_CLONE_SIGHAND        0x00000800
+#define LINUX_CLONE_VFORK          0x00004000
+#define LINUX_CLONE_THREAD         0x00010000
+#define LINUX_CLONE_SYSVSEM        0x00040000
+#define LINUX_CLONE_SETTLS         0x00080000
+#define LINUX_CLONE_PARENT_SETTID  0x00100000
+#define LINUX_CLONE_CHILD_CLEARTID 0x00200000
+#define LINUX_CLONE_DETACHED       0x00400000
+#define LINUX_CLONE_CHILD_SETTID   0x01000000
+
+#define LINUX_WNOHANG   0x00000001
+#define LINUX_WUNTRACED 0x00000002
+#define LINUX_WCONTINUED 0x00000008
+#define LINUX_WALL      0x40000000
+#define LINUX_WNOTHREAD 0x20000000
+#define LINUX_WCLONE    0x80000000
+
+#define LINUX_FUTEX_WAIT           0
+#define LINUX_FUTEX_WAKE           1
+#define LINUX_FUTEX_REQUEUE        3
+#define LINUX_FUTEX_CMP_REQUEUE    4
+#define LINUX_FUTEX_WAIT_BITSET    9
+#define LINUX_FUTEX_WAKE_BITSET    10
+#define LINUX_FUTEX_PRIVATE        128
+#define LINUX_FUTEX_CLOCK_REALTIME 256
+
+#define LINUX_CLOCK_REALTIME 0
+#define LINUX_CLOCK_MONOTONIC 1
+#define LINUX_CLOCK_PROCESS_CPUTIME 2
+#define LINUX_CLOCK_THREAD_CPUTIME 3
+#define LINUX_CLOCK_MONOTONIC_RAW 4
+#define LINUX_CLOCK_REALTIME_COARSE 5
+#define LINUX_CLOCK_MONOTONIC_COARSE 6
+#define LINUX_CLOCK_BOOTTIME 7
+#define LINUX_TIMER_ABSTIME 1
+
+struct linux_rusage {
+    struct linux_timeval utime;
+    struct linux_timeval stime;
+    int64_t maxrss; /* KiB */
+    int64_t ixrss, idrss, isrss;
+    int64_t minflt, majflt;
+    int64_t nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
+};
+_Static_assert(sizeof(struct linux_rusage) == 144, "struct rusage");
+
+struct linux_rlimit {
+    uint64_t soft;
+    uint64_t hard;
+};
+#define LINUX_RLIMITS        16
+#define LINUX_RLIMIT_STACK   3
+#define LINUX_RLIMIT_CORE    4
+#define LINUX_RLIMIT_NPROC   6
+#define LINUX_RLIMIT_NOFILE  7
+#define LINUX_RLIM_INFINITY  (~0UL)
+
+struct linux_sysinfo {
+    int64_t uptime;
+    uint64_t loads[3];
+    uint64_t total_ram;
+    uint64_t free_ram;
+    uint64_t shared_ram;
+    uint64_t buffer_ram;
+    uint64_t total_swap;
+    uint64_t free_swap;
+    uint16_t processes;
+    uint16_t pad;
+    uint64_t total_high;
+    uint64_t free_high;
+    uint32_t unit_bytes;
+};
+_Static_assert(sizeof(struct linux_sysinfo) == 112, "struct sysinfo");
+
+struct linux_utsname {
+    char sysname[65];
+    char nodename[65];
+    char release[65];
+    char version[65];
+    char machine[65];
+    char domainname[65];
+};
+
+#define LINUX_REBOOT_MAGIC1        0xfee1dead
+#define LINUX_REBOOT_MAGIC2        672274793
+#define LINUX_REBOOT_MAGIC2A       85072278
+#define LINUX_REBOOT_MAGIC2B       369367448
+#define LINUX_REBOOT_MAGIC2C       537993216
+#define LINUX_REBOOT_CAD_OFF       0x00000000
+#define LINUX_REBOOT_CAD_ON        0x89abcdef
+#define LINUX_REBOOT_HALT          0xcdef0123
+#define LINUX_REBOOT_POWER_OFF     0x4321fedc
+#define LINUX_REBOOT_RESTART       0x01234567
+#define LINUX_REBOOT_RESTART2      0xa1b2c3d4
+
+/* ---- signals ---- */
+
+#define LINUX_NSIG 64 /* signals are 1..LINUX_NSIG */
+
+#define LINUX_SIGHUP    1
+#define LINUX_SIGINT    2
+#define LINUX_SIGQUIT   3
+#define LINUX_SIGILL    4
+#define LINUX_SIGTRAP   5
+#define LINUX_SIGABRT   6
+#define LINUX_SIGBUS    7
+#define LINUX_SIGFPE    8
+#define LINUX_SIGKILL   9
+#define LINUX_SIGSEGV   11
+#define LINUX_SIGPIPE   13
+#define LINUX_SIGTERM   15
+#define LINUX_SIGCHLD   17
+#define LINUX_SIGCONT   18
+#define LINUX_SIGSTOP   19
+#define LINUX_SIGTSTP   20
+#define LINUX_SIGTTIN   21
+#define LINUX_SIGTTOU   22
+#define LINUX_SIGURG    23
+#define LINUX_SIGXCPU   24
+#define LINUX_SIGXFSZ   25
+#define LINUX_SIGWINCH  28
+#define LINUX_SIGSYS    31
+
+#define LINUX_SIG_DFL 0
+#define LINUX_SIG_IGN 1
+
+#define LINUX_SA_NOCLDWAIT 0x00000002UL
+#define LINUX_SA_SIGINFO   0x00000004UL
+#define LINUX_SA_ONSTACK   0x08000000UL
+#define LINUX_SA_RESTART   0x10000000UL
+#define LINUX_SA_NODEFER   0x40000000UL
+#define LINUX_SA_RESETHAND 0x80000000UL
+
+#define LINUX_SIG_BLOCK   0
+#define LINUX_SIG_UNBLOCK 1
+#define LINUX_SIG_SETMASK 2
+
+#define LINUX_SI_USER    0
+#define LINUX_SI_KERNEL  128
+#define LINUX_SI_TKILL   (-6)
+#define LINUX_SEGV_MAPERR 1
+#define LINUX_SEGV_ACCERR 2
+#define LINUX_BUS_ADRALN  1
+#define LINUX_BUS_ADRERR  2
+#define LINUX_ILL_ILLOPC  1
+#define LINUX_TRAP_BRKPT  1
+#define LINUX_CLD_EXITED  1
+#define LINUX_CLD_KILLED  2
+
+#define LINUX_SS_ONSTACK  1
+#define LINUX_SS_DISABLE  2
+#define LINUX_MINSIGSTKSZ 2048
+
+struct linux_sigaction {
+    uint64_t handler;
+    uint64_t flags;
+    uint64_t mask;
+};
+
+struct linux_sigaltstack {
+    uint64_t sp;
+    int32_t flags;
+    int32_t pad;
+    uint64_t bytes;
+};
+
+struct linux_siginfo {
+    int32_t signo;
+    int32_t err;
+    int32_t code;
+    int32_t pad;
+    union {
+        uint64_t address; /* faults */
+        struct {          /* kill, tgkill, SIGCHLD */
+            int32_t pid;
+            uint32_t uid;
+            int32_t status;
+        };
+        uint64_t space[14];
+    };
+};
+_Static_assert(sizeof(struct linux_siginfo) == 128, "siginfo_t");
+
+struct linux_ucontext {
+    uint64_t flags;
+    uint64_t link;
+    struct linux_sigaltstack stack;
+    uint64_t mask;
+    uint8_t unused[120];
+    uint64_t pad;
+    uint64_t regs[32]; /* pc, x1..x31 */
+    union {
+        struct {
+            uint64_t f[32];
+            uint32_t fcsr;
+        } d;
+        uint64_t q[66];
+    } fp;
+};
+_Static_assert(sizeof(struct linux_ucontext) == 960, "struct ucontext of riscv64");
+
+/* What a handler finds at its stack pointer, and rt_sigreturn reads back. */
+struct linux_sigframe {
+    struct linux_siginfo info;
+    struct linux_ucontext context;
+};
+
+#endif

@@ -1,0 +1,65 @@
+/* The dispatch of system calls (see calls.h), and the count of those that are refused. */
+#include "user/linux/calls.h"
+
+#include <stdio.h>
+
+#include "user/linux/process.h"
+
+#define NUMBERS      512 /* all of Linux's are below */
+#define NUMBER_OTHER 0   /* where all others are counted; io_setup, 0, is not answered either */
+
+static call_handler *const handlers[NUMBERS] = {
+#define LINUX_CALL(number, name) [number] = linux_##name,
+#include "user/linux/calls.def"
+#undef LINUX_CALL
+};
+
+static uint64_t refused[NUMBERS];
+
+long calls_run(struct thread *t)
+{
+    uint64_t number = t->call < NUMBERS ? t->call : NUMBER_OTHER;
+
+    if (handlers[number])
+        return handlers[number](t, t->args);
+    refused[number]++;
+    return -LINUX_ENOSYS;
+}
+
+bool calls_plain(const struct thread *t, uint64_t number, long *value)
+{
+    switch (number) {
+    case 172: /* getpid */
+        *value = t->process->pid;
+        return true;
+    case 174 ... 177: /* getuid, geteuid, getgid, getegid */
+        *value = 0;
+        return true;
+    case 178: /* gettid */
+        *value = t->tid;
+        return true;
+    default:
+        return false;
+    }
+}
+
+size_t calls_refused_text(char *text, size_t room)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        if (!refused[i])
+            continue;
+        int line = i == NUMBER_OTHER
+                       ? snprintf(text + bytes, room - bytes,
+                                  "call_refused_other %lu system calls of unknown numbers refused\n",
+                                  refused[i])
+                       : snprintf(text + bytes, room - bytes,
+                                  "call_refused_%u %lu system calls of number %u refused\n", i,
+                                  refused[i], i);
+        if (line < 0 || (size_t)line >= room - bytes)
+            break;
+        bytes += (size_t)line;
+    }
+    return bytes;
+}

@@ -1,0 +1,120 @@
+/*
+ * Where the kernel enters a worker: 16 bytes for each kind of entry (enum enter_kind), and the calls
+ * that end a worker's turn. sp and tp are as bound; the arguments are where C wants them; gp is the
+ * client's and is set here. There is nothing to return to.
+ */
+#include <pagoda/call.h>
+
+    .section .text.worker, "ax", @progbits
+    .option norvc
+
+    .macro enter name
+    .balign 16
+    .option push
+    .option norelax
+    la gp, __global_pointer$
+    .option pop
+    j \name
+    .endm
+
+    .balign 16
+    .globl worker_entry
+    .type worker_entry, @function
+worker_entry:
+    enter worker_fault
+    enter worker_call
+    enter worker_message
+    enter worker_signal
+    enter worker_park /* idle entries are not asked for */
+    .balign 16
+    .size worker_entry, . - worker_entry
+
+/* Answer the client and park. Coming back means that the client is gone or was stopped meanwhile. */
+    .globl worker_reply_park
+    .type worker_reply_park, @function
+worker_reply_park:
+    li a7, CALL_REPLY_PARK
+    ecall
+    .size worker_reply_park, . - worker_reply_park
+    /* falls through */
+
+    .globl worker_park
+    .type worker_park, @function
+worker_park:
+    li a0, 0
+    li a7, CALL_PARK
+    ecall
+    /* Refused: a client waits whose right to answer was not kept. */
+    j worker_park_refused
+    .size worker_park, . - worker_park
+
+/* long kcall_call(endpoint): keeps what C expects to be kept around a call that keeps nothing. */
+    .globl kcall_call
+    .type kcall_call, @function
+kcall_call:
+    addi sp, sp, -112
+    sd ra, 0(sp)
+    sd s0, 8(sp)
+    sd s1, 16(sp)
+    sd s2, 24(sp)
+    sd s3, 32(sp)
+    sd s4, 40(sp)
+    sd s5, 48(sp)
+    sd s6, 56(sp)
+    sd s7, 64(sp)
+    sd s8, 72(sp)
+    sd s9, 80(sp)
+    sd s10, 88(sp)
+    sd s11, 96(sp)
+    li a7, CALL_CALL
+    ecall
+    ld ra, 0(sp)
+    ld s0, 8(sp)
+    ld s1, 16(sp)
+    ld s2, 24(sp)
+    ld s3, 32(sp)
+    ld s4, 40(sp)
+    ld s5, 48(sp)
+    ld s6, 56(sp)
+    ld s7, 64(sp)
+    ld s8, 72(sp)
+    ld s9, 80(sp)
+    ld s10, 88(sp)
+    ld s11, 96(sp)
+    addi sp, sp, 112
+    ret
+    .size kcall_call, . - kcall_call
+
+/*
+ * The page that is mapped into every process that handles signals: where a handler is called from.
+ * Entered in user mode with sp = struct linux_sigframe, a0..a2 the handler's arguments, t0 the
+ * handler. The floating-point registers are saved into the frame and restored from it here, because
+ * the registers that the personality can reach are the integer ones. It is mapped from this program's
+ * own file, so it fills a page.
+ */
+#define FRAME_F    560 /* offset of context.fp.d.f */
+#define FRAME_FCSR 816
+
+    .section .text.trampoline, "ax", @progbits
+    .balign 4096
+    .globl signal_trampoline
+    .type signal_trampoline, @function
+signal_trampoline:
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    fsd f\n, FRAME_F + 8 * \n(sp)
+    .endr
+    frcsr t1
+    sw t1, FRAME_FCSR(sp)
+    jalr t0
+    lw t1, FRAME_FCSR(sp)
+    fscsr t1
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    fld f\n, FRAME_F + 8 * \n(sp)
+    .endr
+    li a7, 139 /* rt_sigreturn */
+    ecall
+    ebreak
+    .balign 4096
+    .size signal_trampoline, . - signal_trampoline
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,478 @@
+/* The file tree (see fs.h): built once from the archive; then only looked at. */
+#include "user/linux/fs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cpio.h"
+#include "user/linux/proc.h"
+
+#define LINKS_MAX       40 /* symbolic links followed in one walk */
+#define LINK_ROOM       256 /* for the targets of /proc's own links */
+#define INODES_PER_PID  64
+#define PIDS_INO        0x100000UL
+#define LIST_PIDS       0x40000000UL /* index of a listing from which on it is about processes */
+#define DEVICE(maj, min) ((maj) << 8 | (min))
+
+static struct node *root, *pid_node;
+static const uint8_t *archive_base;
+static uint32_t last_ino;
+
+struct place fs_root(void)
+{
+    return (struct place){.node = root};
+}
+
+const void *fs_data(const struct node *node)
+{
+    return archive_base + node->start;
+}
+
+/* ---- building ---- */
+
+static struct node *child_named(const struct node *dir, const char *name, size_t bytes)
+{
+    for (struct node *n = dir->child; n; n = n->next) {
+        if (strlen(n->name) == bytes && memcmp(n->name, name, bytes) == 0)
+            return n;
+    }
+    return NULL;
+}
+
+/* NULL if there is no memory. `name` is copied. */
+static struct node *add(struct node *dir, const char *name, size_t name_bytes, enum node_kind kind,
+                        uint32_t mode)
+{
+    struct node *n = calloc(1, sizeof(*n) + name_bytes + 1);
+
+    if (!n)
+        return NULL;
+    char *copy = (char *)(n + 1);
+    memcpy(copy, name, name_bytes);
+    n->name = copy;
+    n->kind = kind;
+    n->mode = mode;
+    n->ino = ++last_ino;
+    n->parent = dir ? dir : n;
+    if (!dir)
+        return n;
+    if (dir->last_child)
+        dir->last_child->next = n;
+    else
+        dir->child = n;
+    dir->last_child = n;
+    return n;
+}
+
+/* The directory `name` of dir, made if it is not there. */
+static struct node *add_dir(struct node *dir, const char *name, size_t bytes)
+{
+    struct node *n = child_named(dir, name, bytes);
+
+    if (n)
+        return n->kind == NODE_DIR ? n : NULL;
+    return add(dir, name, bytes, NODE_DIR, LINUX_S_IFDIR | 0755);
+}
+
+static enum node_kind kind_of(uint32_t mode)
+{
+    switch (mode & LINUX_S_IFMT) {
+    case LINUX_S_IFREG:
+        return NODE_FILE;
+    case LINUX_S_IFLNK:
+        return NODE_LINK;
+    default:
+        return NODE_DIR;
+    }
+}
+
+/* One entry of the archive; directories on the way that have none of their own are made. Device nodes
+ * and the like are passed over: /dev is ours. */
+static const char *add_entry(const struct cpio_entry *e)
+{
+    const char *path = cpio_path(e->name);
+    uint32_t type = e->mode & LINUX_S_IFMT;
+    struct node *dir = root;
+
+    if (*path == 0 || strcmp(path, ".") == 0)
+        return NULL;
+    if (type != LINUX_S_IFREG && type != LINUX_S_IFDIR && type != LINUX_S_IFLNK)
+        return NULL;
+    for (const char *slash; (slash = strchr(path, '/')); path = slash + 1) {
+        if (slash == path)
+            continue;
+        dir = add_dir(dir, path, (size_t)(slash - path));
+        if (!dir)
+            return "a directory is not one, or no memory";
+    }
+    size_t bytes = strlen(path);
+    if (bytes == 0 || bytes > LINUX_NAME_MAX)
+        return bytes ? "a name is too long" : NULL;
+    struct node *n = child_named(dir, path, bytes);
+    if (!n)
+        n = add(dir, path, bytes, kind_of(e->mode), e->mode);
+    if (!n)
+        return "no memory for the file tree";
+    /* Of entries with the same path the last counts; a directory keeps what is in it. */
+    if (n->child && type != LINUX_S_IFDIR)
+        return "a file has the name of a directory";
+    n->kind = kind_of(e->mode);
+    n->mode = e->mode & (LINUX_S_IFMT | 07777);
+    n->start = e->data_offset;
+    n->bytes = type == LINUX_S_IFDIR ? 0 : e->bytes;
+    return NULL;
+}
+
+struct extra {
+    const char *name;
+    enum node_kind kind;
+    uint32_t mode;
+    uint32_t detail;
+};
+
+static bool add_all(struct node *dir, const struct extra *extra, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct node *n = child_named(dir, extra[i].name, strlen(extra[i].name));
+        if (!n)
+            n = add(dir, extra[i].name, strlen(extra[i].name), extra[i].kind, extra[i].mode);
+        if (!n)
+            return false;
+        n->kind = extra[i].kind;
+        n->mode = extra[i].mode;
+        n->detail = extra[i].detail;
+    }
+    return true;
+}
+
+#define CHARACTER  (LINUX_S_IFCHR | 0666)
+#define TEXT_MODE  (LINUX_S_IFREG | 0444)
+#define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
+
+static bool add_devices(void)
+{
+    static const struct extra devices[] = {
+        {"console", NODE_CONSOLE, CHARACTER, DEVICE(5, 1)},
+        {"tty", NODE_CONSOLE, CHARACTER, DEVICE(5, 0)},
+        {"null", NODE_NULL, CHARACTER, DEVICE(1, 3)},
+        {"zero", NODE_ZERO, CHARACTER, DEVICE(1, 5)},
+        {"full", NODE_FULL, CHARACTER, DEVICE(1, 7)},
+        {"random", NODE_RANDOM, CHARACTER, DEVICE(1, 8)},
+        {"urandom", NODE_RANDOM, CHARACTER, DEVICE(1, 9)},
+    };
+    struct node *dev = add_dir(root, "dev", 3);
+
+    return dev && add_all(dev, devices, COUNT(devices));
+}
+
+static bool add_proc(void)
+{
+    static const struct extra top[] = {
+        {"self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
+        {"pagoda", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
+        {"meminfo", NODE_TEXT, TEXT_MODE, PROC_MEMINFO},
+        {"vmstat", NODE_TEXT, TEXT_MODE, PROC_VMSTAT},
+        {"stat", NODE_TEXT, TEXT_MODE, PROC_SYSTEM_STAT},
+        {"uptime", NODE_TEXT, TEXT_MODE, PROC_UPTIME},
+        {"cmdline", NODE_TEXT, TEXT_MODE, PROC_KERNEL_CMDLINE},
+        {"cpuinfo", NODE_TEXT, TEXT_MODE, PROC_CPUINFO},
+        {"version", NODE_TEXT, TEXT_MODE, PROC_VERSION},
+    };
+    static const struct extra pagoda[] = {
+        {"stat", NODE_TEXT, TEXT_MODE, PROC_PAGODA_STAT},
+        {"faults", NODE_TEXT, TEXT_MODE, PROC_PAGODA_FAULTS},
+        {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
+    };
+    static const struct extra pid[] = {
+        {"exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
+        {"cwd", NODE_CWD, LINUX_S_IFLNK | 0777, 0},
+        {"maps", NODE_TEXT, TEXT_MODE, PROC_MAPS},
+        {"stat", NODE_TEXT, TEXT_MODE, PROC_STAT},
+        {"statm", NODE_TEXT, TEXT_MODE, PROC_STATM},
+        {"status", NODE_TEXT, TEXT_MODE, PROC_STATUS},
+        {"cmdline", NODE_TEXT, TEXT_MODE, PROC_CMDLINE},
+        {"comm", NODE_TEXT, TEXT_MODE, PROC_COMM},
+        {"caps", NODE_TEXT, TEXT_MODE, PROC_CAPS},
+    };
+    struct node *proc = add_dir(root, "proc", 4);
+
+    if (!proc || !add_all(proc, top, COUNT(top)))
+        return false;
+    proc->kind = NODE_PROC;
+    proc->mode = LINUX_S_IFDIR | 0555;
+    if (!add_all(child_named(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
+        return false;
+    /* The directory of every process: it hangs on /proc but is not in its list. */
+    last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
+    pid_node = add(NULL, "", 0, NODE_PID, LINUX_S_IFDIR | 0555);
+    if (!pid_node || !add_all(pid_node, pid, COUNT(pid)))
+        return false;
+    pid_node->parent = proc;
+    return true;
+}
+
+const char *fs_init(const void *archive, size_t archive_bytes)
+{
+    struct cpio_entry entry;
+    size_t position = 0;
+    int result;
+
+    archive_base = archive;
+    last_ino = 0;
+    root = add(NULL, "", 0, NODE_DIR, LINUX_S_IFDIR | 0755);
+    if (!root)
+        return "no memory for the file tree";
+    while ((result = cpio_next(archive, archive_bytes, &position, &entry)) > 0) {
+        const char *wrong = add_entry(&entry);
+        if (wrong)
+            return wrong;
+    }
+    if (result < 0)
+        return cpio_error_text(result);
+    if (!add_devices() || !add_proc())
+        return "/dev or /proc cannot be made";
+    return NULL;
+}
+
+/* ---- finding ---- */
+
+/* A decimal number without leading zeros, as the name of a process's directory; 0 if it is none. */
+static int pid_of_name(const char *name, size_t bytes)
+{
+    int pid = 0;
+
+    if (bytes == 0 || bytes > 6 || name[0] == '0')
+        return 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return 0;
+        pid = pid * 10 + (name[i] - '0');
+    }
+    return pid;
+}
+
+static bool step(struct place *at, const char *name, size_t bytes)
+{
+    if (bytes == 1 && name[0] == '.')
+        return true;
+    if (bytes == 2 && name[0] == '.' && name[1] == '.') {
+        if (at->node->kind == NODE_PID)
+            at->pid = 0;
+        at->node = at->node->parent;
+        return true;
+    }
+    struct node *n = child_named(at->node, name, bytes);
+    if (n) {
+        at->node = n;
+        return true;
+    }
+    int pid = at->node->kind == NODE_PROC ? pid_of_name(name, bytes) : 0;
+    if (pid == 0 || !fs_process_exists(pid))
+        return false;
+    *at = (struct place){.node = pid_node, .pid = pid};
+    return true;
+}
+
+static long walk(struct place at, const char *path, size_t bytes, unsigned flags, int self_pid,
+                 unsigned *links, struct place *out);
+
+/* Go where the link points, from the directory it is in. */
+static long follow(const struct place *dir, const struct place *link, int self_pid,
+                   unsigned *links, struct place *out)
+{
+    char text[LINK_ROOM];
+    const char *target = text;
+    size_t bytes;
+
+    if (++*links > LINKS_MAX)
+        return -LINUX_ELOOP;
+    if (link->node->kind == NODE_EXE)
+        return fs_process_exe(link->pid, out) ? 0 : -LINUX_ENOENT;
+    if (link->node->kind == NODE_CWD)
+        return fs_process_cwd(link->pid, out) ? 0 : -LINUX_ENOENT;
+    if (link->node->kind == NODE_LINK) {
+        target = fs_data(link->node);
+        bytes = link->node->bytes;
+    } else {
+        bytes = (size_t)fs_link_target(link, self_pid, text, sizeof(text));
+    }
+    return walk(*dir, target, bytes, FS_FOLLOW, self_pid, links, out);
+}
+
+static long walk(struct place at, const char *path, size_t bytes, unsigned flags, int self_pid,
+                 unsigned *links, struct place *out)
+{
+    const char *end = path + bytes;
+
+    if (bytes == 0)
+        return -LINUX_ENOENT;
+    if (*path == '/')
+        at = fs_root();
+    for (;;) {
+        while (path < end && *path == '/')
+            path++;
+        if (path == end)
+            break;
+        const char *name = path;
+        while (path < end && *path != '/')
+            path++;
+        size_t name_bytes = (size_t)(path - name);
+        bool last = path == end;
+        if (!fs_is_dir(&at))
+            return -LINUX_ENOTDIR;
+        if (name_bytes > LINUX_NAME_MAX)
+            return -LINUX_ENAMETOOLONG;
+        struct place dir = at;
+        if (!step(&at, name, name_bytes))
+            return -LINUX_ENOENT;
+        if (fs_is_link(&at) && (!last || (flags & FS_FOLLOW))) {
+            struct place link = at;
+            long error = follow(&dir, &link, self_pid, links, &at);
+            if (error)
+                return error;
+        }
+        if (!last && !fs_is_dir(&at))
+            return -LINUX_ENOTDIR;
+    }
+    *out = at;
+    return 0;
+}
+
+long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags, int self_pid,
+             struct place *out)
+{
+    unsigned links = 0;
+
+    return walk(*from, path, bytes, flags, self_pid, &links, out);
+}
+
+long fs_link_target(const struct place *link, int self_pid, char *to, size_t room)
+{
+    char text[LINUX_PATH_MAX];
+    struct place target;
+    size_t bytes;
+    const char *from = text;
+
+    switch (link->node->kind) {
+    case NODE_LINK:
+        from = fs_data(link->node);
+        bytes = link->node->bytes;
+        break;
+    case NODE_SELF:
+        bytes = (size_t)snprintf(text, sizeof(text), "%d", self_pid);
+        break;
+    case NODE_EXE:
+    case NODE_CWD:
+        if (!(link->node->kind == NODE_EXE ? fs_process_exe(link->pid, &target)
+                                           : fs_process_cwd(link->pid, &target)))
+            return -LINUX_ENOENT;
+        bytes = (size_t)fs_path(&target, text, sizeof(text)) - 1;
+        break;
+    default:
+        return -LINUX_EINVAL;
+    }
+    if (bytes > room)
+        bytes = room;
+    memcpy(to, from, bytes);
+    return (long)bytes;
+}
+
+long fs_path(const struct place *place, char *to, size_t room)
+{
+    size_t start = room;
+    struct place at = *place;
+
+    if (room < 2)
+        return -LINUX_ERANGE;
+    to[--start] = 0;
+    while (at.node != root) {
+        char number[12];
+        const char *name = at.node->name;
+        if (at.node->kind == NODE_PID) {
+            snprintf(number, sizeof(number), "%d", at.pid);
+            name = number;
+        }
+        size_t bytes = strlen(name);
+        if (start < bytes + 1)
+            return -LINUX_ERANGE;
+        start -= bytes;
+        memcpy(to + start, name, bytes);
+        to[--start] = '/';
+        at.node = at.node->parent;
+    }
+    if (to[start] == 0)
+        to[--start] = '/';
+    memmove(to, to + start, room - start);
+    return (long)(room - start);
+}
+
+/* ---- looking ---- */
+
+static uint64_t ino_of(const struct place *place)
+{
+    if (!place->pid)
+        return place->node->ino;
+    return PIDS_INO + (uint64_t)place->pid * INODES_PER_PID + (place->node->ino - pid_node->ino);
+}
+
+static uint8_t type_of(const struct node *node)
+{
+    return (uint8_t)((node->mode & LINUX_S_IFMT) >> 12);
+}
+
+void fs_stat(const struct place *place, struct linux_stat *stat)
+{
+    const struct node *n = place->node;
+
+    *stat = (struct linux_stat){
+        .dev = place->pid || n->kind == NODE_TEXT || n->kind == NODE_PROC ? 2 : 1,
+        .ino = ino_of(place),
+        .mode = n->mode,
+        .nlink = fs_is_dir(place) ? 2 : 1,
+        .size = (int64_t)n->bytes,
+        .blksize = 4096,
+        .blocks = (int64_t)((n->bytes + 511) / 512),
+    };
+    if ((n->mode & LINUX_S_IFMT) == LINUX_S_IFCHR)
+        stat->rdev = n->detail;
+}
+
+static bool pid_entry(uint64_t *index, struct fs_entry *entry)
+{
+    int pid = fs_process_after((int)(*index - LIST_PIDS));
+
+    if (pid == 0)
+        return false;
+    struct place place = {.node = pid_node, .pid = pid};
+    snprintf(entry->name, sizeof(entry->name), "%d", pid);
+    entry->ino = ino_of(&place);
+    entry->type = LINUX_DT_DIR;
+    *index = LIST_PIDS + (uint64_t)pid;
+    return true;
+}
+
+bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry)
+{
+    struct place at = *dir;
+
+    if (*index >= LIST_PIDS)
+        return dir->node->kind == NODE_PROC && pid_entry(index, entry);
+    if (*index < 2) {
+        step(&at, "..", *index ? 2 : 1);
+        snprintf(entry->name, sizeof(entry->name), "%s", *index ? ".." : ".");
+    } else {
+        at.node = dir->node->child;
+        for (uint64_t i = 2; at.node && i < *index; i++)
+            at.node = at.node->next;
+        if (!at.node) {
+            *index = LIST_PIDS;
+            return dir->node->kind == NODE_PROC && pid_entry(index, entry);
+        }
+        snprintf(entry->name, sizeof(entry->name), "%s", at.node->name);
+    }
+    entry->ino = ino_of(&at);
+    entry->type = type_of(at.node);
+    ++*index;
+    return true;
+}

@@ -1,0 +1,93 @@
+/*
+ * The file tree: the initrd's files and directories, with /dev and /proc added. It is read-only and
+ * complete after fs_init(); a file's data stays in the archive.
+ *
+ * A *place* is a node together with a process: the nodes below /proc/PID exist once, and a place says
+ * whose they are. Everything here is pure but for the question which processes there are.
+ */
+#ifndef LINUX_FS_H
+#define LINUX_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "user/linux/abi.h"
+
+enum node_kind {
+    NODE_DIR,
+    NODE_FILE,     /* data in the archive */
+    NODE_LINK,     /* target in the archive */
+    NODE_CONSOLE,  /* /dev/console, /dev/tty */
+    NODE_NULL,
+    NODE_ZERO,
+    NODE_FULL,
+    NODE_RANDOM,
+    NODE_TEXT,     /* /proc: text made when it is read */
+    NODE_SELF,     /* /proc/self: a link to the directory of who asks */
+    NODE_EXE,      /* /proc/PID/exe: a link to its program */
+    NODE_CWD,      /* /proc/PID/cwd */
+    NODE_PROC,     /* /proc: a directory that also has one for each process */
+    NODE_PID       /* /proc/PID */
+};
+
+struct node {
+    struct node *parent; /* the root's is itself */
+    struct node *child, *last_child;
+    struct node *next;
+    const char *name;
+    enum node_kind kind;
+    uint32_t mode; /* type and permissions */
+    uint32_t ino;
+    uint32_t detail; /* NODE_TEXT: enum proc_text; devices: their number */
+    uint64_t start;  /* NODE_FILE, NODE_LINK: where in the archive */
+    uint64_t bytes;
+};
+
+struct place {
+    struct node *node;
+    int pid; /* below /proc/PID, else 0 */
+};
+
+/* Build the tree. NULL, or what is wrong with the archive. */
+const char *fs_init(const void *archive, size_t archive_bytes);
+struct place fs_root(void);
+/* The archive's bytes. */
+const void *fs_data(const struct node *node);
+static inline bool fs_is_dir(const struct place *place)
+{
+    return (place->node->mode & LINUX_S_IFMT) == LINUX_S_IFDIR;
+}
+static inline bool fs_is_link(const struct place *place)
+{
+    return (place->node->mode & LINUX_S_IFMT) == LINUX_S_IFLNK;
+}
+
+#define FS_FOLLOW 0x1 /* a symbolic link at the path's end is followed */
+
+/* Find a path of `bytes` bytes from `from` (a directory) for the process self_pid: 0, or -errno. */
+long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags,
+             int self_pid, struct place *out);
+/* The target of a link into `to`: its length (cut off at room), or -errno. */
+long fs_link_target(const struct place *link, int self_pid, char *to, size_t room);
+/* Absolute path of a place with its NUL: the length with it, or -ERANGE. */
+long fs_path(const struct place *place, char *to, size_t room);
+void fs_stat(const struct place *place, struct linux_stat *stat);
+
+struct fs_entry {
+    char name[LINUX_NAME_MAX + 1];
+    uint64_t ino;
+    uint8_t type; /* LINUX_DT_* */
+};
+/* Entry `index` of a directory, "." and ".." included; false: there are no more. After the nodes,
+ * /proc lists processes; *index moves to the next entry. */
+bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry);
+
+/* Given by the process side: the next process after pid, 0 if none; whether one exists; its program
+ * and working directory (false if it has none). */
+int fs_process_after(int pid);
+bool fs_process_exists(int pid);
+bool fs_process_exe(int pid, struct place *exe);
+bool fs_process_cwd(int pid, struct place *cwd);
+
+#endif

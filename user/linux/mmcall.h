@@ -1,0 +1,84 @@
+/*
+ * Calls to the memory server, as functions of the values that mm.h describes. Errors are negative
+ * errno values. They are foreign calls: the server on this hart answers, nothing else runs meanwhile.
+ */
+#ifndef LINUX_MMCALL_H
+#define LINUX_MMCALL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <pagoda/mm.h>
+#include "user/linux/kcall.h"
+
+static inline long mmcall_create(uint64_t slot)
+{
+    return kcall6(MM_CREATE, slot, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_exec(uint64_t mm, struct mm_exec *exec)
+{
+    return kcall6(MM_EXEC, mm, (uint64_t)exec, 0, 0, 0, 0);
+}
+
+static inline long mmcall_release(uint64_t mm)
+{
+    return kcall6(MM_RELEASE, mm, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_create(uint64_t mm, struct mm_thread *thread)
+{
+    return kcall6(MM_THREAD_CREATE, mm, (uint64_t)thread, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_start(uint64_t thread)
+{
+    return kcall6(MM_THREAD_START, thread, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_stop(uint64_t thread)
+{
+    return kcall6(MM_THREAD_STOP, thread, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_destroy(uint64_t thread)
+{
+    return kcall6(MM_THREAD_DESTROY, thread, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_regs(uint64_t thread, struct user_regs *regs, int write)
+{
+    return kcall6(MM_THREAD_REGS, thread, (uint64_t)regs, (uint64_t)write, 0, 0, 0);
+}
+
+static inline long mmcall_thread_move(uint64_t thread, uint64_t mm)
+{
+    return kcall6(MM_THREAD_MOVE, thread, mm, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_hart(uint64_t thread, uint64_t hart)
+{
+    return kcall6(MM_THREAD_HART, thread, hart, 0, 0, 0, 0);
+}
+
+static inline long mmcall_fault_in(uint64_t mm, uint64_t address, size_t bytes, int write)
+{
+    return kcall6(MM_FAULT_IN, mm, address, bytes, (uint64_t)write, 0, 0);
+}
+
+static inline long mmcall_report(unsigned kind, uint64_t id, char *buffer, size_t bytes,
+                                 uint64_t offset)
+{
+    return kcall6(MM_REPORT, kind, id, (uint64_t)buffer, bytes, offset, 0);
+}
+
+static inline long mmcall_check(void)
+{
+    return kcall6(MM_CHECK, 0, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_map_file(struct mm_map_file *map)
+{
+    return kcall6(MM_MAP_FILE, (uint64_t)map, 0, 0, 0, 0, 0);
+}
+
+#endif

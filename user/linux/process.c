@@ -1,0 +1,257 @@
+/* Processes: their life from clone to wait (see process.h). The family tree begins at pid 1. */
+#include "user/linux/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/linux/console.h"
+#include "user/linux/lock.h"
+#include "user/linux/machine.h"
+#include "user/linux/signal.h"
+#include "user/linux/space.h"
+#include "user/linux/time.h"
+
+#define STACK_LIMIT_BYTES (8UL << 20)
+
+static struct process processes[PROCESSES_MAX];
+static int last_pid;
+
+void processes_init(void)
+{
+    last_pid = 0;
+}
+
+struct process *process_by_pid(int pid)
+{
+    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+        if (p->state != PROCESS_FREE && p->pid == pid)
+            return p;
+    }
+    return NULL;
+}
+
+struct process *process_init(void)
+{
+    return process_by_pid(1);
+}
+
+struct process *process_next(int pid)
+{
+    struct process *next = NULL;
+
+    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+        if (p->state != PROCESS_FREE && p->pid > pid && (!next || p->pid < next->pid))
+            next = p;
+    }
+    return next;
+}
+
+static bool pid_in_use(int pid)
+{
+    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+        if (p->state != PROCESS_FREE && (p->pid == pid || p->pgid == pid || p->sid == pid))
+            return true;
+    }
+    return thread_by_tid(pid) != NULL;
+}
+
+/* There are fewer processes and threads than numbers, so one is always found. */
+int pid_allocate(void)
+{
+    do {
+        last_pid = last_pid >= PID_MAX ? 2 : last_pid + 1;
+    } while (pid_in_use(last_pid));
+    return last_pid;
+}
+
+static void limits_init(struct process *p)
+{
+    for (unsigned i = 0; i < LINUX_RLIMITS; i++)
+        p->limit[i] = (struct linux_rlimit){LINUX_RLIM_INFINITY, LINUX_RLIM_INFINITY};
+    p->limit[LINUX_RLIMIT_STACK].soft = STACK_LIMIT_BYTES;
+    p->limit[LINUX_RLIMIT_CORE].soft = 0;
+    p->limit[LINUX_RLIMIT_NPROC] = (struct linux_rlimit){PROCESSES_MAX, PROCESSES_MAX};
+    p->limit[LINUX_RLIMIT_NOFILE] = (struct linux_rlimit){FDS_MAX, FDS_MAX};
+}
+
+/* What a child has of its parent; the space and the files are left to the caller. */
+static void inherit(struct process *p, struct process *parent)
+{
+    p->pgid = parent->pgid;
+    p->sid = parent->sid;
+    p->cwd = parent->cwd;
+    p->exe = parent->exe;
+    p->umask = parent->umask;
+    memcpy(p->comm, parent->comm, sizeof(p->comm));
+    memcpy(p->action, parent->action, sizeof(p->action));
+    p->handlers = parent->handlers;
+    memcpy(p->limit, parent->limit, sizeof(p->limit));
+    if (parent->cmdline && (p->cmdline = malloc(parent->cmdline_bytes))) {
+        memcpy(p->cmdline, parent->cmdline, parent->cmdline_bytes);
+        p->cmdline_bytes = parent->cmdline_bytes;
+    }
+    p->parent = parent;
+    TAILQ_INSERT_TAIL(&parent->children, p, sibling);
+}
+
+struct process *process_create(struct process *parent)
+{
+    struct process *p = processes;
+
+    while (p < processes + PROCESSES_MAX && p->state != PROCESS_FREE)
+        p++;
+    if (p == processes + PROCESSES_MAX)
+        return NULL;
+    int pid = pid_allocate();
+    memset(p, 0, sizeof(*p));
+    p->state = PROCESS_ALIVE;
+    p->pid = pid;
+    p->start_ticks = time_now_ticks();
+    p->exit_signal = LINUX_SIGCHLD;
+    TAILQ_INIT(&p->children);
+    TAILQ_INIT(&p->threads);
+    queue_init(&p->child_wait);
+    queue_init(&p->vfork_wait);
+    queue_init(&p->alone_wait);
+    if (parent) {
+        inherit(p, parent);
+    } else {
+        p->pgid = p->sid = pid;
+        p->cwd = fs_root();
+        p->umask = 022;
+        limits_init(p);
+    }
+    return p;
+}
+
+static void free_process(struct process *p)
+{
+    linux_assert(TAILQ_EMPTY(&p->children) && TAILQ_EMPTY(&p->child_wait.threads));
+    linux_assert(TAILQ_EMPTY(&p->vfork_wait.threads) && TAILQ_EMPTY(&p->alone_wait.threads));
+    if (p->parent)
+        TAILQ_REMOVE(&p->parent->children, p, sibling);
+    free(p->cmdline);
+    p->cmdline = NULL;
+    p->state = PROCESS_FREE;
+}
+
+void process_discard(struct process *p)
+{
+    linux_assert(p->thread_count == 0);
+    fd_close_all(&p->files);
+    if (p->space)
+        space_put(p->space);
+    free_process(p);
+}
+
+void process_set_comm(struct process *p, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    memset(p->comm, 0, sizeof(p->comm));
+    strncpy(p->comm, slash ? slash + 1 : path, sizeof(p->comm) - 1);
+}
+
+void process_exit(struct process *p, int status)
+{
+    struct thread *t, *next;
+
+    if (p->state != PROCESS_ALIVE)
+        return;
+    p->state = PROCESS_DYING;
+    p->exit_status = status;
+    for (t = TAILQ_FIRST(&p->threads); t; t = next) {
+        next = TAILQ_NEXT(t, mates);
+        thread_kill(t);
+    }
+}
+
+void process_kill(struct process *p, int signal)
+{
+    process_exit(p, signal);
+}
+
+void process_vfork_release(struct process *p)
+{
+    p->vfork_done = true;
+    queue_wake(&p->vfork_wait);
+}
+
+/* Children go to the first process, which is there as long as anything is. */
+static void leave_children(struct process *p)
+{
+    struct process *child, *init = process_init();
+
+    while ((child = TAILQ_FIRST(&p->children))) {
+        TAILQ_REMOVE(&p->children, child, sibling);
+        child->parent = init;
+        TAILQ_INSERT_TAIL(&init->children, child, sibling);
+        if (child->state == PROCESS_ZOMBIE)
+            queue_wake(&init->child_wait);
+    }
+}
+
+static void tell_parent(struct process *p)
+{
+    struct process *parent = p->parent;
+    bool killed = (p->exit_status & 0x7f) != 0;
+    struct signal_info info = {
+        .code = killed ? LINUX_CLD_KILLED : LINUX_CLD_EXITED,
+        .pid = p->pid,
+        .status = killed ? p->exit_status & 0x7f : p->exit_status >> 8,
+    };
+
+    if (signal_ignores_children(parent)) {
+        process_reap(p);
+    } else if (p->exit_signal) {
+        signal_send_process(parent, p->exit_signal, &info);
+    }
+    queue_wake(&parent->child_wait);
+}
+
+/* The last thread is gone: give everything back, and be a zombie. */
+static void bury(struct process *p)
+{
+    p->state = PROCESS_DYING;
+    fd_close_all(&p->files);
+    space_put(p->space);
+    p->space = NULL;
+    process_vfork_release(p);
+    if (!p->parent) {
+        console_printf("%s[%d]: the first process ended with status 0x%x; power off\n", p->comm,
+                       p->pid, (unsigned)p->exit_status);
+        bool killed = (p->exit_status & 0x7f) != 0;
+        machine_power_off(killed ? 128 + (p->exit_status & 0x7f) : p->exit_status >> 8);
+    }
+    leave_children(p);
+    p->state = PROCESS_ZOMBIE;
+    tell_parent(p);
+}
+
+void process_thread_gone(struct thread *t)
+{
+    struct process *p = t->process;
+
+    if (t->exec_space)
+        space_put(t->exec_space);
+    t->exec_space = NULL;
+    if (p->thread_count == 0)
+        bury(p);
+    else
+        queue_wake(&p->alone_wait);
+}
+
+void process_reap(struct process *p)
+{
+    linux_assert(p->state == PROCESS_ZOMBIE);
+    free_process(p);
+}
+
+bool process_group_exists(int pgid, int sid)
+{
+    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+        if (p->state == PROCESS_ALIVE && p->pgid == pgid && (sid == 0 || p->sid == sid))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,94 @@
+/*
+ * Processes: a family tree of pids, each with a space, files and threads.
+ *
+ *   FREE ─▶ ALIVE ─▶ DYING ─▶ ZOMBIE ─▶ FREE
+ *
+ * DYING: its threads are being destroyed. ZOMBIE: it holds nothing but its exit status, until its
+ * parent has asked for it. Everything that a process held is given back before it becomes a zombie.
+ * Big lock held in all functions.
+ */
+#ifndef LINUX_PROCESS_H
+#define LINUX_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/linux/abi.h"
+#include "user/linux/fd.h"
+#include "user/linux/fs.h"
+#include "user/linux/sleep.h"
+#include "user/linux/thread.h"
+
+#define PROCESSES_MAX 256
+#define PID_MAX       32768
+#define COMM_BYTES    16
+
+struct space;
+TAILQ_HEAD(process_list, process);
+
+enum process_state { PROCESS_FREE, PROCESS_ALIVE, PROCESS_DYING, PROCESS_ZOMBIE };
+
+struct process {
+    enum process_state state;
+    int pid, pgid, sid;
+    struct process *parent; /* NULL for the first */
+    struct process_list children;
+    TAILQ_ENTRY(process) sibling;
+    struct thread_list threads;
+    unsigned thread_count;
+    struct space *space;
+    struct fd_table files;
+    struct place cwd;
+    struct place exe;
+    uint32_t umask;
+    char comm[COMM_BYTES];
+    char *cmdline; /* argv as NUL-terminated strings one after the other, malloced */
+    uint64_t cmdline_bytes;
+    int exit_status; /* as wait4 gives it */
+    int exit_signal; /* sent to the parent at the end */
+    bool has_exec;   /* since the last clone */
+    uint64_t start_ticks;
+
+    struct linux_sigaction action[LINUX_NSIG];
+    unsigned handlers; /* actions that are handlers */
+    struct signal_set pending; /* for any of its threads */
+    struct linux_rlimit limit[LINUX_RLIMITS];
+
+    struct wait_queue child_wait; /* its threads in wait4 */
+    struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */
+    bool vfork_done;
+    struct wait_queue alone_wait; /* its thread in execve, until it is the only one */
+};
+
+void processes_init(void);
+/* A process without threads. parent NULL: the first. NULL if there is no room. */
+struct process *process_create(struct process *parent);
+/* Undo process_create when its first thread could not be made. */
+void process_discard(struct process *p);
+struct process *process_by_pid(int pid); /* zombies too */
+/* The next by number after `pid`, or NULL. */
+struct process *process_next(int pid);
+struct process *process_init(void);
+/* A number for a new thread that no thread, process, group or session has. */
+int pid_allocate(void);
+
+static inline bool process_has_handlers(const struct process *p)
+{
+    return p->handlers != 0;
+}
+
+/* All its threads are to end; status as wait4 gives it. */
+void process_exit(struct process *p, int status);
+/* As by an unhandled signal. */
+void process_kill(struct process *p, int signal);
+/* Called by thread.c when t has been destroyed; t is no more after it. */
+void process_thread_gone(struct thread *t);
+/* Let go of a parent that waits for exec or exit. */
+void process_vfork_release(struct process *p);
+/* A zombie's last trace goes. */
+void process_reap(struct process *p);
+/* Whether a living process of that group is in that session (any: 0). */
+bool process_group_exists(int pgid, int sid);
+void process_set_comm(struct process *p, const char *path);
+
+#endif

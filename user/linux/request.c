@@ -1,0 +1,305 @@
+/* Life of a request (see request.h), and the four places where the kernel enters a worker. */
+#include "user/linux/request.h"
+
+#include "user/linux/calls.h"
+#include "user/linux/kcall.h"
+#include "user/linux/lock.h"
+#include "user/linux/machine.h"
+#include "user/linux/process.h"
+#include "user/linux/signal.h"
+#include "user/linux/time.h"
+#include "user/linux/uart.h"
+
+/* Rounds of giving others the lock before a thread that another hart still runs is left to the timer. */
+#define LATE_ROUNDS 4
+#define LATE_USEC   200
+
+static struct thread_list again = TAILQ_HEAD_INITIALIZER(again);
+
+/* The client of the worker that holds the lock, and what it will be answered. */
+static struct thread *current;
+static bool current_answered;
+static long current_value;
+
+static uint64_t timer_deadline = TIME_NEVER; /* as the kernel was last told */
+
+struct thread *request_current(void)
+{
+    return current;
+}
+
+void request_current_forget(void)
+{
+    current = NULL;
+    current_answered = false;
+}
+
+long request_wait(struct thread *t, struct wait_queue *queue)
+{
+    if (signal_pending(t))
+        return REQUEST_RESTART;
+    if (queue)
+        queue_join(queue, t);
+    return REQUEST_WAITS;
+}
+
+void request_wake(struct thread *t)
+{
+    if (t->woken || t->state != THREAD_WAITS)
+        return;
+    t->woken = true;
+    TAILQ_INSERT_TAIL(&again, t, again_link);
+}
+
+/* t waits no longer, whatever comes. */
+static void unwait(struct thread *t)
+{
+    queue_leave(t);
+    deadline_clear(t);
+    if (t->woken) {
+        t->woken = false;
+        TAILQ_REMOVE(&again, t, again_link);
+    }
+}
+
+/*
+ * Another hart may stop a thread with handlers between our letting go of the lock and the answer, which
+ * would make its call happen twice: such a thread is answered before.
+ */
+static bool answer_at_once(const struct thread *t)
+{
+    return t->kept || (!t->is_fault && threads_harts() > 1 && process_has_handlers(t->process));
+}
+
+void request_finish(struct thread *t, long result)
+{
+    long value;
+
+    unwait(t);
+    if (!signal_deliver(t, result, &value))
+        return;
+    thread_move_if_due(t);
+    t->state = THREAD_RUNS;
+    t->mask_saved = false;
+    if (answer_at_once(t)) {
+        thread_keep(t);
+        t->kept = false;
+        kcall_reply_send(thread_slot(t), value);
+    } else {
+        linux_assert(t == current);
+        current_answered = true;
+        current_value = value;
+    }
+}
+
+/* One run of t's request. */
+static void request_run(struct thread *t)
+{
+    long result = calls_run(t);
+
+    t->again = true;
+    if (result == REQUEST_GONE && !t->raw)
+        return;
+    if (result != REQUEST_WAITS || t->raw) {
+        request_finish(t, result);
+        return;
+    }
+    thread_keep(t);
+    t->state = THREAD_WAITS;
+}
+
+/* Run everything that was woken. */
+static void run_again(void)
+{
+    struct thread *t;
+
+    while ((t = TAILQ_FIRST(&again))) {
+        unwait(t);
+        if (t->state == THREAD_WAITS)
+            request_run(t);
+    }
+}
+
+static void timer_program(void)
+{
+    uint64_t deadline = deadlines_next();
+
+    if (threads_late_wanted()) {
+        uint64_t soon = time_after(time_hz() * LATE_USEC / 1000000 + 1);
+        deadline = soon < deadline ? soon : deadline;
+    }
+    if (deadline == timer_deadline)
+        return;
+    timer_deadline = deadline;
+    kcall_timer_set(LINUX_SLOT_NOTIFICATION, deadline == TIME_NEVER ? 0 : deadline,
+                    MACHINE_SIGNAL_TIMER);
+}
+
+/* What is left to do before the lock is let go of; the lock is held again at the end. */
+static void settle(void)
+{
+    run_again();
+    for (unsigned round = 0; threads_late_wanted() && round < LATE_ROUNDS; round++) {
+        if (threads_late() && !current && !current_answered) {
+            linux_unlock();
+            linux_lock();
+        }
+        run_again();
+    }
+    timer_program();
+}
+
+/* End of a worker's turn. */
+static _Noreturn void leave(void)
+{
+    settle();
+    /* What was done meanwhile may have sent the client a signal. */
+    while (current && current_answered && signal_pending(current)) {
+        current_answered = false;
+        request_finish(current, current_value);
+        settle();
+    }
+    bool answered = current_answered;
+    long value = current_value;
+
+    /* A client that is neither answered nor kept is dying: thread_kill kept it. */
+    linux_assert(answered || !current);
+    current = NULL;
+    current_answered = false;
+    linux_unlock();
+    if (answered)
+        worker_reply_park(value);
+    worker_park();
+}
+
+/*
+ * Take the lock for a request of that client. False: there is nothing to do for it. Its thread may be
+ * gone, or dying while we waited for the lock; or it was stopped meanwhile, and then its request will
+ * come again. Trying to keep the answer tells.
+ */
+static bool enter(uint64_t badge, bool is_fault)
+{
+    linux_lock();
+    struct thread *t = thread_from_badge(badge);
+    if (!t)
+        return false;
+    current = t;
+    if (t->state != THREAD_RUNS || t->was_stopped) {
+        thread_keep(t);
+        if (t->state != THREAD_RUNS || !t->kept)
+            return false;
+    }
+    t->is_fault = is_fault;
+    t->again = false;
+    t->raw = false;
+    t->timed_out = false;
+    t->progress = 0;
+    t->until = 0;
+    return true;
+}
+
+/* From entry.S; each is the whole of a worker's turn. */
+_Noreturn void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                            uint64_t sequence, uint64_t signal, uint64_t code);
+_Noreturn void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                           uint64_t a5, uint64_t badge, uint64_t number);
+_Noreturn void worker_message(uint64_t badge);
+_Noreturn void worker_signal(uint64_t bits);
+_Noreturn void worker_park_refused(void);
+
+void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                 uint64_t badge, uint64_t number)
+{
+    struct thread *t = thread_from_badge(badge);
+    long value;
+
+    if (t && calls_plain(t, number, &value))
+        worker_reply_park(value);
+    if (!enter(badge, false))
+        leave();
+    t->call = number;
+    t->args[0] = a0;
+    t->args[1] = a1;
+    t->args[2] = a2;
+    t->args[3] = a3;
+    t->args[4] = a4;
+    t->args[5] = a5;
+    request_run(t);
+    leave();
+}
+
+/* An exception that the memory server handed on has its signal already; others are mapped here. */
+static int signal_of_cause(uint64_t cause, uint64_t *code)
+{
+    switch (cause) {
+    case CAUSE_ILLEGAL:
+        *code = LINUX_ILL_ILLOPC;
+        return LINUX_SIGILL;
+    case CAUSE_BREAKPOINT:
+        *code = LINUX_TRAP_BRKPT;
+        return LINUX_SIGTRAP;
+    case CAUSE_FETCH_PAGE:
+    case CAUSE_LOAD_PAGE:
+    case CAUSE_STORE_PAGE:
+        *code = LINUX_SEGV_MAPERR;
+        return LINUX_SIGSEGV;
+    case CAUSE_FETCH_MISALIGNED:
+    case CAUSE_LOAD_MISALIGNED:
+    case CAUSE_STORE_MISALIGNED:
+        *code = LINUX_BUS_ADRALN;
+        return LINUX_SIGBUS;
+    default:
+        *code = LINUX_BUS_ADRERR;
+        return LINUX_SIGBUS;
+    }
+}
+
+void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, uint64_t sequence,
+                  uint64_t signal, uint64_t code)
+{
+    (void)sequence;
+    if (!enter(badge, true))
+        leave();
+    struct thread *t = thread_from_badge(badge);
+    if (signal == 0 || signal > LINUX_NSIG)
+        signal = (uint64_t)signal_of_cause(cause, &code);
+    if (cause == CAUSE_BREAKPOINT || cause == CAUSE_ILLEGAL)
+        address = pc;
+    signal_fault(t, (int)signal, (int)code, address, cause, pc);
+    if (t->state == THREAD_RUNS)
+        request_finish(t, 0);
+    leave();
+}
+
+/* The main thread's one message, when everything is set up: it gets no answer and so is out of the way. */
+void worker_message(uint64_t badge)
+{
+    static bool started;
+
+    (void)badge;
+    linux_lock();
+    linux_assert(!started);
+    started = true;
+    long error = kcall_reply_keep(MACHINE_SLOT_MAIN);
+    linux_assert(error == 0);
+    machine_start();
+    leave();
+}
+
+void worker_signal(uint64_t bits)
+{
+    linux_lock();
+    if (bits & MACHINE_SIGNAL_UART)
+        uart_service();
+    if (bits & MACHINE_SIGNAL_TIMER) {
+        timer_deadline = TIME_NEVER;
+        deadlines_run(time_now_ticks());
+    }
+    leave();
+}
+
+/* A worker must not park while a client waits for its answer; leave() sees to that. */
+void worker_park_refused(void)
+{
+    linux_panic(__FILE__, __LINE__, "the kernel refuses to park a worker");
+}

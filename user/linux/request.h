@@ -1,0 +1,43 @@
+/*
+ * Life of a request.
+ *
+ *   1. A worker is entered with a call or a fault of a client; it takes the big lock and notes the
+ *      request in the client's thread.
+ *   2. The request is run: a handler gives a result, or REQUEST_WAITS after joining a queue or
+ *      setting a deadline, or REQUEST_GONE when the thread will never be answered.
+ *   3. A result is answered after a look at the thread's signals. A client that waits is kept; what
+ *      it waits for makes its request run again, from step 2.
+ *   4. Before the worker lets go of the lock, everything that the request woke is run.
+ */
+#ifndef LINUX_REQUEST_H
+#define LINUX_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/linux/thread.h"
+
+/* Results outside what a call may answer. */
+#define REQUEST_WAITS    (-0x10000L)
+#define REQUEST_GONE     (-0x10001L)
+/* Interrupted by a signal: -EINTR, or made again if no handler runs or one with SA_RESTART. */
+#define REQUEST_RESTART (-0x10002L)
+/* The same, but -EINTR after any handler. */
+#define REQUEST_INTERRUPTED (-0x10003L)
+
+/*
+ * For a handler that has found nothing to answer with: t joins the queue (NULL: only a deadline is
+ * waited for). REQUEST_WAITS, or REQUEST_RESTART at once if a signal is pending for t.
+ */
+long request_wait(struct thread *t, struct wait_queue *queue);
+
+/* The request of a waiting thread is to be run again, before the lock is released. */
+void request_wake(struct thread *t);
+/* Answer t's request: it no longer waits. Its signals are looked at first. */
+void request_finish(struct thread *t, long result);
+/* The client whose worker holds the lock, if its right to answer was not kept yet; or NULL. */
+struct thread *request_current(void);
+/* The current client's right to answer was kept or is not wanted any more. */
+void request_current_forget(void);
+
+#endif

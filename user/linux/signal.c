@@ -1,0 +1,388 @@
+/*
+ * Signals (see signal.h): which of the three things a signal does - nothing, the end of the process, a
+ * handler - is decided when it is sent, and again when it is taken. There is no job control: the
+ * signals that would stop a process do nothing.
+ */
+#include "user/linux/signal.h"
+
+#include <string.h>
+
+#include "user/linux/console.h"
+#include "user/linux/lock.h"
+#include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/space.h"
+
+#define BIT(n) (1UL << ((n) - 1))
+
+/* Default action: nothing. */
+#define IGNORED_BY_DEFAULT                                                                         \
+    (BIT(LINUX_SIGCHLD) | BIT(LINUX_SIGCONT) | BIT(LINUX_SIGURG) | BIT(LINUX_SIGWINCH) |           \
+     BIT(LINUX_SIGSTOP) | BIT(LINUX_SIGTSTP) | BIT(LINUX_SIGTTIN) | BIT(LINUX_SIGTTOU))
+
+const char *signal_name(int signal)
+{
+    static const char *const names[] = {
+        "signal 0", "SIGHUP",  "SIGINT",  "SIGQUIT",   "SIGILL",  "SIGTRAP",   "SIGABRT",  "SIGBUS",
+        "SIGFPE",   "SIGKILL", "SIGUSR1", "SIGSEGV",   "SIGUSR2", "SIGPIPE",   "SIGALRM",  "SIGTERM",
+        "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP",  "SIGTSTP", "SIGTTIN",   "SIGTTOU",  "SIGURG",
+        "SIGXCPU",  "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",    "SIGPWR",   "SIGSYS",
+    };
+
+    return signal >= 0 && signal < (int)(sizeof(names) / sizeof(names[0])) ? names[signal]
+                                                                           : "signal";
+}
+
+enum effect { EFFECT_NOTHING, EFFECT_END, EFFECT_HANDLER };
+
+/* The first process is not ended by signals that it has no handler for. */
+static enum effect effect_of(const struct process *p, int signal)
+{
+    uint64_t handler = p->action[signal - 1].handler;
+
+    if (handler == LINUX_SIG_IGN)
+        return EFFECT_NOTHING;
+    if (handler != LINUX_SIG_DFL)
+        return EFFECT_HANDLER;
+    if ((IGNORED_BY_DEFAULT & signal_bit(signal)) || !p->parent)
+        return EFFECT_NOTHING;
+    return EFFECT_END;
+}
+
+static void set_add(struct signal_set *set, int signal, const struct signal_info *info)
+{
+    if (set->bits & signal_bit(signal))
+        return;
+    set->bits |= signal_bit(signal);
+    set->info[signal - 1] = *info;
+}
+
+bool signal_pending(const struct thread *t)
+{
+    return ((t->pending.bits | t->process->pending.bits) & ~t->mask) != 0;
+}
+
+/* The thread that takes a signal sent to the process: the first that does not block it, or NULL. */
+static struct thread *taker(struct process *p, int signal)
+{
+    struct thread *t;
+
+    TAILQ_FOREACH (t, &p->threads, mates) {
+        if (t->state != THREAD_DYING && !(t->mask & signal_bit(signal)))
+            return t;
+    }
+    return NULL;
+}
+
+void signal_send_process(struct process *p, int signal, const struct signal_info *info)
+{
+    if (p->state != PROCESS_ALIVE)
+        return;
+    struct thread *t = taker(p, signal);
+    enum effect effect = effect_of(p, signal);
+    if (effect == EFFECT_END && (t || signal == LINUX_SIGKILL)) {
+        process_kill(p, signal);
+    } else if (effect == EFFECT_HANDLER || !t) {
+        set_add(&p->pending, signal, info);
+        if (t)
+            thread_interrupt(t);
+    }
+}
+
+void signal_send_thread(struct thread *t, int signal, const struct signal_info *info)
+{
+    if (t->process->state != PROCESS_ALIVE || t->state == THREAD_DYING)
+        return;
+    bool blocked = (t->mask & signal_bit(signal)) != 0;
+    enum effect effect = effect_of(t->process, signal);
+    if (effect == EFFECT_END && (!blocked || signal == LINUX_SIGKILL)) {
+        process_kill(t->process, signal);
+    } else if (effect == EFFECT_HANDLER || blocked) {
+        set_add(&t->pending, signal, info);
+        if (!blocked)
+            thread_interrupt(t);
+    }
+}
+
+unsigned signal_send_group(int pgid, int signal, const struct signal_info *info)
+{
+    unsigned count = 0;
+
+    for (struct process *p = process_next(0); p; p = process_next(p->pid)) {
+        if (p->pgid != pgid || p->state == PROCESS_ZOMBIE)
+            continue;
+        count++;
+        if (signal)
+            signal_send_process(p, signal, info);
+    }
+    return count;
+}
+
+/* ---- death by exception ---- */
+
+static const char *access_of(uint64_t cause)
+{
+    switch (cause) {
+    case CAUSE_FETCH_MISALIGNED:
+    case CAUSE_FETCH_ACCESS:
+    case CAUSE_FETCH_PAGE:
+        return "execution of";
+    case CAUSE_STORE_MISALIGNED:
+    case CAUSE_STORE_ACCESS:
+    case CAUSE_STORE_PAGE:
+        return "store to";
+    default:
+        return "load from";
+    }
+}
+
+static const char *reason_of(int signal, int code)
+{
+    if (signal == LINUX_SIGSEGV && code == LINUX_SEGV_MAPERR)
+        return "no mapping there";
+    if (signal == LINUX_SIGSEGV && code == LINUX_SEGV_ACCERR)
+        return "the mapping there does not allow it";
+    if (signal == LINUX_SIGBUS && code == LINUX_BUS_ADRALN)
+        return "the address is not aligned";
+    if (signal == LINUX_SIGBUS && code == LINUX_BUS_ADRERR)
+        return "the mapping has no memory there";
+    if (signal == LINUX_SIGKILL)
+        return "out of memory";
+    return "an exception";
+}
+
+static void say_why(const struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
+                    uint64_t pc)
+{
+    const struct process *p = t->process;
+
+    if (cause == CAUSE_ILLEGAL)
+        console_printf("%s[%d]: killed by %s: illegal instruction at pc 0x%lx\n", p->comm, p->pid,
+                       signal_name(signal), pc);
+    else if (cause == CAUSE_BREAKPOINT)
+        console_printf("%s[%d]: killed by %s: breakpoint at pc 0x%lx\n", p->comm, p->pid,
+                       signal_name(signal), pc);
+    else
+        console_printf("%s[%d]: killed by %s: %s 0x%lx at pc 0x%lx: %s\n", p->comm, p->pid,
+                       signal_name(signal), access_of(cause), address, pc,
+                       reason_of(signal, code));
+}
+
+void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
+                  uint64_t pc)
+{
+    struct process *p = t->process;
+    struct signal_info info = {.code = code, .address = address};
+
+    if (signal != LINUX_SIGKILL && effect_of(p, signal) == EFFECT_HANDLER &&
+        !(t->mask & signal_bit(signal))) {
+        set_add(&t->pending, signal, &info);
+        return;
+    }
+    say_why(t, signal, code, address, cause, pc);
+    process_kill(p, signal);
+}
+
+/* ---- handlers ---- */
+
+static bool on_altstack(const struct thread *t, uint64_t sp)
+{
+    return !(t->altstack.flags & LINUX_SS_DISABLE) && sp - t->altstack.sp <= t->altstack.bytes;
+}
+
+static void fill_info(struct linux_siginfo *out, int signal, const struct signal_info *info)
+{
+    out->signo = signal;
+    out->code = info->code;
+    if (info->address) {
+        out->address = info->address;
+    } else {
+        out->pid = info->pid;
+        out->status = info->status;
+    }
+}
+
+/* Make `regs` call the handler, with a frame on the stack that puts everything back. */
+static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
+                       const struct signal_info *info)
+{
+    static struct linux_sigframe frame; /* under the big lock: too much for a worker's stack */
+    struct linux_sigaction *action = &t->process->action[signal - 1];
+    uint64_t trampoline = trampoline_address(t->process->space);
+    uint64_t sp = regs->x[2];
+
+    if (!trampoline)
+        return false;
+    bool on = on_altstack(t, sp);
+    if ((action->flags & LINUX_SA_ONSTACK) && !on && !(t->altstack.flags & LINUX_SS_DISABLE))
+        sp = t->altstack.sp + t->altstack.bytes;
+    sp = (sp - sizeof(frame)) & ~15UL;
+
+    memset(&frame, 0, sizeof(frame));
+    fill_info(&frame.info, signal, info);
+    frame.context.stack = t->altstack;
+    frame.context.stack.flags |= on ? LINUX_SS_ONSTACK : 0;
+    frame.context.mask = t->mask_saved ? t->saved_mask : t->mask;
+    memcpy(frame.context.regs, regs->x, sizeof(frame.context.regs));
+    if (copy_out(t->process->space, sp, &frame, sizeof(frame)))
+        return false;
+
+    t->mask_saved = false;
+    t->mask |= action->mask | (action->flags & LINUX_SA_NODEFER ? 0 : signal_bit(signal));
+    t->mask &= ~(BIT(LINUX_SIGKILL) | BIT(LINUX_SIGSTOP));
+    regs->x[0] = trampoline;
+    regs->x[2] = sp;
+    regs->x[5] = action->handler; /* t0: see signal_trampoline */
+    regs->x[10] = (uint64_t)signal;
+    regs->x[11] = sp + offsetof(struct linux_sigframe, info);
+    regs->x[12] = sp + offsetof(struct linux_sigframe, context);
+    if (action->flags & LINUX_SA_RESETHAND) {
+        action->handler = LINUX_SIG_DFL;
+        t->process->handlers--;
+    }
+    return true;
+}
+
+/* The next signal that t does not block, taken out of its set; 0 if there is none. */
+static int take(struct thread *t, struct signal_info *info)
+{
+    struct signal_set *sets[] = {&t->pending, &t->process->pending};
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t bits = sets[i]->bits & ~t->mask;
+        if (!bits)
+            continue;
+        int signal = __builtin_ctzl(bits) + 1;
+        sets[i]->bits &= ~signal_bit(signal);
+        *info = sets[i]->info[signal - 1];
+        return signal;
+    }
+    return 0;
+}
+
+/* How an interrupted call ends: made again (its ecall is before the pc), or -EINTR. */
+static void settle_call(const struct thread *t, struct user_regs *regs, long result, bool restart)
+{
+    bool interrupted = !t->raw && (result == REQUEST_RESTART || result == REQUEST_INTERRUPTED);
+
+    if (t->is_fault)
+        return;
+    if (interrupted && restart) {
+        regs->x[0] -= 4;
+        regs->x[10] = t->args[0];
+    } else {
+        regs->x[10] = interrupted ? (uint64_t)-LINUX_EINTR : (uint64_t)result;
+    }
+}
+
+/* A thread whose registers cannot be reached cannot go on. */
+static bool read_regs(struct thread *t, struct user_regs *regs)
+{
+    if (thread_regs_read(t, regs) == 0)
+        return true;
+    process_kill(t->process, LINUX_SIGKILL);
+    return false;
+}
+
+static bool write_regs(struct thread *t, const struct user_regs *regs)
+{
+    if (thread_regs_write(t, regs) == 0)
+        return true;
+    process_kill(t->process, LINUX_SIGKILL);
+    return false;
+}
+
+/*
+ * Take the signals of t, whose registers are in *regs (read when first needed). Returns the number of
+ * handlers entered, or -1 if the process ends.
+ */
+static int run_signals(struct thread *t, struct user_regs *regs, bool *have_regs, long result,
+                       bool stopped)
+{
+    struct signal_info info;
+    int signal, handlers = 0;
+
+    while ((signal = take(t, &info))) {
+        enum effect effect = effect_of(t->process, signal);
+        if (effect == EFFECT_NOTHING)
+            continue;
+        if (effect == EFFECT_END) {
+            process_kill(t->process, signal);
+            return -1;
+        }
+        if (!*have_regs) {
+            if (!read_regs(t, regs))
+                return -1;
+            *have_regs = true;
+        }
+        if (handlers == 0 && !stopped) {
+            uint64_t flags = t->process->action[signal - 1].flags;
+            settle_call(t, regs, result, result == REQUEST_RESTART && (flags & LINUX_SA_RESTART));
+        }
+        if (!push_frame(t, regs, signal, &info)) {
+            console_printf("%s[%d]: killed by SIGSEGV: no room on its stack for %s\n",
+                           t->process->comm, t->process->pid, signal_name(signal));
+            process_kill(t->process, LINUX_SIGSEGV);
+            return -1;
+        }
+        handlers++;
+    }
+    return handlers;
+}
+
+bool signal_deliver(struct thread *t, long result, long *value)
+{
+    struct user_regs regs;
+    bool have_regs = false;
+    bool interrupted = !t->raw && (result == REQUEST_RESTART || result == REQUEST_INTERRUPTED);
+
+    *value = t->is_fault ? 0 : result;
+    if (t->process->state != PROCESS_ALIVE)
+        return false;
+    int handlers = signal_pending(t) ? run_signals(t, &regs, &have_regs, result, false) : 0;
+    if (handlers < 0)
+        return false;
+    if (handlers == 0 && t->mask_saved) {
+        t->mask = t->saved_mask;
+        t->mask_saved = false;
+    }
+    if (handlers == 0 && interrupted) {
+        if (!read_regs(t, &regs))
+            return false;
+        have_regs = true;
+        settle_call(t, &regs, result, true);
+    }
+    if (have_regs) {
+        if (!write_regs(t, &regs))
+            return false;
+        *value = t->is_fault ? 0 : (long)regs.x[10];
+    }
+    return true;
+}
+
+bool signal_deliver_stopped(struct thread *t)
+{
+    struct user_regs regs;
+    bool have_regs = false;
+
+    if (t->process->state != PROCESS_ALIVE)
+        return false;
+    int handlers = run_signals(t, &regs, &have_regs, 0, true);
+    return handlers >= 0 && (!have_regs || write_regs(t, &regs));
+}
+
+void signal_exec(struct process *p)
+{
+    for (unsigned i = 0; i < LINUX_NSIG; i++) {
+        bool ignored = p->action[i].handler == LINUX_SIG_IGN;
+        p->action[i] = (struct linux_sigaction){.handler = ignored ? LINUX_SIG_IGN : LINUX_SIG_DFL};
+    }
+    p->handlers = 0;
+}
+
+bool signal_ignores_children(const struct process *p)
+{
+    const struct linux_sigaction *action = &p->action[LINUX_SIGCHLD - 1];
+
+    return action->handler == LINUX_SIG_IGN || (action->flags & LINUX_SA_NOCLDWAIT);
+}

@@ -1,0 +1,136 @@
+/* Client address spaces (see space.h). Their Space capabilities follow the threads' Reply slots. */
+#include "user/linux/space.h"
+
+#include <stdbool.h>
+
+#include "user/linux/abi.h"
+#include "user/linux/lock.h"
+#include "user/linux/machine.h"
+#include "user/linux/mmcall.h"
+#include "user/linux/process.h"
+
+/* Each process has one, and an execve that waits has one more. */
+#define SPACES_MAX MACHINE_SPACES
+
+#define PAGE_BYTES   4096UL
+#define COPY_RETRIES 3
+
+static struct space spaces[SPACES_MAX];
+
+struct space *space_create(long *error)
+{
+    for (unsigned i = 0; i < SPACES_MAX; i++) {
+        struct space *space = &spaces[i];
+        if (space->users)
+            continue;
+        long mm = mmcall_create(MACHINE_SLOT_SPACES + i);
+        if (mm <= 0) {
+            *error = mm ? mm : -LINUX_ENOMEM;
+            return NULL;
+        }
+        *space = (struct space){.users = 1, .slot = MACHINE_SLOT_SPACES + i, .mm = (uint64_t)mm};
+        return space;
+    }
+    *error = -LINUX_EAGAIN;
+    return NULL;
+}
+
+void space_get(struct space *space)
+{
+    linux_assert(space->users > 0);
+    space->users++;
+}
+
+void space_put(struct space *space)
+{
+    linux_assert(space->users > 0);
+    if (--space->users)
+        return;
+    long error;
+    do {
+        error = mmcall_release(space->mm);
+    } while (error == -LINUX_EAGAIN);
+    linux_assert(error == 0);
+    /* The server takes the capability back with the space; what it left would be ours to drop. */
+    kcall_cap_delete(space->slot);
+}
+
+/* Make the local page present: the kernel's copy does not fault for either side. */
+static void local_touch(const char *local, bool write)
+{
+    volatile char *byte = (volatile char *)(uintptr_t)local;
+
+    if (write)
+        *byte = *byte;
+    else
+        (void)*byte;
+}
+
+static size_t copy_some(struct space *space, uint64_t address, const char *local, size_t bytes,
+                        unsigned direction)
+{
+    bool to_client = direction == COPY_TO_SPACE;
+    size_t done = 0;
+    unsigned retries = 0;
+
+    while (done < bytes) {
+        size_t part = bytes - done < COPY_MAX_BYTES ? bytes - done : COPY_MAX_BYTES;
+        long copied =
+            kcall_space_copy(space->slot, address + done, local + done, part, direction);
+        if (copied < 0)
+            break;
+        done += (size_t)copied;
+        if ((size_t)copied == part) {
+            retries = 0;
+            continue;
+        }
+        if (copied > 0)
+            retries = 0;
+        else if (++retries > COPY_RETRIES)
+            break;
+        local_touch(local + done, !to_client);
+        if (mmcall_fault_in(space->mm, address + done, 1, to_client))
+            break;
+    }
+    return done;
+}
+
+size_t copy_in_some(struct space *space, void *to, uint64_t from, size_t bytes)
+{
+    return copy_some(space, from, to, bytes, COPY_FROM_SPACE);
+}
+
+size_t copy_out_some(struct space *space, uint64_t to, const void *from, size_t bytes)
+{
+    return copy_some(space, to, from, bytes, COPY_TO_SPACE);
+}
+
+long copy_in(struct space *space, void *to, uint64_t from, size_t bytes)
+{
+    return copy_in_some(space, to, from, bytes) == bytes ? 0 : -LINUX_EFAULT;
+}
+
+long copy_out(struct space *space, uint64_t to, const void *from, size_t bytes)
+{
+    return copy_out_some(space, to, from, bytes) == bytes ? 0 : -LINUX_EFAULT;
+}
+
+/* Page by page, so that a string that ends before a hole is read without touching the hole. */
+long copy_in_string(struct space *space, char *to, uint64_t from, size_t room)
+{
+    size_t done = 0;
+
+    while (done < room) {
+        size_t part = PAGE_BYTES - (from + done) % PAGE_BYTES;
+        if (part > room - done)
+            part = room - done;
+        size_t copied = copy_in_some(space, to + done, from + done, part);
+        const char *end = __builtin_memchr(to + done, 0, copied);
+        if (end)
+            return end - to;
+        if (copied < part)
+            return -LINUX_EFAULT;
+        done += part;
+    }
+    return -LINUX_ENAMETOOLONG;
+}

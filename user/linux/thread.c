@@ -1,0 +1,284 @@
+/*
+ * Threads of clients (see thread.h): the array, their places on harts, and what cannot be done while
+ * another hart runs them.
+ *
+ * The memory server answers -EAGAIN for a thread that another hart has to let go of first. Such a
+ * thread waits in the list `late`, and worker.c tries again after having let others have the lock: the
+ * thread's own hart may be in its worker, waiting for that lock with the thread's request in hand.
+ */
+#include "user/linux/thread.h"
+
+#include <stddef.h>
+
+#include "user/linux/lock.h"
+#include "user/linux/machine.h"
+#include "user/linux/mmcall.h"
+#include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/signal.h"
+
+#define BADGE_INDEX_BITS 16
+
+static struct thread threads[THREADS_MAX];
+static struct thread_list late = TAILQ_HEAD_INITIALIZER(late);
+static unsigned harts;
+static unsigned load[64]; /* threads per hart */
+static unsigned last_hart;
+static unsigned count;
+
+void threads_init(unsigned hart_count)
+{
+    linux_assert(hart_count >= 1 && hart_count <= 64);
+    harts = hart_count;
+    last_hart = hart_count - 1;
+}
+
+unsigned threads_harts(void)
+{
+    return harts;
+}
+
+uint64_t threads_all_harts(void)
+{
+    return harts == 64 ? ~0UL : (1UL << harts) - 1;
+}
+
+unsigned threads_count(void)
+{
+    return count;
+}
+
+static uint64_t thread_badge(const struct thread *t)
+{
+    return (uint64_t)t->generation << BADGE_INDEX_BITS | (uint64_t)(t - threads);
+}
+
+struct thread *thread_from_badge(uint64_t badge)
+{
+    uint64_t index = badge & ((1UL << BADGE_INDEX_BITS) - 1);
+
+    if (index >= THREADS_MAX)
+        return NULL;
+    struct thread *t = &threads[index];
+    return t->state != THREAD_FREE && thread_badge(t) == badge ? t : NULL;
+}
+
+struct thread *thread_by_tid(int tid)
+{
+    for (struct thread *t = threads; t < threads + THREADS_MAX; t++) {
+        if (t->state != THREAD_FREE && t->tid == tid)
+            return t;
+    }
+    return NULL;
+}
+
+unsigned thread_slot(const struct thread *t)
+{
+    return MACHINE_SLOT_THREADS + (unsigned)(t - threads);
+}
+
+/* The hart with the fewest threads, the next one round among equals. */
+static unsigned choose_hart(uint64_t affinity)
+{
+    unsigned best = harts;
+
+    for (unsigned i = 1; i <= harts; i++) {
+        unsigned hart = (last_hart + i) % harts;
+        if ((affinity >> hart & 1) && (best == harts || load[hart] < load[best]))
+            best = hart;
+    }
+    linux_assert(best < harts);
+    last_hart = best;
+    return best;
+}
+
+static struct thread *take_free(void)
+{
+    for (struct thread *t = threads; t < threads + THREADS_MAX; t++) {
+        if (t->state != THREAD_FREE)
+            continue;
+        *t = (struct thread){.generation = t->generation + 1};
+        return t;
+    }
+    return NULL;
+}
+
+struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
+                             uint64_t affinity, long *error)
+{
+    struct thread *t = take_free();
+
+    *error = -LINUX_EAGAIN;
+    if (!t)
+        return NULL;
+    t->hart = choose_hart(affinity);
+    struct mm_thread made = {
+        .badge = thread_badge(t),
+        .hart = t->hart,
+        .priority = MM_PRIORITY_CLIENT,
+        .regs = *regs,
+    };
+    long number = mmcall_thread_create(process->space->mm, &made);
+    if (number <= 0) {
+        *error = number ? number : -LINUX_ENOMEM;
+        return NULL;
+    }
+    t->state = THREAD_RUNS;
+    t->tid = tid;
+    t->process = process;
+    t->number = (uint64_t)number;
+    t->affinity = affinity;
+    t->altstack.flags = LINUX_SS_DISABLE;
+    load[t->hart]++;
+    count++;
+    process->thread_count++;
+    TAILQ_INSERT_TAIL(&process->threads, t, mates);
+    *error = 0;
+    return t;
+}
+
+void thread_start(struct thread *t)
+{
+    long error = mmcall_thread_start(t->number);
+
+    linux_assert(error == 0);
+}
+
+void thread_keep(struct thread *t)
+{
+    if (t->kept)
+        return;
+    linux_assert(t == request_current());
+    t->kept = kcall_reply_keep(thread_slot(t)) == 0;
+    request_current_forget();
+}
+
+long thread_regs_read(struct thread *t, struct user_regs *regs)
+{
+    if (t == request_current())
+        thread_keep(t);
+    return mmcall_thread_regs(t->number, regs, 0);
+}
+
+long thread_regs_write(struct thread *t, const struct user_regs *regs)
+{
+    if (t == request_current())
+        thread_keep(t);
+    return mmcall_thread_regs(t->number, (struct user_regs *)(uintptr_t)regs, 1);
+}
+
+static void set_late(struct thread *t)
+{
+    if (t->late)
+        return;
+    t->late = true;
+    TAILQ_INSERT_TAIL(&late, t, late_link);
+}
+
+static void clear_late(struct thread *t)
+{
+    if (!t->late)
+        return;
+    t->late = false;
+    TAILQ_REMOVE(&late, t, late_link);
+}
+
+/* False while its hart has yet to let go of it. */
+static bool destroy(struct thread *t)
+{
+    long error = mmcall_thread_destroy(t->number);
+
+    if (error == -LINUX_EAGAIN || error == -LINUX_EBUSY)
+        return false;
+    linux_assert(error == 0);
+    /* The answer that was kept went with the thread; the slot is empty again, or is made so. */
+    if (t->kept)
+        kcall_cap_delete(thread_slot(t));
+    clear_late(t);
+    load[t->hart]--;
+    count--;
+    TAILQ_REMOVE(&t->process->threads, t, mates);
+    t->process->thread_count--;
+    t->state = THREAD_FREE;
+    process_thread_gone(t);
+    return true;
+}
+
+void thread_kill(struct thread *t)
+{
+    if (t->state == THREAD_DYING)
+        return;
+    if (t == request_current())
+        thread_keep(t);
+    queue_leave(t);
+    deadline_clear(t);
+    t->state = THREAD_DYING;
+    set_late(t);
+}
+
+void thread_interrupt(struct thread *t)
+{
+    if (t->state == THREAD_WAITS) {
+        queue_leave(t);
+        request_wake(t);
+    } else if (t->state == THREAD_RUNS && t != request_current()) {
+        set_late(t);
+    }
+}
+
+void thread_set_affinity(struct thread *t, uint64_t affinity)
+{
+    t->affinity = affinity;
+    t->move = !(affinity >> t->hart & 1);
+    if (t->state == THREAD_WAITS)
+        thread_move_if_due(t);
+}
+
+void thread_move_if_due(struct thread *t)
+{
+    if (!t->move)
+        return;
+    thread_keep(t);
+    unsigned hart = choose_hart(t->affinity);
+    if (mmcall_thread_hart(t->number, hart) != 0)
+        return; /* it is tried again at its next request */
+    load[t->hart]--;
+    t->hart = hart;
+    load[hart]++;
+    t->move = false;
+}
+
+/* Bring t out of user mode to take a signal; true if nothing is left to do. */
+static bool interrupt_running(struct thread *t)
+{
+    if (t->state != THREAD_RUNS || t == request_current() || !signal_pending(t))
+        return true;
+    long error = mmcall_thread_stop(t->number);
+    if (error == -LINUX_EAGAIN || error == -LINUX_EBUSY)
+        return false;
+    linux_assert(error == 0);
+    t->was_stopped = true;
+    if (signal_deliver_stopped(t))
+        thread_start(t);
+    return true;
+}
+
+bool threads_late(void)
+{
+    struct thread *t, *next;
+
+    for (t = TAILQ_FIRST(&late); t; t = next) {
+        next = TAILQ_NEXT(t, late_link);
+        if (t->state == THREAD_DYING) {
+            destroy(t);
+        } else if (interrupt_running(t) && t->state != THREAD_DYING) {
+            clear_late(t);
+        }
+    }
+    return !TAILQ_EMPTY(&late);
+}
+
+bool threads_late_wanted(void)
+{
+    return !TAILQ_EMPTY(&late);
+}

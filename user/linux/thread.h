@@ -1,0 +1,130 @@
+/*
+ * Threads of clients.
+ *
+ *   FREE ─▶ RUNS ◀─▶ WAITS      RUNS: in user mode, or its request is being processed now
+ *             └──▶ DYING ◀─┘    WAITS: its answer was kept, in the slot that belongs to it
+ *                    └─▶ FREE   DYING: to be destroyed as soon as its hart lets go of it
+ *
+ * A thread is named by its tid to programs, by its badge (index and generation) to the kernel, and by
+ * the number that it gave to the memory server. Big lock held in all functions.
+ */
+#ifndef LINUX_THREAD_H
+#define LINUX_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <pagoda/call.h>
+
+#include "user/linux/abi.h"
+#include "user/linux/sleep.h"
+
+#define THREADS_MAX 512
+
+struct process;
+struct space;
+
+enum thread_state { THREAD_FREE, THREAD_RUNS, THREAD_WAITS, THREAD_DYING };
+
+/* What a signal carries beside its number. */
+struct signal_info {
+    int32_t code;
+    int32_t pid;
+    int32_t status;
+    uint64_t address;
+};
+
+/* Pending signals: a bit each (signal 1 is bit 0), and what came with the first of a kind. */
+struct signal_set {
+    uint64_t bits;
+    struct signal_info info[LINUX_NSIG];
+};
+
+struct thread {
+    enum thread_state state;
+    uint32_t generation; /* of this place in the array: a badge of an earlier thread differs */
+    int tid;
+    struct process *process;
+    TAILQ_ENTRY(thread) mates; /* threads of the process */
+    uint64_t number;           /* the memory server's */
+    unsigned hart;
+    uint64_t affinity; /* bit per hart */
+    bool move;         /* its hart is not in `affinity` any more */
+
+    /* The request being processed or waiting. */
+    bool is_fault; /* else a call */
+    bool kept;     /* its right to answer is in the thread's slot */
+    bool again;    /* this is not the first run */
+    bool raw;      /* its result is a register's value, whatever it looks like */
+    bool timed_out;
+    bool woken; /* in the list of requests to run again */
+    uint64_t call;
+    uint64_t args[6];
+    uint64_t progress; /* bytes done, what a handler remembers */
+    uint64_t until;    /* deadline that a handler computed at its first run */
+
+    struct wait_queue *queue; /* that it stands in, or NULL */
+    TAILQ_ENTRY(thread) wait;
+    uint64_t deadline; /* ticks; 0: none */
+    TAILQ_ENTRY(thread) timed;
+    TAILQ_ENTRY(thread) again_link;
+    TAILQ_ENTRY(thread) late_link; /* to be destroyed or interrupted: thread.c */
+    bool late;
+    bool was_stopped; /* once: its event may have been undone while a worker has it in hand */
+
+    /* futex.c */
+    struct space *futex_space;
+    uint64_t futex_address;
+    uint32_t futex_bits;
+
+    uint64_t clear_tid; /* address, or 0 */
+    struct space *exec_space; /* loaded by an execve that waits for the other threads' end */
+    uint64_t exec_pc, exec_sp;
+
+    struct signal_set pending; /* directed at this thread */
+    uint64_t mask;
+    uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
+    bool mask_saved;
+    struct linux_sigaltstack altstack;
+};
+
+/* The thread that a badge names; NULL if it is no more, or dying. */
+struct thread *thread_from_badge(uint64_t badge);
+struct thread *thread_by_tid(int tid);
+unsigned thread_slot(const struct thread *t);
+
+/*
+ * A new thread in the process: made at the memory server, not started. regs are its first registers.
+ * NULL with *error = -errno.
+ */
+struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
+                             uint64_t affinity, long *error);
+/* Let it run for the first time. */
+void thread_start(struct thread *t);
+/* It ends: it stops waiting and is destroyed now, or as soon as its hart lets go of it; at last
+ * process_thread_gone() is called. */
+void thread_kill(struct thread *t);
+/* A signal is pending for it: end its wait, or bring it out of user mode to take the signal. */
+void thread_interrupt(struct thread *t);
+
+/* Registers of a thread that is stopped, or waits, or whose request is being processed (its answer is
+ * kept then). 0 or -errno. */
+long thread_regs_read(struct thread *t, struct user_regs *regs);
+long thread_regs_write(struct thread *t, const struct user_regs *regs);
+/* Keep the right to answer it, if not yet kept. */
+void thread_keep(struct thread *t);
+/* Where it may run from now on; it moves when its present or next request is answered. */
+void thread_set_affinity(struct thread *t, uint64_t affinity);
+/* Move it if it should; its request is about to be answered, or it waits. */
+void thread_move_if_due(struct thread *t);
+
+/* Work that could not be done at once is tried again: true if some is left. */
+bool threads_late(void);
+bool threads_late_wanted(void);
+
+void threads_init(unsigned harts);
+unsigned threads_harts(void);
+uint64_t threads_all_harts(void);
+/* Threads that exist, of all processes. */
+unsigned threads_count(void);
+
+#endif

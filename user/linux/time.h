@@ -1,0 +1,26 @@
+/*
+ * Time: the machine's time base, and the conversions that the ABI needs. Ticks count from the start
+ * of the machine. There is no clock of the day: real time starts at a fixed date.
+ */
+#ifndef LINUX_TIME_H
+#define LINUX_TIME_H
+
+#include <stdint.h>
+
+#include "user/linux/abi.h"
+
+#define TIME_NEVER     (~0UL)
+#define TIME_EPOCH_SEC 1735689600L /* 2025-01-01T00:00:00Z: real time at the machine's start */
+
+void time_init(uint64_t timebase_hz);
+uint64_t time_hz(void);
+uint64_t time_now_ticks(void);
+/* Rounded down. */
+struct linux_timespec time_from_ticks(uint64_t ticks);
+/* Rounded up, TIME_NEVER if it does not fit. The value must be valid. */
+uint64_t time_to_ticks(const struct linux_timespec *value);
+int time_valid(const struct linux_timespec *value);
+/* now + ticks, TIME_NEVER on overflow. */
+uint64_t time_after(uint64_t ticks);
+
+#endif
