@@ -84,11 +84,12 @@ void arch_fp_zero(void);             /* registers zero, state clean */
  * Going to user mode. On hardware none of these returns; the simulated machine notes what was
  * chosen and returns true, so callers do nothing after them. They clear the hart's busy flag.
  */
-/* a0..a6 as enum enter_kind says. */
+/* a0..a4 as enum enter_kind says. */
 bool enter_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, uint64_t sequence,
-                 uint64_t info0, uint64_t info1, struct thread *worker);
-/* a0..a5 and a7 from the client's saved ones, a6 = badge. */
-bool enter_call(struct thread *worker, struct thread *client, uint64_t badge);
+                 struct thread *worker);
+/* a0..a7 as enum enter_kind says; the worker is this_hart()->entering. */
+bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                uint64_t badge, uint64_t number);
 /* s2..s7 stay as they are. */
 bool enter_message(struct thread *worker, uint64_t badge);
 /* All registers from t->x; the space is t->satp. */

@@ -6,12 +6,11 @@ struct hart;
 
 #ifdef __riscv
 /* In the kernel tp always holds it (arch/riscv/trap.S, start.S). */
+register struct hart *hart_register __asm__("tp");
+
 static inline struct hart *this_hart(void)
 {
-    struct hart *h;
-
-    __asm__("mv %0, tp" : "=r"(h));
-    return h;
+    return hart_register;
 }
 #else
 struct hart *this_hart(void);

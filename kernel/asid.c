@@ -54,8 +54,8 @@ static uint64_t kept_numbers(void)
     struct space *s;
     uint64_t n = 0;
 
-    LIST_FOREACH (s, &pinned_spaces, pinned_link)
-        n++;
+    LIST_FOREACH(s, &pinned_spaces, pinned_link)
+    n++;
     for (unsigned i = 0; i < harts_online; i++)
         n += harts[i]->space_active != NULL;
     return n; /* at most: a space may be counted more than once */
@@ -68,8 +68,8 @@ static void rollover(void)
     generation++;
     next_number = 1;
     memset(taken, 0, sizeof(taken));
-    LIST_FOREACH (s, &pinned_spaces, pinned_link)
-        keep(s);
+    LIST_FOREACH(s, &pinned_spaces, pinned_link)
+    keep(s);
     for (unsigned i = 0; i < harts_online; i++) {
         if (harts[i]->space_active)
             keep(harts[i]->space_active);

@@ -1,10 +1,10 @@
 /*
  * Address space identifiers: numbers with generations, under the kernel lock.
  *
- * A number belongs to one space for a whole generation, also after the space is gone: so what a hart
- * still remembers under it is never taken for another space's. When the numbers are used up a new
- * generation begins: spaces that are active on a hart or pinned keep their numbers, all others ask
- * for a new one when they are activated next, and each hart forgets everything before that
+ * A number belongs to one space for a whole generation, also after the space is gone: so what a
+ * hart still remembers under it is never taken for another space's. When the numbers are used up a
+ * new generation begins: spaces that are active on a hart or pinned keep their numbers, all others
+ * ask for a new one when they are activated next, and each hart forgets everything before that
  * (hart->asid_flush_wanted).
  */
 #ifndef KERNEL_ASID_H

@@ -228,6 +228,7 @@ static void batch_end(struct batch *b)
         gather_finish(&b->source);
         space_drop_hold(b->source.space);
     }
+    gather_close(b->hart);
     tables_release(b);
 }
 
@@ -250,6 +251,7 @@ long call_batch(struct thread *t, struct call_args *c)
     b.removed = 0;
     b.source.space = NULL;
     gather_begin(&b.gather, b.space);
+    gather_open(b.hart);
     error = -ERR_STATE; /* without an operation page */
     if (batch_resume(&b)) {
         error = 0;

@@ -4,8 +4,8 @@
  *
  * The space's lock is held from the first operation to the last, so that tables stay. Capabilities
  * and the operation page are only looked at inside hart_busy(), which is let go of between
- * operations after a bounded number of entries (batch_rest), and whenever the kernel lock is wanted;
- * what was looked up before is forgotten then.
+ * operations after a bounded number of entries (batch_rest), and whenever the kernel lock is
+ * wanted; what was looked up before is forgotten then.
  *
  * Each operation is decoded first: everything is checked and nothing changed. Performing it can
  * stop for one reason only: a fault reply on another hart filled a slot meanwhile (ERR_MAPPED), or
@@ -37,10 +37,10 @@ struct batch {
     struct space *space;
     uint64_t space_slot;
     struct batch_page *page;
-    uint32_t done;    /* slots that the present operation changed */
-    uint32_t results; /* result words written */
-    uint64_t leaf_tag; /* address >> 21 of `leaf`, ~0 for none */
-    uint64_t *leaf;    /* the leaf table used last */
+    uint32_t done;        /* slots that the present operation changed */
+    uint32_t results;     /* result words written */
+    uint64_t leaf_tag;    /* address >> 21 of `leaf`, ~0 for none */
+    uint64_t *leaf;       /* the leaf table used last */
     uint64_t memory_slot; /* of the Memory capability decoded below, ~0 for none */
     uint64_t forbid;
     pfn_t first;
@@ -69,8 +69,8 @@ long batch_copy_table(struct batch *b, const struct op *op);
 long batch_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot);
 /* Look up the Memory capability, if it is not the one used last. */
 long batch_memory(struct batch *b, uint64_t slot);
-/* Make the leaf entry that `op` asks for: what its capability allows, and `pages` pages from its page
- * on inside the extent. */
+/* Make the leaf entry that `op` asks for: what its capability allows, and `pages` pages from its
+ * page on inside the extent. */
 long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t *entry);
 /* Forget what was looked up: the hart was not busy, or a table went. */
 static inline void batch_forget(struct batch *b)
@@ -114,7 +114,8 @@ static inline uint64_t slots_or8(const uint64_t *slot)
 }
 bool batch_table_empty(const uint64_t *table);
 
-/* Collects mappings of one block that are gone, so that its counter changes once for all of them. */
+/* Collects mappings of one block that are gone, so that its counter changes once for all of them.
+ */
 struct leaf_puts {
     uint64_t block;
     uint32_t n;
@@ -134,8 +135,8 @@ static inline void leaf_puts_add(struct leaf_puts *p, uint64_t entry)
     p->n++;
 }
 
-/* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole: hardware
- * may have remembered it by any of its pages. */
+/* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole:
+ * hardware may have remembered it by any of its pages. */
 static inline void batch_fence(struct batch *b, const struct op *op, uint64_t first, uint64_t last,
                                uint64_t seen)
 {

@@ -1,7 +1,7 @@
 /*
  * The portable part of the boot: device tree, options, the map of memory, blocks, harts. See
- * arch/boot.h for the order. Everything that is wrong with what the machine gave ends in boot_fail():
- * one line that says why, and power-off with a failure status.
+ * arch/boot.h for the order. Everything that is wrong with what the machine gave ends in
+ * boot_fail(): one line that says why, and power-off with a failure status.
  */
 #include "kernel/boot.h"
 #include "arch/arch.h"
@@ -82,8 +82,7 @@ static void claim(paddr_t start, paddr_t end, uint32_t kind, const char *what)
 static void add_devices(const char *compatible)
 {
     uint64_t start, bytes;
-    for (int32_t n = FDT_NONE;
-         (n = fdt_next_compatible(&boot.tree, n, compatible)) != FDT_NONE;) {
+    for (int32_t n = FDT_NONE; (n = fdt_next_compatible(&boot.tree, n, compatible)) != FDT_NONE;) {
         if (boot.devices == BOOT_DEVICES_MAX || !fdt_enabled(&boot.tree, n) ||
             !fdt_reg(&boot.tree, n, 0, &start, &bytes) || bytes == 0)
             continue;
@@ -134,8 +133,8 @@ paddr_t boot_alloc(uint64_t pages)
         if (boot.regions.region[i].kind == BOOT_KERNEL)
             start = regions_find(&boot.regions, boot.regions.region[i].start, bytes);
     kassert(!boot.sealed);
-    if (!start || !regions_mark(&boot.regions, start, start + bytes, KIND(BOOT_FREE), BOOT_KERNEL,
-                                NULL))
+    if (!start ||
+        !regions_mark(&boot.regions, start, start + bytes, KIND(BOOT_FREE), BOOT_KERNEL, NULL))
         boot_fail("not enough memory");
     memset(phys_to_virt(start), 0, bytes);
     return start;
@@ -158,6 +157,8 @@ static void blocks_make(void)
     block_count = phys_to_virt(boot_alloc((bytes + PAGE_BYTES - 1) >> PAGE_SHIFT));
     for (uint64_t i = 0; i < block_total; i++)
         block_count[i] = BLOCK_PINNED;
+    for (unsigned i = 0; i < arch_machine.harts; i++)
+        harts[i]->blocks = block_count;
 }
 
 static void blocks_open_all(void)
@@ -231,8 +232,9 @@ static void print_machine(void)
         uint32_t feature;
         const char *name;
     } names[] = {
-        {BOOT_HAS_SVNAPOT, " svnapot"}, {BOOT_HAS_SVPBMT, " svpbmt"}, {BOOT_HAS_SVINVAL, " svinval"},
-        {BOOT_HAS_SSTC, " sstc"},       {BOOT_HAS_ZICBOZ, " zicboz"}, {BOOT_HAS_SVADU, " svadu"},
+        {BOOT_HAS_SVNAPOT, " svnapot"}, {BOOT_HAS_SVPBMT, " svpbmt"},
+        {BOOT_HAS_SVINVAL, " svinval"}, {BOOT_HAS_SSTC, " sstc"},
+        {BOOT_HAS_ZICBOZ, " zicboz"},   {BOOT_HAS_SVADU, " svadu"},
         {BOOT_HAS_FP, " fp"},
     };
     char firmware[96], features[96] = "";
@@ -271,7 +273,6 @@ _Noreturn void kernel_main(void)
         arch_map_device(boot.device[i].start, boot.device[i].end - boot.device[i].start);
     for (unsigned i = 1; i < arch_machine.harts; i++)
         boot_hart_make(i);
-    space_idle_satp = arch_satp_kernel();
     blocks_make();
     server_prepare();
     blocks_open_all();

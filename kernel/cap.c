@@ -10,9 +10,12 @@
  * When Memory may go. A derived Memory capability may have been given away, so it stays busy while
  * anything that was done with it can still be there. What is mapped is counted per 2 MiB block and
  * not per capability; so the rule errs on the safe side: a derived Memory can only be deleted while
- * no page of any block that it touches is mapped, by whomever, and, if it could take page tables
- * (RIGHT_KEEP), while nothing but the directory is in use in the tables blocks that it touches.
- * Objects made of it are its children. Memory that the boot gave (no parent) can always go.
+ * no page of any block that it touches is mapped, by whomever, and, if it could give page tables
+ * (RIGHT_KEEP), while none of its pages is one. Objects made of it are its children. Memory that
+ * the boot gave (no parent) can always go.
+ *
+ * What is busy does not hold up its siblings: it goes to the end of their list, and the others are
+ * tried first. So one revocation takes a thread away and then the endpoint that its route named.
  *
  * Locks: all of this under the kernel lock, except cap_lookup() and cap_entry(), whose callers may
  * be inside hart_busy() instead.
@@ -29,7 +32,7 @@
 
 #define STEPS_PER_CALL  32   /* entries that one call may remove */
 #define SCAN_PER_STEP   1024 /* entries that one step may look at */
-#define BLOCKS_PER_STEP 4096 /* blocks that one step may look at */
+#define BLOCKS_PER_STEP 512  /* blocks that one step may look at */
 #define FORBID_ALL      (~0UL)
 #define NO_PAGE         (1UL << 63) /* no page lies in an extent that starts there */
 #define RIGHTS_NONE     0
@@ -127,6 +130,9 @@ unsigned cap_depth_at(const struct cap *parent, const struct cap *c)
     return above + 1;
 }
 
+/*
+ * Siblings: `next` ends with NULL; `prev` goes round, so that the first one's leads to the last.
+ */
 static void cap_link(struct cap *c, struct cap *parent)
 {
     unsigned depth = cap_depth_at(parent, c);
@@ -136,9 +142,41 @@ static void cap_link(struct cap *c, struct cap *parent)
     if (parent == NULL)
         return;
     c->next = parent->child;
+    c->prev = c->next ? c->next->prev : c;
     if (c->next)
         c->next->prev = c;
     parent->child = c;
+}
+
+static void cap_unlink(struct cap *c)
+{
+    struct cap *parent = c->parent;
+    if (parent == NULL)
+        return;
+    if (parent->child == c)
+        parent->child = c->next;
+    else
+        c->prev->next = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    else if (parent->child)
+        parent->child->prev = c->prev;
+}
+
+/* Make it the last of its siblings. */
+static void cap_rotate(struct cap *c)
+{
+    struct cap *parent = c->parent;
+    cap_unlink(c);
+    c->next = NULL;
+    if (parent->child == NULL) {
+        c->prev = c;
+        parent->child = c;
+        return;
+    }
+    c->prev = parent->child->prev;
+    c->prev->next = c;
+    parent->child->prev = c;
 }
 
 /*
@@ -174,16 +212,6 @@ void cap_fill_object(struct cap *c, struct cap *parent, enum cap_type type, void
     __atomic_store_n(&c->type, (uint8_t)type, __ATOMIC_RELEASE);
 }
 
-static void cap_unlink(struct cap *c)
-{
-    if (c->prev)
-        c->prev->next = c->next;
-    else if (c->parent)
-        c->parent->child = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
-}
-
 void cap_clear(struct cap *c)
 {
     kassert(kernel_lock_held() && c->type != CAP_NONE && c->child == NULL);
@@ -197,21 +225,39 @@ void cap_clear(struct cap *c)
 
 /* Removing Memory. */
 
-static bool block_in_use(uint64_t block, uint8_t rights)
+/* Is a page of [first, end), all in one tables block, a page table? */
+static bool page_tables_in(pfn_t first, pfn_t end)
 {
-    if (block >= block_total)
-        return false;
-    int32_t count = __atomic_load_n(&block_count[block], __ATOMIC_ACQUIRE);
-    if (count >= 0)
-        return count > 0;
-    return (rights & RIGHT_KEEP) && count > BLOCK_TABLE_BASE + 1;
+    for (pfn_t page = first; page < end; page++) {
+        const uint64_t *word = page_directory(page);
+        if (word && page_word_use(*word) == PAGE_TABLE)
+            return true;
+    }
+    return false;
 }
 
-static bool extent_in_use(uint64_t first, uint64_t pages, uint8_t rights)
+/* The pages are all in one block. */
+static bool block_in_use(pfn_t first, pfn_t end, uint8_t rights)
 {
-    for (uint64_t b = first >> TABLE_SHIFT; b <= (first + pages - 1) >> TABLE_SHIFT; b++)
-        if (block_in_use(b, rights))
+    if (first >> TABLE_SHIFT >= block_total)
+        return false;
+    int32_t count = __atomic_load_n(&block_count[first >> TABLE_SHIFT], __ATOMIC_ACQUIRE);
+    if (count >= 0)
+        return count > 0;
+    return (rights & RIGHT_KEEP) && page_tables_in(first, end);
+}
+
+static bool extent_in_use(pfn_t first, uint64_t pages, uint8_t rights)
+{
+    pfn_t end = first + pages;
+    while (first < end) {
+        pfn_t next = (first | (PAGES_PER_BLOCK - 1)) + 1;
+        if (next > end)
+            next = end;
+        if (block_in_use(first, next, rights))
             return true;
+        first = next;
+    }
     return false;
 }
 
@@ -256,15 +302,16 @@ static long memory_remove(struct cap *c)
  * itself, if it stands in it, is not. */
 static struct cap *table_entry_left(struct table *table, const struct cap *primary, long *error)
 {
-    for (unsigned i = 0; i < SCAN_PER_STEP; i++) {
-        if (table->swept == table->size)
-            return NULL;
+    for (unsigned i = 0; table->swept < table->size; i++) {
         struct cap *c = &table->caps[table->swept];
         if (c->type != CAP_NONE && c != primary)
             return c;
+        if (i == SCAN_PER_STEP) {
+            *error = -ERR_AGAIN;
+            return NULL;
+        }
         table->swept++;
     }
-    *error = -ERR_AGAIN;
     return NULL;
 }
 
@@ -337,17 +384,35 @@ long cap_remove(struct cap *c)
     return -ERR_AGAIN;
 }
 
+/* One step of revocation. What turned out busy, and what waits for it, is put behind its siblings.
+ */
+static long cap_revoke_step(struct cap *c)
+{
+    long error;
+    struct cap *top = c->child;
+    struct cap *last = cap_next_to_go(top, &error);
+    if (last)
+        error = cap_remove_last(last);
+    if (error != -ERR_BUSY)
+        return error;
+    for (; last && last != c && last != top && last->parent; last = last->parent)
+        cap_rotate(last);
+    cap_rotate(top);
+    return error;
+}
+
 long cap_revoke(struct cap *c, unsigned budget)
 {
+    unsigned removed = 0;
     for (unsigned i = 0; i < budget && c->child; i++) {
-        long error;
-        struct cap *last = cap_next_to_go(c->child, &error);
-        if (last)
-            error = cap_remove_last(last);
-        if (error)
+        long error = cap_revoke_step(c);
+        if (error == -ERR_AGAIN)
             return error;
+        removed += error == 0;
     }
-    return c->child ? -ERR_AGAIN : 0;
+    if (c->child == NULL)
+        return 0;
+    return removed ? -ERR_AGAIN : -ERR_BUSY;
 }
 
 /* Calls. */

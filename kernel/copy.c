@@ -1,9 +1,9 @@
 /*
  * Checked copies between address spaces, and between the kernel and its caller.
  *
- * Pages are found by walking the tables and touched through the kernel's linear map, so a copy never
- * faults. Both spaces are locked meanwhile: no page that is being copied can be unmapped and put to
- * another use, and no table can vanish. Each page is copied inside hart_busy(), because the
+ * Pages are found by walking the tables and touched through the kernel's linear map, so a copy
+ * never faults. Both spaces are locked meanwhile: no page that is being copied can be unmapped and
+ * put to another use, and no table can vanish. Each page is copied inside hart_busy(), because the
  * memory server's linear map loses its write permission by the kernel lock and harts_quiesce(), not
  * by the space's lock (space_server_block).
  *
@@ -17,8 +17,8 @@
 #include <string.h>
 
 /*
- * The memory at `address` of s up to the end of its page, or NULL if user mode could not read (write)
- * it. Marks the entry accessed (dirty) as the hardware would.
+ * The memory at `address` of s up to the end of its page, or NULL if user mode could not read
+ * (write) it. Marks the entry accessed (dirty) as the hardware would.
  */
 static uint8_t *user_page(struct space *s, vaddr_t address, bool write)
 {
@@ -140,7 +140,8 @@ static bool caller_has(struct space *s, vaddr_t address, size_t bytes, bool writ
 }
 
 /* The caller's memory and a kernel buffer, all or nothing. */
-static long caller_copy(struct thread *t, vaddr_t address, void *buffer, size_t bytes, bool to_caller)
+static long caller_copy(struct thread *t, vaddr_t address, void *buffer, size_t bytes,
+                        bool to_caller)
 {
     struct space *s = t->space;
     struct hart *h = this_hart();

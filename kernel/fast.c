@@ -30,7 +30,7 @@ static inline bool is_page_fault(uint64_t cause)
 }
 
 /* An exception of t; all its registers are saved. */
-bool fault_deliver(struct thread *t, uint64_t cause, uint64_t address, uint64_t pc)
+bool fault_deliver(struct thread *t, uint64_t address, uint64_t cause, uint64_t pc)
 {
     struct thread *w = *t->pager_slot;
 
@@ -43,13 +43,16 @@ bool fault_deliver(struct thread *t, uint64_t cause, uint64_t address, uint64_t 
     t->state = THREAD_FAULT;
     w->client = t;
     return enter_fault(t->pager.badge, address, cause, pc,
-                       ++this_hart()->counter[COUNT_fault_fast], 0, 0, w);
+                       ++this_hart()->counter[COUNT_fault_fast], w);
 }
 
-/* A foreign call of t; all its registers are saved, the pc is behind the ecall. */
-bool call_deliver(struct thread *t)
+/*
+ * A foreign call of t; all its registers are saved, the pc is behind the ecall. Its arguments pass
+ * through the registers in which they came.
+ */
+bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                  struct thread *t, uint64_t number)
 {
-    uint64_t number = t->x[17];
     bool pager = number >= 512 || (t->call_mask[number >> 6] >> (number & 63) & 1);
     struct thread *w = pager ? *t->pager_slot : *t->personality_slot;
 
@@ -58,7 +61,9 @@ bool call_deliver(struct thread *t)
     t->state = THREAD_CALL;
     w->client = t;
     count(this_hart(), COUNT_call_fast);
-    return enter_call(w, t, pager ? t->pager.badge : t->personality.badge);
+    this_hart()->entering = w;
+    return enter_call(a0, a1, a2, a3, a4, a5, pager ? t->pager.badge : t->personality.badge,
+                      number);
 }
 
 /*

@@ -5,6 +5,7 @@
 #ifndef KERNEL_GATHER_H
 #define KERNEL_GATHER_H
 
+#include "kernel/hart.h"
 #include "kernel/space.h"
 
 struct gather {
@@ -34,6 +35,16 @@ static inline bool gather_needed(const struct gather *g)
 /* No lock held that another hart could want while its fence is awaited; the space cannot be destroyed
  * meanwhile (space_hold). Afterwards no hart uses a translation that the gather covers. */
 void gather_finish(struct gather *g);
+
+/*
+ * Mappings leave their blocks' counters when their entries are removed, before the fence. Between
+ * the two the calling hart stands as pending: who concludes from counters that memory is not mapped
+ * any more, and gives it to somebody else, must find gather_pending() false afterwards.
+ */
+void gather_open(struct hart *h);
+void gather_close(struct hart *h);
+/* Some other hart is between gather_open() and gather_close(). */
+bool gather_pending(void);
 
 /* No lock held. Afterwards no hart uses any translation that was made before. */
 void fence_everywhere(void);

@@ -36,6 +36,7 @@ struct hart {
     struct thread *pager_thread; /* in-kernel pager: on whose behalf kernel_call() calls, */
     struct thread *pager_answered; /* and whom it answered on the straight path */
     int32_t *blocks; /* block_count, near at hand */
+    struct thread *entering; /* the worker that enter_call() is about: an argument too many */
     struct space *space_active; /* client space that counts as running here, or NULL */
     struct thread *fp_owner; /* whose state the FP registers hold, or NULL */
     uint64_t online;
@@ -67,7 +68,7 @@ void harts_quiesce(void);
 
 static inline void hart_busy(struct hart *h)
 {
-    *(volatile uint64_t *)&h->busy = 1; /* a plain store; the fence orders it */
+    *(volatile uint64_t *)&h->busy = (uint64_t)h; /* a plain store; the fence orders it */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

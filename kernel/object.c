@@ -113,7 +113,7 @@ static void pages_take(const struct creation *k)
     for (uint64_t i = 0; i < k->pages; i++) {
         enum page_use use = page_use_of(k->type, i);
         unsigned detail = use == PAGE_OBJECT ? (unsigned)k->type
-                          : use == PAGE_ROOT ? space_levels - 1
+                          : use == PAGE_ROOT ? space_levels
                                              : 0;
         long error = page_take(k->page + i, page_word(use, detail, i ? k->page : 0));
         kassert(error == 0);

@@ -98,8 +98,7 @@ uint64_t *space_slot(struct space *s, vaddr_t address, unsigned level, unsigned 
     if (address >= space_user_end)
         return NULL;
     for (;; l--) {
-        uint64_t *slot =
-            &table[(address >> (PAGE_SHIFT + TABLE_SHIFT * l)) & (TABLE_ENTRIES - 1)];
+        uint64_t *slot = &table[(address >> (PAGE_SHIFT + TABLE_SHIFT * l)) & (TABLE_ENTRIES - 1)];
         *found_level = l;
         if (l == level)
             return slot;

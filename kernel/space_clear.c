@@ -1,6 +1,6 @@
 /*
- * Taking address spaces apart, in bounded steps: destruction, and dropping all mappings of an extent
- * of memory.
+ * Taking address spaces apart, in bounded steps: destruction, and dropping all mappings of an
+ * extent of memory.
  */
 #include "arch/arch.h"
 #include "kernel/assert.h"
@@ -9,7 +9,7 @@
 #include "kernel/cap.h"
 #include "kernel/gather.h"
 
-#define DESTROY_BUDGET 512  /* entries removed in one step; looking through a table counts 64 */
+#define DESTROY_BUDGET 512 /* entries removed in one step; looking through a table counts 64 */
 #define TABLE_COST     64
 #define DROP_BUDGET    8192 /* entries looked at in one call */
 
@@ -211,10 +211,12 @@ long call_space_drop(struct thread *t, struct call_args *c)
         return -error;
     }
     gather_begin(&d.gather, s);
+    gather_open(h);
     long result = drop_step(s, &d);
     space_hold(s);
     space_unlock(s);
     gather_finish(&d.gather);
+    gather_close(h);
     space_drop_hold(s);
     return result;
 }

@@ -1,6 +1,6 @@
 /*
- * Address spaces and the harts that run them: which root a hart has loaded, and which fences it owes
- * before it does. All under the kernel lock; the other side, which takes translations away, is
+ * Address spaces and the harts that run them: which root a hart has loaded, and which fences it
+ * owes before it does. All under the kernel lock; the other side, which takes translations away, is
  * gather.c and does without.
  *
  * No fence is missed. A hart that begins to run a space does
@@ -75,9 +75,9 @@ static void active_set(struct hart *h, struct space *s)
     h->space_active = s;
     if (old && !(old->pinned & bit(h)))
         __atomic_fetch_and(&old->running, ~bit(h), __ATOMIC_RELEASE);
-    TAILQ_FOREACH (w, &h->workers, bench)
-        if (worker_has_client(w))
-            w->attention = 1;
+    TAILQ_FOREACH(w, &h->workers, bench)
+    if (worker_has_client(w))
+        w->attention = 1;
 }
 
 uint64_t space_activate(struct space *s, struct hart *h)

@@ -126,7 +126,8 @@ enum thread_field {
  */
 #ifndef __ASSEMBLER__
 enum enter_kind {
-    /* a0 badge, a1 address, a2 cause, a3 pc, a4 sequence, a5 and a6 info of forward_park or 0 */
+    /* a0 badge, a1 address, a2 cause, a3 pc, a4 sequence; a5 and a6: what
+     * forward_park gave, and for an event that was never forwarded to this endpoint nothing */
     ENTER_FAULT,
     /* a0..a5 the client's, a6 badge, a7 number */
     ENTER_CALL,

@@ -115,6 +115,7 @@ static void hart_start(unsigned id)
     m->hart.id = id;
     m->hart.machine_id = id;
     m->hart.timer_next = NEVER;
+    m->hart.blocks = block_count;
     m->hart.online = 1;
     for (unsigned p = 0; p <= PRIORITY_MAX; p++)
         TAILQ_INIT(&m->hart.run[p]);
@@ -342,20 +343,27 @@ static bool note_set(struct machine_note note)
 }
 
 bool enter_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, uint64_t sequence,
-                 uint64_t info0, uint64_t info1, struct thread *worker)
+                 struct thread *worker)
 {
     return note_set((struct machine_note){
         .way = MACHINE_ENTER_FAULT,
         .thread = worker,
         .client = worker->client,
-        .value = {badge, address, cause, pc, sequence, info0, info1},
+        .value = {badge, address, cause, pc, sequence},
     });
 }
 
-bool enter_call(struct thread *worker, struct thread *client, uint64_t badge)
+bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                uint64_t badge, uint64_t number)
 {
+    struct thread *worker = selected->hart.entering;
+
     return note_set((struct machine_note){
-        .way = MACHINE_ENTER_CALL, .thread = worker, .client = client, .value = {badge}});
+        .way = MACHINE_ENTER_CALL,
+        .thread = worker,
+        .client = worker->client,
+        .value = {a0, a1, a2, a3, a4, a5, badge, number},
+    });
 }
 
 bool enter_message(struct thread *worker, uint64_t badge)

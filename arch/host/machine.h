@@ -27,8 +27,8 @@ struct machine_options {
 /* Where a hart went last when the kernel left. */
 enum machine_way {
     MACHINE_NOWHERE,
-    MACHINE_ENTER_FAULT,    /* thread: the worker; value[0..6]: its a0..a6 */
-    MACHINE_ENTER_CALL,     /* thread: the worker; client; value[0]: badge */
+    MACHINE_ENTER_FAULT,    /* thread: the worker; value[0..4]: its a0..a4 */
+    MACHINE_ENTER_CALL,     /* thread: the worker; client; value[0..7]: a0..a7 */
     MACHINE_ENTER_MESSAGE,  /* thread: the worker; value[0]: badge */
     MACHINE_RESUME_FULL,    /* thread, whose x[] are the registers */
     MACHINE_RESUME_SAME,    /* the same */
@@ -40,7 +40,7 @@ struct machine_note {
     enum machine_way way;
     struct thread *thread;
     struct thread *client;
-    uint64_t value[7];
+    uint64_t value[8];
     uint64_t times; /* how often the hart left the kernel so far */
 };
 

@@ -21,6 +21,7 @@ void asm_offsets(void)
     OFFSET(T_F, struct thread, f);
     OFFSET(T_FCSR, struct thread, fcsr);
     OFFSET(H_BUSY, struct hart, busy);
+    OFFSET(H_ENTERING, struct hart, entering);
     OFFSET(H_CURRENT, struct hart, current);
     OFFSET(H_KERNEL_STACK, struct hart, kernel_stack);
     VALUE(ENTER_FAULT);

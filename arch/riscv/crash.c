@@ -19,16 +19,11 @@ static const struct kernel_trap_frame *trap_frame; /* NULL: the kernel noticed b
 static const char *cause_name(uint64_t scause)
 {
     static const char *const name[] = {
-        [CAUSE_FETCH_MISALIGNED] = "misaligned fetch",
-        [CAUSE_FETCH_ACCESS] = "fetch access fault",
-        [CAUSE_ILLEGAL] = "illegal instruction",
-        [CAUSE_BREAKPOINT] = "breakpoint",
-        [CAUSE_LOAD_MISALIGNED] = "misaligned load",
-        [CAUSE_LOAD_ACCESS] = "load access fault",
-        [CAUSE_STORE_MISALIGNED] = "misaligned store",
-        [CAUSE_STORE_ACCESS] = "store access fault",
-        [CAUSE_FETCH_PAGE] = "fetch page fault",
-        [CAUSE_LOAD_PAGE] = "load page fault",
+        [CAUSE_FETCH_MISALIGNED] = "misaligned fetch", [CAUSE_FETCH_ACCESS] = "fetch access fault",
+        [CAUSE_ILLEGAL] = "illegal instruction",       [CAUSE_BREAKPOINT] = "breakpoint",
+        [CAUSE_LOAD_MISALIGNED] = "misaligned load",   [CAUSE_LOAD_ACCESS] = "load access fault",
+        [CAUSE_STORE_MISALIGNED] = "misaligned store", [CAUSE_STORE_ACCESS] = "store access fault",
+        [CAUSE_FETCH_PAGE] = "fetch page fault",       [CAUSE_LOAD_PAGE] = "load page fault",
         [CAUSE_STORE_PAGE] = "store page fault",
     };
     const char *found = scause < sizeof name / sizeof *name ? name[scause] : NULL;

@@ -1,6 +1,6 @@
 /*
- * Floating-point state. sstatus.FS is the user's: it says whether the registers were written since the
- * state was last loaded or saved. On a machine without floating point it is Off, never dirty.
+ * Floating-point state. sstatus.FS is the user's: it says whether the registers were written since
+ * the state was last loaded or saved. On a machine without floating point it is Off, never dirty.
  */
 #include "arch/arch.h"
 #include "arch/riscv/csr.h"

@@ -11,8 +11,8 @@
 #include "arch/riscv/sbi.h"
 #include "arch/riscv/trap.h"
 
-#define COUNTERS_ALL   7u /* cycle, time, instret may be read in user mode */
-#define SPINS_PER_NAP  1024u
+#define COUNTERS_ALL    7u /* cycle, time, instret may be read in user mode */
+#define SPINS_PER_NAP   1024u
 #define NAPS_PER_SECOND 1000000u
 
 static uint64_t deadline[HARTS_MAX]; /* each hart's timer, as last set; its own hart only */
@@ -97,9 +97,9 @@ void arch_wait(void)
 }
 
 /*
- * A hart that spins for long may keep the one that it waits for from running: under an emulator that
- * runs harts in turn, or a hypervisor. So now and then it sleeps for a moment, until a timer of its
- * own ends that.
+ * A hart that spins for long may keep the one that it waits for from running: under an emulator
+ * that runs harts in turn, or a hypervisor. So now and then it sleeps for a moment, until a timer
+ * of its own ends that.
  */
 void arch_relax(void)
 {

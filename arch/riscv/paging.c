@@ -5,9 +5,9 @@
  *                       executable; the kernel's text and constants read-only
  *   0xffffffff80200000  the image, in 4 KiB pages: text R-X, constants R--, data RW-
  *
- * All of it is global (ENTRY_G) and no top-level entry of it changes after boot, so a new root table
- * gets it by copying its upper half. Guard pages below stacks are holes in the linear map; that of the
- * boot stack is a hole in both.
+ * All of it is global (ENTRY_G) and no top-level entry of it changes after boot, so a new root
+ * table gets it by copying its upper half. Guard pages below stacks are holes in the linear map;
+ * that of the boot stack is a hole in both.
  */
 #include "arch/riscv/machine.h"
 #include "arch/arch.h"
@@ -16,6 +16,7 @@
 #include "arch/riscv/trap.h"
 #include "kernel/assert.h"
 #include "kernel/boot.h"
+#include "kernel/space.h"
 
 #include <string.h>
 
@@ -70,8 +71,8 @@ static unsigned count_asid_bits(void)
     return (unsigned)__builtin_popcountl(asid);
 }
 
-/* What the device tree says about accessed and dirty bits differs between machines: store through an
- * entry that has neither, and look. */
+/* What the device tree says about accessed and dirty bits differs between machines: store through
+ * an entry that has neither, and look. */
 static bool hardware_sets_dirty(void)
 {
     static volatile uint64_t target;
@@ -95,7 +96,7 @@ void paging_choose(unsigned mode_levels, bool asid_off)
     arch_linear_base = 0;
     arch_machine.linear_end = -IMAGE_SPACE - (-1UL << (12 + 9 * levels - 1));
     arch_asid_bits = asid_off ? 0 : count_asid_bits();
-    if (arch_asid_bits == 0)
+    if (arch_asid_bits < ASID_BITS_ENOUGH)
         trap_patch_without_asids();
     arch_features &= ~(uint32_t)BOOT_HAS_SVADU;
     if (hardware_sets_dirty())

@@ -35,7 +35,8 @@ start:
         lla     t0, boot_table_sv39
         li      t1, LEAF_RWX_AD
         li      t2, 1 << 28
-        addi    t3, t0, 256 * 8
+        li      t3, 256 * 8
+        add     t3, t3, t0
 1:      sd      t1, 0(t0)
         add     t1, t1, t2
         addi    t0, t0, 8

@@ -1,6 +1,6 @@
 /*
- * Start of the boot hart in C, on the boot stack, with the early page tables in force: everything up
- * to the point where the portable kernel runs on a stack of its own. Order: see arch/boot.h.
+ * Start of the boot hart in C, on the boot stack, with the early page tables in force: everything
+ * up to the point where the portable kernel runs on a stack of its own. Order: see arch/boot.h.
  */
 #include "arch/riscv/machine.h"
 #include "arch/arch.h"

@@ -89,7 +89,7 @@
         li      t6, 0
 .endm
 
-/* A worker at its entry of this kind; its space, stack and tp. \w must not be among a0..a6. */
+/* A worker at its entry of this kind; its space, stack and tp. \w is not t0 or t1. */
 .macro ENTER w, kind
         ld      t0, T_SATP(\w)
         ld      t1, T_ENTER_PC(\w)
@@ -115,11 +115,11 @@ trap_entry:
         beqz    t1, user_ecall
         SAVE_ALL
         csrr    a3, sepc
-        addi    a1, t1, 8
+        addi    a2, t1, 8
         sd      a3, X(0)(a0)
-        bltz    a1, 1f
-        csrr    a2, stval
-        tail    fault_deliver           /* (thread, cause, address, pc) */
+        bltz    a2, 1f
+        csrr    a1, stval
+        tail    fault_deliver           /* (thread, address, cause, pc) */
 1:      tail    interrupt_enter
 
 user_ecall:
@@ -197,35 +197,28 @@ native:
 
 foreign_ecall:
         SAVE_ALL
-        csrr    a3, sepc
-        addi    a3, a3, 4
-        sd      a3, X(0)(a0)
-        tail    call_deliver
+        csrr    t1, sepc
+        mv      a6, a0
+        addi    t1, t1, 4
+        ld      a0, X(10)(a6)
+        sd      t1, X(0)(a6)
+        tail    call_deliver            /* (a0..a5, thread, number) */
 
-/* enter_fault(badge, address, cause, pc, sequence, info0, info1, worker) */
+/* enter_fault(badge, address, cause, pc, sequence, worker) */
         .globl  enter_fault
         .balign 16
 enter_fault:
-        ENTER   a7, ENTER_FAULT
+        ENTER   a5, ENTER_FAULT
         /* Temporaries may hold kernel addresses: a fault goes to the thread's pager, which may read
          * this thread's object in any case. forward_park and queued events do not come here. */
         sret
 
-/* enter_call(worker, client, badge) */
+/* enter_call(a0..a5, badge, number); the worker is the hart's `entering` */
         .globl  enter_call
         .balign 16
 enter_call:
-        mv      a6, a2
-        mv      a7, a0
-        mv      t2, a1
-        ENTER   a7, ENTER_CALL
-        ld      a0, X(10)(t2)
-        ld      a1, X(11)(t2)
-        ld      a2, X(12)(t2)
-        ld      a3, X(13)(t2)
-        ld      a4, X(14)(t2)
-        ld      a5, X(15)(t2)
-        ld      a7, X(17)(t2)
+        ld      t2, H_ENTERING(tp)
+        ENTER   t2, ENTER_CALL
         CLEAR_TEMPORARIES
         sret
 

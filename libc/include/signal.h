@@ -83,7 +83,10 @@ typedef struct {
 
 _Static_assert(sizeof(siginfo_t) == 128, "the kernel's siginfo");
 
-/* The kernel's own layout: riscv64 has no restorer, the vDSO returns from handlers. */
+/*
+ * The kernel's own layout: riscv64 has no restorer, the vDSO returns from handlers. The kernel
+ * takes and gives 24 bytes; emulators are known to write the word behind them too.
+ */
 struct sigaction {
     union {
         void (*sa_handler)(int);
@@ -91,6 +94,7 @@ struct sigaction {
     };
     unsigned long sa_flags;
     sigset_t sa_mask;
+    unsigned long sa_reserved;
 };
 
 int kill(pid_t pid, int sig);

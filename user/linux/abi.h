@@ -31,6 +31,7 @@ enum linux_errno {
     LINUX_ENFILE = 23,
     LINUX_EMFILE = 24,
     LINUX_ENOTTY = 25,
+    LINUX_ENOSPC = 28,
     LINUX_ESPIPE = 29,
     LINUX_EROFS = 30,
     LINUX_EPIPE = 32,

@@ -80,7 +80,6 @@ void request_finish(struct thread *t, long result)
         return;
     thread_move_if_due(t);
     t->state = THREAD_RUNS;
-    t->mask_saved = false;
     if (answer_at_once(t)) {
         thread_keep(t);
         t->kept = false;

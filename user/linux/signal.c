@@ -118,6 +118,20 @@ unsigned signal_send_group(int pgid, int signal, const struct signal_info *info)
     return count;
 }
 
+void signal_mask_for_wait(struct thread *t, uint64_t mask)
+{
+    t->saved_mask = t->mask;
+    t->mask_saved = true;
+    t->mask = mask & ~SIGNALS_UNBLOCKABLE;
+}
+
+static void mask_restore(struct thread *t)
+{
+    if (t->mask_saved)
+        t->mask = t->saved_mask;
+    t->mask_saved = false;
+}
+
 /* ---- death by exception ---- */
 
 static const char *access_of(uint64_t cause)
@@ -229,7 +243,7 @@ static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
 
     t->mask_saved = false;
     t->mask |= action->mask | (action->flags & LINUX_SA_NODEFER ? 0 : signal_bit(signal));
-    t->mask &= ~(BIT(LINUX_SIGKILL) | BIT(LINUX_SIGSTOP));
+    t->mask &= ~SIGNALS_UNBLOCKABLE;
     regs->x[0] = trampoline;
     regs->x[2] = sp;
     regs->x[5] = action->handler; /* t0: see signal_trampoline */
@@ -339,13 +353,12 @@ bool signal_deliver(struct thread *t, long result, long *value)
     *value = t->is_fault ? 0 : result;
     if (t->process->state != PROCESS_ALIVE)
         return false;
+    if (t->mask_saved && !interrupted)
+        mask_restore(t);
     int handlers = signal_pending(t) ? run_signals(t, &regs, &have_regs, result, false) : 0;
     if (handlers < 0)
         return false;
-    if (handlers == 0 && t->mask_saved) {
-        t->mask = t->saved_mask;
-        t->mask_saved = false;
-    }
+    mask_restore(t);
     if (handlers == 0 && interrupted) {
         if (!read_regs(t, &regs))
             return false;

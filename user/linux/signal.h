@@ -14,6 +14,8 @@ static inline uint64_t signal_bit(int signal)
     return 1UL << (signal - 1);
 }
 
+#define SIGNALS_UNBLOCKABLE (1UL << (LINUX_SIGKILL - 1) | 1UL << (LINUX_SIGSTOP - 1))
+
 /* To the process, or to one thread of it. A signal that is ignored does nothing; a fatal one ends the
  * process at once. `signal` must be 1..LINUX_NSIG. */
 void signal_send_process(struct process *p, int signal, const struct signal_info *info);
@@ -22,6 +24,9 @@ void signal_send_thread(struct thread *t, int signal, const struct signal_info *
 unsigned signal_send_group(int pgid, int signal, const struct signal_info *info);
 /* Whether t has a signal that is not blocked. */
 bool signal_pending(const struct thread *t);
+
+/* Another mask while t's request waits; its own comes back with the answer, or after the handler. */
+void signal_mask_for_wait(struct thread *t, uint64_t mask);
 
 /* An exception of t: to its handler, or the process ends and a line says why. cause and pc as the
  * machine gave them. */

@@ -32,6 +32,7 @@ static void thread_place(struct thread *t)
     world.space->thread_count++;
     t->state = THREAD_RUNNING;
     t->priority = 8;
+    t->operation_page = kernel_pages(1); /* in no block that is counted */
     harts[0]->current = t;
 }
 
@@ -156,7 +157,8 @@ static void check_links(const struct cap *c)
     const struct cap *p = c->parent;
     CHECK(c->depth > c->table_depth && c->depth <= CAP_DEPTH_MAX + 1);
     CHECK(!p || (p->type != CAP_NONE && c->depth > p->depth));
-    CHECK(!p || (c->prev ? c->prev->next == c : p->child == c));
+    CHECK(!p || (p->child == c ? c->prev->next == NULL : c->prev->next == c));
+    CHECK(!p || c->prev->parent == p);
     CHECK(p || (c->prev == NULL && c->next == NULL));
     CHECK(!c->next || (c->next->prev == c && c->next->parent == p));
     check.parented += p != NULL;
@@ -284,7 +286,7 @@ static void check_thread(const struct thread *t)
     CHECK(t->state < THREAD_STATES);
     CHECK(t->table ? t->table->caps == t->table_caps && t->table->size == t->table_size
                    : t->table_size == 0);
-    if (t->operation_page)
+    if (t->operation_pfn)
         check.leaves[ram_index(t->operation_pfn) / PAGES_PER_BLOCK]++;
 }
 

@@ -45,11 +45,12 @@ struct cap *world_cap(uint64_t slot);
 extern uint64_t world_out[2];
 long world_call_as(struct thread *t, call_function *call, uint64_t a0, uint64_t a1, uint64_t a2,
                    uint64_t a3, uint64_t a4, uint64_t a5);
-#define WORLD_CALL_6(call, a, b, c, d, e, f, ...)                                                 \
-    world_call_as(world.thread, call, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), \
+#define WORLD_CALL_6(t, call, a, b, c, d, e, f, ...)                                   \
+    world_call_as(t, call, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), \
                   (uint64_t)(e), (uint64_t)(f))
 /* WORLD_CALL(call_cap_copy, 8, SELF_TABLE, ...): missing arguments are 0. */
-#define WORLD_CALL(call, ...) WORLD_CALL_6(call, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define WORLD_CALL(call, ...)       WORLD_CALL_6(world.thread, call, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define WORLD_CALL_AS(t, call, ...) WORLD_CALL_6(t, call, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
 /*
  * Check every invariant of the whole system; prints what is wrong and aborts. Between calls only.

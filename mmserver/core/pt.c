@@ -1,0 +1,212 @@
+/*
+ * Reading page tables, and gathering operations on them. A batch that the kernel stops in the
+ * middle of what cannot fail is a bug of the server: it asked for something it was not entitled to.
+ */
+#include "mmserver/core/pt.h"
+#include <string.h>
+
+static const uint64_t *table_below(uint64_t entry)
+{
+    return page_pointer(entry_page(entry));
+}
+
+const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level)
+{
+    const uint64_t *table = mm->root;
+
+    for (unsigned l = mm_levels - 1; l > level; l--) {
+        uint64_t entry = table[pt_index(address, l)];
+
+        if (!entry_is_table(entry))
+            return NULL;
+        table = table_below(entry);
+    }
+    return &table[pt_index(address, level)];
+}
+
+vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **leaf)
+{
+    while (address < end) {
+        const uint64_t *table = mm->root;
+        unsigned l;
+
+        for (l = mm_levels - 1; l > 0; l--) {
+            uint64_t entry = table[pt_index(address, l)];
+
+            if (!entry_is_table(entry))
+                break;
+            table = table_below(entry);
+        }
+        if (l == 0) {
+            *leaf = table;
+            return address;
+        }
+        /* Nothing below this entry: go on behind what it covers. */
+        address = ROUND_DOWN(address, 1UL << pt_shift(l)) + (1UL << pt_shift(l));
+    }
+    return end;
+}
+
+struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, vaddr_t address)
+{
+    mm_assert(!w->ops_count || w->ops_mm == mm);
+    if (w->ops_count == BATCH_OPS_MAX)
+        ops_send(w);
+    w->ops_mm = mm;
+    struct batch_op *op = &w->ops->op[w->ops_count++];
+    *op = (struct batch_op){.code = (uint8_t)code, .count = 1, .address = address};
+    return op;
+}
+
+void ops_send(struct worker *w)
+{
+    uint32_t count = w->ops_count;
+    long stopped;
+
+    if (!count)
+        return;
+    w->ops_count = 0;
+    mm_count(w, batch_calls);
+    long done = place_batch(w->ops_mm->space_slot, count, &stopped);
+    mm_assert(done == (long)count);
+}
+
+long op_try(struct worker *w)
+{
+    long stopped = 0;
+
+    mm_assert(w->ops_count == 1);
+    w->ops_count = 0;
+    mm_count(w, batch_calls);
+    long done = place_batch(w->ops_mm->space_slot, 1, &stopped);
+    if (done == 1)
+        return 0;
+    return done < 0 ? done : stopped ? stopped : -ERR_ARGUMENT;
+}
+
+long pt_map(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry)
+{
+    struct batch_op *op = op_add(w, mm, BATCH_MAP, PAGE_DOWN(address));
+
+    op->entry = entry;
+    op->memory = page_of(entry_page(entry))->slot;
+    return op_try(w);
+}
+
+long pt_replace(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old, uint64_t entry)
+{
+    struct batch_op *op = op_add(w, mm, BATCH_REPLACE, PAGE_DOWN(address));
+
+    op->entry = entry;
+    op->extra = old;
+    op->memory = page_of(entry_page(entry))->slot;
+    return op_try(w);
+}
+
+long pt_protect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry)
+{
+    struct batch_op *op = op_add(w, mm, BATCH_PROTECT, PAGE_DOWN(address));
+
+    op->entry = entry;
+    op->memory = page_of(entry_page(entry))->slot;
+    return op_try(w);
+}
+
+static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
+{
+    pfn_t pfn = page_alloc_table(w);
+
+    if (!pfn)
+        return -LINUX_ENOMEM;
+    struct page *page = page_of(pfn);
+    struct batch_op *op = op_add(w, mm, BATCH_TABLE, ROUND_DOWN(address, 1UL << pt_shift(level)));
+    op->level = (uint8_t)level;
+    op->entry = entry_make(pfn, 0);
+    op->memory = page->slot;
+    if (op_try(w)) {
+        page_free_table(w, pfn);
+        return -LINUX_ENOMEM;
+    }
+    page->owner = mm;
+    page->index = level;
+    mm->tables++;
+    mm_count(w, table_installed);
+    return 0;
+}
+
+long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    for (unsigned level = mm_levels - 1; level > 0; level--) {
+        const uint64_t *entry = pt_entry(mm, address, level);
+
+        mm_assert(entry);
+        if (entry_is_table(*entry))
+            continue;
+        long error = table_install(w, mm, address, level);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    for (vaddr_t a = start; a < end; a = ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES) {
+        long error = pt_ensure(w, mm, a);
+
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+/* Send the gathered removals; after that the tables are nobody's. */
+static void tables_flush(struct worker *w, const pfn_t *pages, unsigned count)
+{
+    ops_send(w);
+    for (unsigned i = 0; i < count; i++)
+        page_free_table(w, pages[i]);
+}
+
+static void tables_free_level(struct worker *w, struct mm *mm, vaddr_t first, vaddr_t last,
+                              unsigned level)
+{
+    pfn_t pages[BATCH_OPS_MAX];
+    unsigned count = 0;
+    uint64_t span = 1UL << pt_shift(level);
+
+    for (vaddr_t a = first; a < last; a += span) {
+        const uint64_t *entry = pt_entry(mm, a, level);
+
+        if (!entry) { /* a whole upper table is missing: go on behind it */
+            a = ROUND_DOWN(a, span << TABLE_SHIFT) + (span << TABLE_SHIFT) - span;
+            continue;
+        }
+        if (!entry_is_table(*entry))
+            continue;
+        pages[count++] = entry_page(*entry);
+        op_add(w, mm, BATCH_TABLE_REMOVE, a)->level = (uint8_t)level;
+        mm->tables--;
+        mm_count(w, table_removed);
+        if (count == BATCH_OPS_MAX) {
+            tables_flush(w, pages, count);
+            count = 0;
+        }
+    }
+    tables_flush(w, pages, count);
+}
+
+void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
+                    vaddr_t ceiling)
+{
+    mm_fast_drop_locked(mm);
+    ops_send(w);
+    for (unsigned level = 1; level < mm_levels; level++) {
+        uint64_t span = 1UL << pt_shift(level);
+        vaddr_t first = max_u64(ROUND_DOWN(start, span), ROUND_UP(floor, span));
+        vaddr_t last = min_u64(ROUND_UP(end, span), ROUND_DOWN(ceiling, span));
+
+        if (first < last)
+            tables_free_level(w, mm, first, last, level);
+    }
+}

@@ -1,0 +1,75 @@
+/*
+ * Page tables: read directly through the linear map, changed by batches of operations.
+ *
+ * Level 0 entries are leaves of 4 KiB. "The table of level n" is the one whose entries are of level
+ * n; the root's is mm_levels - 1. All under the address space's lock, which also covers the
+ * operations gathered and not yet sent.
+ */
+#ifndef MMSERVER_CORE_PT_H
+#define MMSERVER_CORE_PT_H
+
+#include "mmserver/core/mm.h"
+#include <pagoda/batch.h>
+
+/*
+ * A page of a client that its mapping must not reach (PROT_NONE) stays behind a software entry
+ * that holds its number: "parked".
+ */
+#define ENTRY_PARKED ENTRY_SOFT0
+
+static inline bool entry_is_parked(uint64_t entry)
+{
+    return (entry & (ENTRY_V | ENTRY_PARKED)) == ENTRY_PARKED;
+}
+
+static inline unsigned pt_shift(unsigned level)
+{
+    return PAGE_SHIFT + TABLE_SHIFT * level;
+}
+static inline unsigned pt_index(vaddr_t address, unsigned level)
+{
+    return (address >> pt_shift(level)) & (TABLE_ENTRIES - 1);
+}
+
+/* The entry of `address` in the table of `level`, or NULL if a table above is missing. */
+const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level);
+/* The leaf entry's value; 0 if a table is missing. */
+static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
+{
+    const uint64_t *entry = pt_entry(mm, address, 0);
+
+    return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
+}
+/* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a leaf
+ * table, which goes to *table; `end` if there is none. */
+vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **table);
+
+/* Make sure that `address` has a leaf table. 0 or -LINUX_ENOMEM. */
+long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
+/* The same for every 2 MiB of [start, end). */
+long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+
+/*
+ * Remove the tables that cover only [floor, ceiling), looking only where [start, end) needs; they are
+ * empty. floor and ceiling are the ends of the VMAs next to it.
+ */
+void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
+                    vaddr_t ceiling);
+
+/* The next free operation of the worker's page, zeroed, for mm; sends what is there if it is full,
+ * and -- see ops_send -- that must not fail. */
+struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, vaddr_t address);
+/* Send what was gathered. Only for operations that cannot fail: takers-away and replacers of what
+ * the server itself put there. */
+void ops_send(struct worker *w);
+/* Send one gathered operation that may be refused; 0 or -ERR_x. */
+long op_try(struct worker *w);
+
+/* Map one page now. 0 or -ERR_x. */
+long pt_map(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry);
+/* Replace one leaf. 0 or -ERR_x. */
+long pt_replace(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old, uint64_t entry);
+/* Give one present leaf these W, X and D bits. 0 or -ERR_x. */
+long pt_protect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry);
+
+#endif

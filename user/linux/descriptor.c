@@ -1,0 +1,282 @@
+/* Calls on descriptors that move no bytes: close, dup, fcntl, pipe2, fstat, ioctl, sync and the like. */
+#include "user/linux/calls.h"
+
+#include "user/linux/console.h"
+#include "user/linux/file.h"
+#include "user/linux/pipe.h"
+#include "user/linux/process.h"
+#include "user/linux/space.h"
+
+static struct file *get(struct thread *t, uint64_t fd)
+{
+    return fd_get(&t->process->files, (int32_t)fd);
+}
+
+long linux_close(struct thread *t, const uint64_t *a)
+{
+    return fd_close(&t->process->files, (int32_t)a[0]);
+}
+
+static long duplicate(struct thread *t, struct file *file, unsigned from, bool close_exec)
+{
+    long fd = fd_install(&t->process->files, file, from, close_exec);
+
+    if (fd >= 0)
+        file_get(file);
+    return fd;
+}
+
+long linux_dup(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+
+    return file ? duplicate(t, file, 0, false) : -LINUX_EBADF;
+}
+
+long linux_dup3(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+    uint32_t to = (uint32_t)a[1];
+
+    if ((uint32_t)a[0] == to || ((uint32_t)a[2] & ~(uint32_t)LINUX_O_CLOEXEC))
+        return -LINUX_EINVAL;
+    if (!file || to >= FDS_MAX)
+        return -LINUX_EBADF;
+    file_get(file);
+    fd_replace(&t->process->files, to, file, ((uint32_t)a[2] & LINUX_O_CLOEXEC) != 0);
+    return to;
+}
+
+long linux_fcntl(struct thread *t, const uint64_t *a)
+{
+    struct fd_table *table = &t->process->files;
+    struct file *file = get(t, a[0]);
+    unsigned fd = (uint32_t)a[0];
+
+    if (!file)
+        return -LINUX_EBADF;
+    switch ((uint32_t)a[1]) {
+    case LINUX_F_DUPFD:
+    case LINUX_F_DUPFD_CLOEXEC:
+        if (a[2] >= FDS_MAX)
+            return -LINUX_EINVAL;
+        return duplicate(t, file, (unsigned)a[2], (uint32_t)a[1] == LINUX_F_DUPFD_CLOEXEC);
+    case LINUX_F_GETFD:
+        return fd_is_close_exec(table, fd) ? LINUX_FD_CLOEXEC : 0;
+    case LINUX_F_SETFD:
+        fd_set_close_exec(table, fd, (a[2] & LINUX_FD_CLOEXEC) != 0);
+        return 0;
+    case LINUX_F_GETFL:
+        return file->flags;
+    case LINUX_F_SETFL: {
+        uint32_t settable = LINUX_O_APPEND | LINUX_O_NONBLOCK;
+        file->flags = (file->flags & ~settable) | ((uint32_t)a[2] & settable);
+        return 0;
+    }
+    case LINUX_F_GETPIPE_SZ:
+        return file->kind == FILE_NODE ? -LINUX_EBADF : PIPE_BYTES;
+    default:
+        return -LINUX_EINVAL;
+    }
+}
+
+long linux_pipe2(struct thread *t, const uint64_t *a)
+{
+    uint32_t flags = (uint32_t)a[1];
+    bool close_exec = (flags & LINUX_O_CLOEXEC) != 0;
+    struct fd_table *table = &t->process->files;
+    struct file *reader, *writer;
+
+    if (flags & ~(uint32_t)(LINUX_O_CLOEXEC | LINUX_O_NONBLOCK))
+        return -LINUX_EINVAL;
+    long error = file_open_pipe(&reader, &writer, flags & LINUX_O_NONBLOCK);
+    if (error)
+        return error;
+    long read_fd = fd_install(table, reader, 0, close_exec);
+    long write_fd = read_fd < 0 ? read_fd : fd_install(table, writer, 0, close_exec);
+    if (write_fd < 0) {
+        if (read_fd < 0)
+            file_put(reader);
+        else
+            fd_close(table, read_fd);
+        file_put(writer);
+        return write_fd;
+    }
+    int32_t fds[2] = {(int32_t)read_fd, (int32_t)write_fd};
+    if (copy_out(t->process->space, a[0], fds, sizeof(fds)) == 0)
+        return 0;
+    fd_close(table, read_fd);
+    fd_close(table, write_fd);
+    return -LINUX_EFAULT;
+}
+
+long linux_fstat(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+    struct linux_stat stat;
+
+    if (!file)
+        return -LINUX_EBADF;
+    file_stat(file, &stat);
+    return copy_out(t->process->space, a[1], &stat, sizeof(stat));
+}
+
+/* Nothing is ever waiting to be written. */
+long linux_fsync(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+
+    if (!file)
+        return -LINUX_EBADF;
+    return file->kind == FILE_NODE && file_seekable(file) ? 0 : -LINUX_EINVAL;
+}
+
+long linux_fdatasync(struct thread *t, const uint64_t *a)
+{
+    return linux_fsync(t, a);
+}
+
+long linux_sync(struct thread *t, const uint64_t *a)
+{
+    (void)t, (void)a;
+    return 0;
+}
+
+/* No regular file can be open for writing. */
+long linux_ftruncate(struct thread *t, const uint64_t *a)
+{
+    return get(t, a[0]) ? -LINUX_EINVAL : -LINUX_EBADF;
+}
+
+long linux_fchmod(struct thread *t, const uint64_t *a)
+{
+    return get(t, a[0]) ? -LINUX_EROFS : -LINUX_EBADF;
+}
+
+long linux_fchown(struct thread *t, const uint64_t *a)
+{
+    return get(t, a[0]) ? -LINUX_EROFS : -LINUX_EBADF;
+}
+
+/* ---- ioctl ---- */
+
+static long set_termios(struct thread *t, uint64_t address, bool flush_input)
+{
+    struct linux_termios termios;
+
+    if (copy_in(t->process->space, &termios, address, sizeof(termios)))
+        return -LINUX_EFAULT;
+    tty_set_termios(console_tty(), &termios, flush_input);
+    return 0;
+}
+
+/* The terminal's session and foreground group. It becomes a session's own when its leader asks. */
+static long tty_group(struct thread *t, uint32_t request, uint64_t address)
+{
+    struct process *p = t->process;
+    struct tty *tty = console_tty();
+    int32_t group;
+
+    if (request == LINUX_TIOCSCTTY) {
+        if (p->sid != p->pid)
+            return -LINUX_EPERM;
+        if (tty->session == p->sid)
+            return 0;
+        tty->session = p->sid;
+        tty->foreground = p->pgid;
+        return 0;
+    }
+    if (tty->session != p->sid)
+        return -LINUX_ENOTTY;
+    switch (request) {
+    case LINUX_TIOCNOTTY:
+        if (p->sid == p->pid)
+            tty->session = tty->foreground = 0;
+        return 0;
+    case LINUX_TIOCSPGRP:
+        if (copy_in(p->space, &group, address, sizeof(group)))
+            return -LINUX_EFAULT;
+        if (group <= 0)
+            return -LINUX_EINVAL;
+        if (!process_group_exists(group, p->sid))
+            return -LINUX_EPERM;
+        tty->foreground = group;
+        return 0;
+    default: /* TIOCGPGRP, TIOCGSID */
+        group = request == LINUX_TIOCGPGRP ? tty->foreground : tty->session;
+        return copy_out(p->space, address, &group, sizeof(group));
+    }
+}
+
+static long tty_ioctl(struct thread *t, uint32_t request, uint64_t address)
+{
+    struct space *space = t->process->space;
+    struct tty *tty = console_tty();
+
+    switch (request) {
+    case LINUX_TCGETS:
+        return copy_out(space, address, &tty->termios, sizeof(tty->termios));
+    case LINUX_TCSETS:
+    case LINUX_TCSETSW:
+        return set_termios(t, address, false);
+    case LINUX_TCSETSF:
+        return set_termios(t, address, true);
+    case LINUX_TCSBRK:
+        return 0;
+    case LINUX_TCFLSH:
+        if (address > 2)
+            return -LINUX_EINVAL;
+        if (address != 1) /* TCOFLUSH: nothing is held back */
+            tty_flush_input(tty);
+        return 0;
+    case LINUX_TIOCGWINSZ:
+        return copy_out(space, address, &tty->size, sizeof(tty->size));
+    case LINUX_TIOCSWINSZ:
+        return copy_in(space, &tty->size, address, sizeof(tty->size));
+    case LINUX_TIOCSCTTY:
+    case LINUX_TIOCNOTTY:
+    case LINUX_TIOCGPGRP:
+    case LINUX_TIOCSPGRP:
+    case LINUX_TIOCGSID:
+        return tty_group(t, request, address);
+    default:
+        return -LINUX_ENOTTY;
+    }
+}
+
+/* What FIONREAD answers; -ENOTTY for what has no such number. */
+static long readable(const struct file *file)
+{
+    if (file->kind != FILE_NODE)
+        return (long)pipe_filled(file->pipe);
+    if (file->place.node->kind == NODE_CONSOLE)
+        return (long)tty_readable(console_tty());
+    if (file->place.node->kind == NODE_FILE)
+        return (long)(file_bytes(file) > file->offset ? file_bytes(file) - file->offset : 0);
+    return -LINUX_ENOTTY;
+}
+
+long linux_ioctl(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+    uint32_t request = (uint32_t)a[1];
+    int32_t value;
+
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    if (request == LINUX_FIONREAD) {
+        long bytes = readable(file);
+        value = (int32_t)bytes;
+        return bytes < 0 ? bytes : copy_out(t->process->space, a[2], &value, sizeof(value));
+    }
+    if (request == LINUX_FIONBIO) {
+        if (copy_in(t->process->space, &value, a[2], sizeof(value)))
+            return -LINUX_EFAULT;
+        file->flags = (file->flags & ~(uint32_t)LINUX_O_NONBLOCK) |
+                      (value ? (uint32_t)LINUX_O_NONBLOCK : 0);
+        return 0;
+    }
+    if (file->kind != FILE_NODE || file->place.node->kind != NODE_CONSOLE)
+        return -LINUX_ENOTTY;
+    return tty_ioctl(t, request, a[2]);
+}

@@ -1,0 +1,81 @@
+/* File descriptor tables (see fd.h). */
+#include "user/linux/fd.h"
+
+#include "user/linux/abi.h"
+#include "user/linux/file.h"
+
+struct file *fd_get(const struct fd_table *table, int64_t fd)
+{
+    return fd >= 0 && fd < FDS_MAX ? table->file[fd] : 0;
+}
+
+bool fd_is_close_exec(const struct fd_table *table, unsigned fd)
+{
+    return table->close_exec[fd / 64] >> (fd % 64) & 1;
+}
+
+void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on)
+{
+    uint64_t bit = 1UL << (fd % 64);
+
+    if (on)
+        table->close_exec[fd / 64] |= bit;
+    else
+        table->close_exec[fd / 64] &= ~bit;
+}
+
+long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec)
+{
+    for (unsigned fd = from; fd < FDS_MAX; fd++) {
+        if (table->file[fd])
+            continue;
+        table->file[fd] = file;
+        fd_set_close_exec(table, fd, close_exec);
+        return fd;
+    }
+    return -LINUX_EMFILE;
+}
+
+void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec)
+{
+    struct file *old = table->file[fd];
+
+    table->file[fd] = file;
+    fd_set_close_exec(table, fd, close_exec);
+    if (old)
+        file_put(old);
+}
+
+long fd_close(struct fd_table *table, int64_t fd)
+{
+    struct file *file = fd_get(table, fd);
+
+    if (!file)
+        return -LINUX_EBADF;
+    table->file[fd] = 0;
+    file_put(file);
+    return 0;
+}
+
+void fd_close_all(struct fd_table *table)
+{
+    for (int fd = 0; fd < FDS_MAX; fd++)
+        fd_close(table, fd);
+}
+
+void fd_close_exec(struct fd_table *table)
+{
+    for (unsigned fd = 0; fd < FDS_MAX; fd++) {
+        if (table->file[fd] && fd_is_close_exec(table, fd))
+            fd_close(table, fd);
+    }
+}
+
+void fd_copy(struct fd_table *to, const struct fd_table *from)
+{
+    *to = *from;
+    for (unsigned fd = 0; fd < FDS_MAX; fd++) {
+        if (to->file[fd])
+            file_get(to->file[fd]);
+    }
+}

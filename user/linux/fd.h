@@ -1,0 +1,34 @@
+/*
+ * File descriptor tables: small numbers for open files, one table per process. A table holds one use
+ * of each file in it. Big lock held in all functions.
+ */
+#ifndef LINUX_FD_H
+#define LINUX_FD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FDS_MAX 256
+
+struct file;
+
+struct fd_table {
+    struct file *file[FDS_MAX];
+    uint64_t close_exec[FDS_MAX / 64];
+};
+
+/* NULL if fd is not open. */
+struct file *fd_get(const struct fd_table *table, int64_t fd);
+/* The lowest free number from `from` on, which takes over the caller's use of the file; -EMFILE. */
+long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec);
+/* Put the file (the caller's use of it) at that number, closing what is there. */
+void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec);
+/* 0 or -EBADF. */
+long fd_close(struct fd_table *table, int64_t fd);
+void fd_close_all(struct fd_table *table);
+void fd_close_exec(struct fd_table *table);
+void fd_copy(struct fd_table *to, const struct fd_table *from);
+bool fd_is_close_exec(const struct fd_table *table, unsigned fd);
+void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on);
+
+#endif

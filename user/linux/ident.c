@@ -1,0 +1,147 @@
+/* Who is who: ids of processes, groups, sessions, users; and calls that keep one value per process. */
+#include "user/linux/calls.h"
+
+#include <string.h>
+
+#include "user/linux/process.h"
+#include "user/linux/space.h"
+
+#define PR_SET_NAME 15
+#define PR_GET_NAME 16
+
+long linux_getpid(struct thread *t, const uint64_t *a)
+{
+    (void)a;
+    return t->process->pid;
+}
+
+long linux_gettid(struct thread *t, const uint64_t *a)
+{
+    (void)a;
+    return t->tid;
+}
+
+long linux_getppid(struct thread *t, const uint64_t *a)
+{
+    (void)a;
+    return t->process->parent ? t->process->parent->pid : 0;
+}
+
+/* There is one user, who may do everything. */
+long linux_getuid(struct thread *t, const uint64_t *a)
+{
+    (void)t, (void)a;
+    return 0;
+}
+
+long linux_geteuid(struct thread *t, const uint64_t *a)
+{
+    return linux_getuid(t, a);
+}
+
+long linux_getgid(struct thread *t, const uint64_t *a)
+{
+    return linux_getuid(t, a);
+}
+
+long linux_getegid(struct thread *t, const uint64_t *a)
+{
+    return linux_getuid(t, a);
+}
+
+static struct process *named(struct thread *t, uint64_t pid)
+{
+    return (int32_t)pid == 0 ? t->process : process_by_pid((int32_t)pid);
+}
+
+long linux_getpgid(struct thread *t, const uint64_t *a)
+{
+    struct process *p = named(t, a[0]);
+
+    return p ? p->pgid : -LINUX_ESRCH;
+}
+
+long linux_getsid(struct thread *t, const uint64_t *a)
+{
+    struct process *p = named(t, a[0]);
+
+    return p ? p->sid : -LINUX_ESRCH;
+}
+
+long linux_setpgid(struct thread *t, const uint64_t *a)
+{
+    struct process *p = named(t, a[0]);
+    int pgid = (int32_t)a[1];
+
+    if (pgid < 0)
+        return -LINUX_EINVAL;
+    if (!p || (p != t->process && p->parent != t->process))
+        return -LINUX_ESRCH;
+    if (p != t->process && p->sid != t->process->sid)
+        return -LINUX_EPERM;
+    if (p != t->process && p->has_exec)
+        return -LINUX_EACCES;
+    if (p->sid == p->pid)
+        return -LINUX_EPERM;
+    if (pgid == 0)
+        pgid = p->pid;
+    if (pgid != p->pid && !process_group_exists(pgid, p->sid))
+        return -LINUX_EPERM;
+    p->pgid = pgid;
+    return 0;
+}
+
+long linux_setsid(struct thread *t, const uint64_t *a)
+{
+    struct process *p = t->process;
+
+    (void)a;
+    if (p->pgid == p->pid || process_group_exists(p->pid, 0))
+        return -LINUX_EPERM;
+    p->sid = p->pgid = p->pid;
+    return p->pid;
+}
+
+long linux_set_tid_address(struct thread *t, const uint64_t *a)
+{
+    t->clear_tid = a[0];
+    return t->tid;
+}
+
+#define ROBUST_LIST_HEAD_BYTES 24
+
+/* Robust futexes are not followed at a thread's end; the list is accepted because every C library
+ * announces one. */
+long linux_set_robust_list(struct thread *t, const uint64_t *a)
+{
+    (void)t;
+    return a[1] == ROBUST_LIST_HEAD_BYTES ? 0 : -LINUX_EINVAL;
+}
+
+long linux_umask(struct thread *t, const uint64_t *a)
+{
+    uint32_t old = t->process->umask;
+
+    t->process->umask = (uint32_t)a[0] & 0777;
+    return old;
+}
+
+long linux_prctl(struct thread *t, const uint64_t *a)
+{
+    char name[COMM_BYTES] = {0};
+
+    switch ((int32_t)a[0]) {
+    case PR_SET_NAME: {
+        long bytes = copy_in_string(t->process->space, name, a[1], sizeof(name));
+        if (bytes == -LINUX_EFAULT)
+            return bytes;
+        name[COMM_BYTES - 1] = 0;
+        memcpy(t->process->comm, name, sizeof(name));
+        return 0;
+    }
+    case PR_GET_NAME:
+        return copy_out(t->process->space, a[1], t->process->comm, COMM_BYTES);
+    default:
+        return -LINUX_EINVAL;
+    }
+}

@@ -1,0 +1,246 @@
+/*
+ * Reading and writing: read, write and their vector and positioned forms, lseek.
+ *
+ * t->progress counts the bytes that a write which had to wait has done; a read that has anything to
+ * give never waits.
+ */
+#include "user/linux/calls.h"
+
+#include "user/linux/console.h"
+#include "user/linux/file.h"
+#include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/signal.h"
+#include "user/linux/space.h"
+#include "user/linux/time.h"
+
+/* A list of client buffers, under the big lock. */
+struct vector {
+    const struct linux_iovec *part;
+    size_t parts;
+    uint64_t bytes; /* all together */
+};
+
+static struct file *file_for(struct thread *t, int64_t fd, bool write)
+{
+    struct file *file = fd_get(&t->process->files, fd);
+
+    if (!file || (file->flags & LINUX_O_PATH))
+        return NULL;
+    unsigned mode = file->flags & LINUX_O_ACCMODE;
+    return mode == LINUX_O_RDWR || (mode == LINUX_O_WRONLY) == write ? file : NULL;
+}
+
+/* Sum up, and cut what exceeds LINUX_RW_MAX off. */
+static long vector_check(struct vector *v, struct linux_iovec *part)
+{
+    v->bytes = 0;
+    for (size_t i = 0; i < v->parts; i++) {
+        if ((int64_t)part[i].bytes < 0)
+            return -LINUX_EINVAL;
+        if (part[i].bytes > LINUX_RW_MAX - v->bytes)
+            part[i].bytes = LINUX_RW_MAX - v->bytes;
+        v->bytes += part[i].bytes;
+    }
+    v->part = part;
+    return 0;
+}
+
+static long read_vector(struct thread *t, struct file *file, const struct vector *v,
+                        uint64_t *offset)
+{
+    uint64_t done = 0;
+
+    for (size_t i = 0; i < v->parts; i++) {
+        const struct linux_iovec *part = &v->part[i];
+        if (part->bytes == 0)
+            continue;
+        long got = file_read(file, t->process->space, part->base, part->bytes, offset);
+        if (got < 0)
+            return done ? (long)done : got;
+        done += (uint64_t)got;
+        if ((uint64_t)got < part->bytes)
+            break;
+    }
+    return (long)done;
+}
+
+/* From the byte at t->progress on. */
+static long write_vector(struct thread *t, struct file *file, const struct vector *v)
+{
+    uint64_t skip = t->progress;
+    uint64_t wanted = v->bytes <= LINUX_PIPE_BUF ? v->bytes : 1;
+
+    for (size_t i = 0; i < v->parts; i++) {
+        const struct linux_iovec *part = &v->part[i];
+        if (skip >= part->bytes) {
+            skip -= part->bytes;
+            continue;
+        }
+        uint64_t bytes = part->bytes - skip;
+        long put = file_write(file, t->process->space, part->base + skip, bytes, wanted);
+        if (put < 0)
+            return put;
+        t->progress += (uint64_t)put;
+        if ((uint64_t)put < bytes)
+            return file->kind == FILE_PIPE_WRITE ? -LINUX_EAGAIN : 0;
+        skip = 0;
+        wanted = 1;
+    }
+    return 0;
+}
+
+/* Raw terminal input that is not to be waited for: how long the read waits for a first byte. */
+static long read_timed(struct thread *t, struct file *file)
+{
+    unsigned tenths = tty_read_timeout(console_tty());
+
+    if (!tenths || t->timed_out || tty_has_input(console_tty()))
+        return 0;
+    if (!t->deadline)
+        deadline_set(t, time_after(time_hz() * tenths / 10));
+    return request_wait(t, file_wait(file));
+}
+
+static long do_read(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
+{
+    if (v->bytes == 0)
+        return 0;
+    if (file->kind == FILE_NODE && file->place.node->kind == NODE_CONSOLE &&
+        !(file->flags & LINUX_O_NONBLOCK)) {
+        long result = read_timed(t, file);
+        if (result)
+            return result;
+    }
+    long result = read_vector(t, file, v, offset);
+    if (result != -LINUX_EAGAIN || (file->flags & LINUX_O_NONBLOCK))
+        return result;
+    return request_wait(t, file_wait(file));
+}
+
+static long do_write(struct thread *t, struct file *file, const struct vector *v)
+{
+    struct signal_info info = {.code = LINUX_SI_USER, .pid = t->process->pid};
+
+    if (v->bytes == 0)
+        return 0;
+    long result = write_vector(t, file, v);
+    if (result == -LINUX_EPIPE && !t->progress)
+        signal_send_thread(t, LINUX_SIGPIPE, &info);
+    if (result == -LINUX_EAGAIN && !(file->flags & LINUX_O_NONBLOCK)) {
+        result = request_wait(t, file_wait(file));
+        if (result == REQUEST_WAITS)
+            return result;
+    }
+    return t->progress ? (long)t->progress : result;
+}
+
+static long get_vector(struct thread *t, uint64_t address, uint64_t count, struct vector *v)
+{
+    static struct linux_iovec part[LINUX_IOV_MAX]; /* under the big lock */
+
+    if (count > LINUX_IOV_MAX)
+        return -LINUX_EINVAL;
+    if (copy_in(t->process->space, part, address, count * sizeof(part[0])))
+        return -LINUX_EFAULT;
+    v->parts = count;
+    return vector_check(v, part);
+}
+
+/* The common part of all eight: `positioned` calls leave the file's own offset alone. */
+static long transfer(struct thread *t, int64_t fd, const struct vector *v, bool write,
+                     bool positioned, int64_t at)
+{
+    struct file *file = file_for(t, fd, write);
+
+    if (!file)
+        return -LINUX_EBADF;
+    if (positioned) {
+        uint64_t offset = (uint64_t)at;
+        if (!file_seekable(file))
+            return -LINUX_ESPIPE;
+        if (at < 0)
+            return -LINUX_EINVAL;
+        return write ? do_write(t, file, v) : do_read(t, file, v, &offset);
+    }
+    return write ? do_write(t, file, v) : do_read(t, file, v, &file->offset);
+}
+
+static long single(struct thread *t, const uint64_t *a, bool write, bool positioned)
+{
+    struct linux_iovec part = {a[1], a[2]};
+    struct vector v = {.parts = 1};
+    long error = vector_check(&v, &part);
+
+    if (error)
+        return file_for(t, (int32_t)a[0], write) ? error : -LINUX_EBADF;
+    return transfer(t, (int32_t)a[0], &v, write, positioned, (int64_t)a[3]);
+}
+
+static long several(struct thread *t, const uint64_t *a, bool write)
+{
+    struct vector v;
+
+    if (!file_for(t, (int32_t)a[0], write))
+        return -LINUX_EBADF;
+    long error = get_vector(t, a[1], a[2], &v);
+    return error ? error : transfer(t, (int32_t)a[0], &v, write, false, 0);
+}
+
+long linux_read(struct thread *t, const uint64_t *a)
+{
+    return single(t, a, false, false);
+}
+
+long linux_write(struct thread *t, const uint64_t *a)
+{
+    return single(t, a, true, false);
+}
+
+long linux_readv(struct thread *t, const uint64_t *a)
+{
+    return several(t, a, false);
+}
+
+long linux_writev(struct thread *t, const uint64_t *a)
+{
+    return several(t, a, true);
+}
+
+long linux_pread64(struct thread *t, const uint64_t *a)
+{
+    return single(t, a, false, true);
+}
+
+long linux_pwrite64(struct thread *t, const uint64_t *a)
+{
+    return single(t, a, true, true);
+}
+
+long linux_lseek(struct thread *t, const uint64_t *a)
+{
+    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    int64_t base, offset;
+
+    if (!file)
+        return -LINUX_EBADF;
+    if (!file_seekable(file))
+        return -LINUX_ESPIPE;
+    switch ((uint32_t)a[2]) {
+    case LINUX_SEEK_SET:
+        base = 0;
+        break;
+    case LINUX_SEEK_CUR:
+        base = (int64_t)file->offset;
+        break;
+    case LINUX_SEEK_END:
+        base = (int64_t)file_bytes(file);
+        break;
+    default:
+        return -LINUX_EINVAL;
+    }
+    if (__builtin_add_overflow(base, (int64_t)a[1], &offset) || offset < 0)
+        return -LINUX_EINVAL;
+    file->offset = (uint64_t)offset;
+    return offset;
+}

@@ -1,0 +1,40 @@
+/*
+ * The texts of /proc: which there are, and how they are made. Numbers that belong to memory come from
+ * the memory server as text (MM_REPORT_*). Big lock held.
+ */
+#ifndef LINUX_PROC_H
+#define LINUX_PROC_H
+
+#include <stddef.h>
+
+#include "user/linux/fs.h"
+
+enum proc_text {
+    PROC_MEMINFO,
+    PROC_VMSTAT,
+    PROC_SYSTEM_STAT,
+    PROC_UPTIME,
+    PROC_KERNEL_CMDLINE,
+    PROC_CPUINFO,
+    PROC_VERSION,
+    PROC_PAGODA_STAT,
+    PROC_PAGODA_FAULTS,
+    PROC_PAGODA_CHECK,
+    PROC_MAPS,
+    PROC_STAT,
+    PROC_STATM,
+    PROC_STATUS,
+    PROC_CMDLINE,
+    PROC_COMM,
+    PROC_CAPS,
+};
+
+/* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing is to
+ * be freed). -ESRCH if the process is no more. */
+long proc_text(const struct place *place, char **text);
+/* A number in a report such as /proc/meminfo: the one after "name:"; 0 if it is not there. */
+uint64_t proc_report_number(unsigned kind, const char *name);
+/* Pages of a process's statm: field 0 size, 1 resident; 0 if it has no space. */
+uint64_t proc_statm(int pid, unsigned field);
+
+#endif
