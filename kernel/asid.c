@@ -77,10 +77,15 @@ static void rollover(void)
     }
 }
 
+bool asid_is_current(const struct space *s)
+{
+    return s->running || (s->asid >> ASID_NUMBER_BITS == generation && asid_number(s) != 0);
+}
+
 void asid_refresh(struct space *s)
 {
     kassert(kernel_lock_held() && s->running == 0);
-    if (s->asid >> ASID_NUMBER_BITS == generation && asid_number(s) != 0)
+    if (asid_is_current(s))
         return;
     uint64_t number = take_next();
     if (number == 0 && kept_numbers() + 1 < numbers()) {

@@ -20,6 +20,8 @@ static inline uint64_t asid_number(const struct space *s)
 /* The space, which runs nowhere, gets a number of this generation if it has none: 0 if all are
  * taken. With a new number no hart holds translations of it. */
 void asid_refresh(struct space *s);
+/* Would activating the space leave its number as it is? */
+bool asid_is_current(const struct space *s);
 /* A pinned space keeps its number through all generations. */
 void asid_pin(struct space *s);
 void asid_unpin(struct space *s);

@@ -75,8 +75,8 @@ static long call_plain(struct thread *t, long number, struct call_args *c)
 
 static bool is_answer(long number)
 {
-    return number == CALL_FAULT_REPLY || number == CALL_REPLY_PARK ||
-           number == CALL_FORWARD_PARK || number == CALL_PARK;
+    return number == CALL_FAULT_REPLY || number == CALL_REPLY_PARK || number == CALL_FORWARD_PARK ||
+           number == CALL_PARK;
 }
 
 static long answer_locked(struct thread *w, long number, uint64_t a0, uint64_t a1)

@@ -117,9 +117,9 @@ void workers_attend_locked(struct hart *h)
 {
     struct thread *w;
 
-    TAILQ_FOREACH (w, &h->workers, bench)
-        if (w->attention && worker_parked(w))
-            worker_attend_locked(w);
+    TAILQ_FOREACH(w, &h->workers, bench)
+    if (w->attention && worker_parked(w))
+        worker_attend_locked(w);
 }
 
 void worker_park_locked(struct thread *w)
@@ -274,7 +274,7 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
     if (!cap)
         return -error;
     entry |= ENTRY_ALWAYS;
-    if (entry & cap->forbid)
+    if (entry & (cap->forbid | ENTRY_N)) /* a run of pages is a batch's business */
         return -ERR_ENTRY;
     if (entry_page(entry) - cap->first >= cap->pages)
         return -ERR_RANGE;

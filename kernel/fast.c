@@ -42,8 +42,8 @@ bool fault_deliver(struct thread *t, uint64_t address, uint64_t cause, uint64_t 
         return w->client == &thread_in_kernel ? pager_fault(t, w) : fault_deliver_slow(t);
     t->state = THREAD_FAULT;
     w->client = t;
-    return enter_fault(t->pager.badge, address, cause, pc,
-                       ++this_hart()->counter[COUNT_fault_fast], w);
+    return enter_fault(t->pager.badge, address, cause, pc, ++this_hart()->counter[COUNT_fault_fast],
+                       w);
 }
 
 /*
@@ -123,8 +123,8 @@ answer_fault(struct thread *w, uint64_t entry, uint64_t memory, struct thread *p
 }
 
 /* Answer a foreign call with a value, or let a fault happen again. */
-static inline __attribute__((always_inline)) bool
-answer_value(struct thread *w, uint64_t value, struct thread *parked)
+static inline __attribute__((always_inline)) bool answer_value(struct thread *w, uint64_t value,
+                                                               struct thread *parked)
 {
     struct thread *c = w->client;
 
@@ -160,8 +160,8 @@ static inline bool not_plain(struct thread *t, uint64_t a0, uint64_t a1)
     return false;
 }
 
-bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-                 struct thread *w)
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
+                 uint64_t a5, struct thread *w)
 {
     struct thread *c = w->client;
 

@@ -40,7 +40,8 @@ long call_interrupt_bind(struct thread *t, struct call_args *c)
 
     kernel_lock();
     struct cap *cap = cap_lookup(t, c->a[0], CAP_INTERRUPT, RIGHT_CONTROL, &error);
-    struct cap *target = cap ? cap_lookup(t, c->a[1], CAP_NOTIFICATION, RIGHT_SIGNAL, &error) : NULL;
+    struct cap *target =
+        cap ? cap_lookup(t, c->a[1], CAP_NOTIFICATION, RIGHT_SIGNAL, &error) : NULL;
     if (!target)
         error = -error;
     else {

@@ -1,6 +1,6 @@
 /*
- * The scheduler: fixed priorities, round robin among equals, one run queue per hart. Everything here
- * is under the kernel lock; the straight paths never come here.
+ * The scheduler: fixed priorities, round robin among equals, one run queue per hart. Everything
+ * here is under the kernel lock; the straight paths never come here.
  *
  * A hart leaves the kernel in go(), or waits in idle(). The timer runs all the time, so that a hart
  * that spins or sleeps always comes back.

@@ -78,9 +78,9 @@ static void hold_straight(struct thread *t)
 {
     struct thread *w;
 
-    TAILQ_FOREACH (w, &t->hart->workers, bench)
-        if (w->client == t)
-            break;
+    TAILQ_FOREACH(w, &t->hart->workers, bench)
+    if (w->client == t)
+        break;
     kassert(w);
     client_of_locked(w);
 }

@@ -89,8 +89,8 @@ int getentropy(void *buf, size_t size)
 
 int reboot(unsigned int cmd, const char *arg)
 {
-    return (int)pg_ret(pg_syscall(SYS_reboot, (long)LINUX_REBOOT_MAGIC1,
-                                  (long)LINUX_REBOOT_MAGIC2, (unsigned long)cmd, arg));
+    return (int)pg_ret(pg_syscall(SYS_reboot, (long)LINUX_REBOOT_MAGIC1, (long)LINUX_REBOOT_MAGIC2,
+                                  (unsigned long)cmd, arg));
 }
 
 /* What the parent, stopped in the clone, shares with the child until the child's exec. */
@@ -102,7 +102,8 @@ struct spawn {
     volatile int linux_errno; /* why the child could not exec; 0 when it did */
 };
 
-/* Runs in the child on the parent's memory: system calls only, and no errno (it is the parent's). */
+/* Runs in the child on the parent's memory: system calls only, and no errno (it is the parent's).
+ */
 static int spawn_child(void *arg)
 {
     struct spawn *spawn = arg;

@@ -62,12 +62,10 @@ struct pg_thread *pg_thread_create(void *(*fn)(void *), void *arg, size_t stack_
     struct pg_thread *thread = (struct pg_thread *)(mapping + PAGE_SIZE + stack_pages);
     char *tls = (char *)thread + round_up(sizeof(*thread), align);
     assert(align <= PAGE_SIZE && tls + pg_tls_size() <= mapping + size);
-    *thread = (struct pg_thread){
-        .fn = fn, .arg = arg, .mapping = mapping, .mapping_size = size};
+    *thread = (struct pg_thread){.fn = fn, .arg = arg, .mapping = mapping, .mapping_size = size};
 
     unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-                          CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
-                          CLONE_CHILD_CLEARTID;
+                          CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
     long tid =
         pg_clone(flags, thread, &thread->tid, pg_tls_init(tls), &thread->tid, thread_main, thread);
     if (tid < 0) {

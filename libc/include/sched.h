@@ -22,9 +22,9 @@ typedef struct {
     unsigned long bits[CPU_SETSIZE / 64];
 } cpu_set_t;
 
-#define CPU_ZERO(set)                                                                              \
-    do {                                                                                           \
-        *(set) = (cpu_set_t){0};                                                                   \
+#define CPU_ZERO(set)            \
+    do {                         \
+        *(set) = (cpu_set_t){0}; \
     } while (0)
 #define CPU_SET(cpu, set)   ((void)((set)->bits[(cpu) / 64] |= 1ul << ((cpu) % 64)))
 #define CPU_CLR(cpu, set)   ((void)((set)->bits[(cpu) / 64] &= ~(1ul << ((cpu) % 64))))

@@ -46,7 +46,7 @@ typedef __sigset_t sigset_t;
 
 #define SIG_DFL ((void (*)(int))0)
 #define SIG_IGN ((void (*)(int))1)
-#define SIG_ERR ((void (*)(int))-1)
+#define SIG_ERR ((void (*)(int)) - 1)
 
 #define SA_NOCLDSTOP 1
 #define SA_NOCLDWAIT 2

@@ -19,17 +19,16 @@
 #define FP_COUNT 32
 
 #define FP_ALL(op, base)                                                                           \
-    op " f0, 0(" base ")\n" op " f1, 8(" base ")\n" op " f2, 16(" base ")\n"                       \
-    op " f3, 24(" base ")\n" op " f4, 32(" base ")\n" op " f5, 40(" base ")\n"                     \
-    op " f6, 48(" base ")\n" op " f7, 56(" base ")\n" op " f8, 64(" base ")\n"                     \
-    op " f9, 72(" base ")\n" op " f10, 80(" base ")\n" op " f11, 88(" base ")\n"                   \
-    op " f12, 96(" base ")\n" op " f13, 104(" base ")\n" op " f14, 112(" base ")\n"                \
-    op " f15, 120(" base ")\n" op " f16, 128(" base ")\n" op " f17, 136(" base ")\n"               \
-    op " f18, 144(" base ")\n" op " f19, 152(" base ")\n" op " f20, 160(" base ")\n"               \
-    op " f21, 168(" base ")\n" op " f22, 176(" base ")\n" op " f23, 184(" base ")\n"               \
-    op " f24, 192(" base ")\n" op " f25, 200(" base ")\n" op " f26, 208(" base ")\n"               \
-    op " f27, 216(" base ")\n" op " f28, 224(" base ")\n" op " f29, 232(" base ")\n"               \
-    op " f30, 240(" base ")\n" op " f31, 248(" base ")\n"
+    op " f0, 0(" base ")\n" op " f1, 8(" base ")\n" op " f2, 16(" base ")\n" op " f3, 24(" base    \
+       ")\n" op " f4, 32(" base ")\n" op " f5, 40(" base ")\n" op " f6, 48(" base ")\n" op         \
+       " f7, 56(" base ")\n" op " f8, 64(" base ")\n" op " f9, 72(" base ")\n" op " f10, 80(" base \
+       ")\n" op " f11, 88(" base ")\n" op " f12, 96(" base ")\n" op " f13, 104(" base ")\n" op     \
+       " f14, 112(" base ")\n" op " f15, 120(" base ")\n" op " f16, 128(" base ")\n" op            \
+       " f17, 136(" base ")\n" op " f18, 144(" base ")\n" op " f19, 152(" base ")\n" op            \
+       " f20, 160(" base ")\n" op " f21, 168(" base ")\n" op " f22, 176(" base ")\n" op            \
+       " f23, 184(" base ")\n" op " f24, 192(" base ")\n" op " f25, 200(" base ")\n" op            \
+       " f26, 208(" base ")\n" op " f27, 216(" base ")\n" op " f28, 224(" base ")\n" op            \
+       " f29, 232(" base ")\n" op " f30, 240(" base ")\n" op " f31, 248(" base ")\n"
 
 #define FP_CLOBBERS                                                                                \
     "memory", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12",     \
@@ -37,13 +36,13 @@
         "f26", "f27", "f28", "f29", "f30", "f31"
 
 /* `action` may use t0 (its operand) and change t0, a0 to a2, a7. */
-#define FP_ROUND(in, out, operand, action)                                                         \
-    do {                                                                                           \
-        register uintptr_t t0_ __asm__("t0") = (uintptr_t)(operand);                               \
-        __asm__ volatile(FP_ALL("fld", "%[from]") action FP_ALL("fsd", "%[to]")                    \
-                         : "+r"(t0_)                                                               \
-                         : [from] "r"(in), [to] "r"(out)                                           \
-                         : "a0", "a1", "a2", "a7", FP_CLOBBERS);                                   \
+#define FP_ROUND(in, out, operand, action)                                      \
+    do {                                                                        \
+        register uintptr_t t0_ __asm__("t0") = (uintptr_t)(operand);            \
+        __asm__ volatile(FP_ALL("fld", "%[from]") action FP_ALL("fsd", "%[to]") \
+                         : "+r"(t0_)                                            \
+                         : [from] "r"(in), [to] "r"(out)                        \
+                         : "a0", "a1", "a2", "a7", FP_CLOBBERS);                \
     } while (0)
 
 static void fill(uint64_t regs[FP_COUNT], uint64_t seed)

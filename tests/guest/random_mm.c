@@ -69,12 +69,12 @@ static int choose_prot(void)
     return prots[below(sizeof(prots) / sizeof(prots[0]))];
 }
 
-#define CHECK(expr)                                                                                \
-    do {                                                                                           \
-        if (!(expr)) {                                                                             \
-            ktap_fail(__FILE__, __LINE__, "step %d: %s", step_number, #expr);                      \
-            return false;                                                                          \
-        }                                                                                          \
+#define CHECK(expr)                                                           \
+    do {                                                                      \
+        if (!(expr)) {                                                        \
+            ktap_fail(__FILE__, __LINE__, "step %d: %s", step_number, #expr); \
+            return false;                                                     \
+        }                                                                     \
     } while (0)
 
 static bool step_map(void)

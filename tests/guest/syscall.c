@@ -17,10 +17,10 @@
 #include "ktap.h"
 #include "pg.h"
 
-#define BAD_PTR     16l
-#define KERNEL_PTR  (-4096l)
-#define NO_SUCH_FD  99l
-#define RW          (PROT_READ | PROT_WRITE)
+#define BAD_PTR    16l
+#define KERNEL_PTR (-4096l)
+#define NO_SUCH_FD 99l
+#define RW         (PROT_READ | PROT_WRITE)
 
 static long fd_of_self(void)
 {

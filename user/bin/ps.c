@@ -9,8 +9,15 @@
 #define PAGE_KIB 4
 
 /* Fields of /proc/PID/stat behind the name, counted from 3 as proc(5) does. */
-enum { STAT_STATE = 3, STAT_PPID = 4, STAT_MINFLT = 10, STAT_THREADS = 20, STAT_VSIZE = 23,
-       STAT_RSS = 24, STAT_FIELDS };
+enum {
+    STAT_STATE = 3,
+    STAT_PPID = 4,
+    STAT_MINFLT = 10,
+    STAT_THREADS = 20,
+    STAT_VSIZE = 23,
+    STAT_RSS = 24,
+    STAT_FIELDS
+};
 
 /* A process may end between the listing and the reading: then it is left out. */
 static void print_process(const char *pid)

@@ -128,7 +128,7 @@ static long requeue(struct thread *t, const uint64_t *a, bool compare)
         if (value != (uint32_t)a[5])
             return -LINUX_EAGAIN;
     }
-    return wake(t->process->space, a[0], count, ANY, move, a[4]);
+    return wake(t->process->space, a[0], count, ANY, a[4] == a[0] ? 0 : move, a[4]);
 }
 
 long linux_futex(struct thread *t, const uint64_t *a)

@@ -96,7 +96,8 @@ long linux_setsid(struct thread *t, const uint64_t *a)
     struct process *p = t->process;
 
     (void)a;
-    if (p->pgid == p->pid || process_group_exists(p->pid, 0))
+    /* The first process begins as a leader, and may become one again. */
+    if (p->parent && (p->pgid == p->pid || process_group_exists(p->pid, 0)))
         return -LINUX_EPERM;
     p->sid = p->pgid = p->pid;
     return p->pid;

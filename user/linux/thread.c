@@ -195,6 +195,7 @@ static bool destroy(struct thread *t)
     if (t->kept)
         kcall_cap_delete(thread_slot(t));
     clear_late(t);
+    thread_clear_tid(t);
     load[t->hart]--;
     count--;
     TAILQ_REMOVE(&t->process->threads, t, mates);

@@ -103,6 +103,8 @@ void thread_start(struct thread *t);
 /* It ends: it stops waiting and is destroyed now, or as soon as its hart lets go of it; at last
  * process_thread_gone() is called. */
 void thread_kill(struct thread *t);
+/* Its CLONE_CHILD_CLEARTID word is cleared, and who waits for that is woken; clone.c. */
+void thread_clear_tid(struct thread *t);
 /* A signal is pending for it: end its wait, or bring it out of user mode to take the signal. */
 void thread_interrupt(struct thread *t);
 

@@ -6,7 +6,7 @@
 
 #define RUSAGE_SELF 0
 
-#define RLIMIT_STACK 3
+#define RLIMIT_STACK  3
 #define RLIM_INFINITY (~0ul)
 
 typedef unsigned long rlim_t;

@@ -36,23 +36,24 @@ struct ktap_child {
 void ktap_register_case(struct ktap_case *test);
 void ktap_register_child(struct ktap_child *child);
 
-#define KTAP_CASE(name_)                                                                           \
-    static void ktap_case_##name_(void);                                                           \
-    __asm__(".pushsection .ktap_cases,\"a\",@progbits\n.asciz \"" #name_ "\"\n.popsection");       \
-    __attribute__((constructor)) static void ktap_register_##name_(void)                           \
-    {                                                                                              \
-        static struct ktap_case test = {.name = #name_, .fn = ktap_case_##name_, .line = __LINE__}; \
-        ktap_register_case(&test);                                                                 \
-    }                                                                                              \
+#define KTAP_CASE(name_)                                                                     \
+    static void ktap_case_##name_(void);                                                     \
+    __asm__(".pushsection .ktap_cases,\"a\",@progbits\n.asciz \"" #name_ "\"\n.popsection"); \
+    __attribute__((constructor)) static void ktap_register_##name_(void)                     \
+    {                                                                                        \
+        static struct ktap_case test = {                                                     \
+            .name = #name_, .fn = ktap_case_##name_, .line = __LINE__};                      \
+        ktap_register_case(&test);                                                           \
+    }                                                                                        \
     static void ktap_case_##name_(void)
 
-#define KTAP_CHILD(name_)                                                                          \
-    static int ktap_child_##name_(const char *arg);                                                \
-    __attribute__((constructor)) static void ktap_register_child_##name_(void)                     \
-    {                                                                                              \
-        static struct ktap_child child = {.name = #name_, .fn = ktap_child_##name_};               \
-        ktap_register_child(&child);                                                               \
-    }                                                                                              \
+#define KTAP_CHILD(name_)                                                            \
+    static int ktap_child_##name_(const char *arg);                                  \
+    __attribute__((constructor)) static void ktap_register_child_##name_(void)       \
+    {                                                                                \
+        static struct ktap_child child = {.name = #name_, .fn = ktap_child_##name_}; \
+        ktap_register_child(&child);                                                 \
+    }                                                                                \
     static int ktap_child_##name_(__attribute__((unused)) const char *arg)
 
 /* Marks the running case failed and prints a line "# file:line: text". */
@@ -63,17 +64,17 @@ void ktap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ktap_skip(const char *reason);
 
 /* The case goes on after a failed EXPECT and ends after a failed REQUIRE. */
-#define EXPECT(expr)                                                                               \
-    do {                                                                                           \
-        if (!(expr))                                                                               \
-            ktap_fail(__FILE__, __LINE__, "%s", #expr);                                            \
+#define EXPECT(expr)                                    \
+    do {                                                \
+        if (!(expr))                                    \
+            ktap_fail(__FILE__, __LINE__, "%s", #expr); \
     } while (0)
-#define REQUIRE(expr)                                                                              \
-    do {                                                                                           \
-        if (!(expr)) {                                                                             \
-            ktap_fail(__FILE__, __LINE__, "%s", #expr);                                            \
-            return;                                                                                \
-        }                                                                                          \
+#define REQUIRE(expr)                                   \
+    do {                                                \
+        if (!(expr)) {                                  \
+            ktap_fail(__FILE__, __LINE__, "%s", #expr); \
+            return;                                     \
+        }                                               \
     } while (0)
 #define EXPECT_EQ(got_, want_)                                                                     \
     do {                                                                                           \
@@ -83,19 +84,19 @@ void ktap_skip(const char *reason);
                       (unsigned long)got__, #want_, want__, (unsigned long)want__);                \
     } while (0)
 /* The raw system call (see SYSCALL) is answered by this Linux error. */
-#define EXPECT_ERROR(call_, errno_)                                                                \
+#define EXPECT_ERROR(call_, errno_) \
     ktap_expect_error(__FILE__, __LINE__, #call_, (long)(call_), errno_, #errno_)
-#define SKIP(reason)                                                                               \
-    do {                                                                                           \
-        ktap_skip(reason);                                                                         \
-        return;                                                                                    \
+#define SKIP(reason)       \
+    do {                   \
+        ktap_skip(reason); \
+        return;            \
     } while (0)
 
 /* For what the user-mode emulator gets wrong; the reason says how. */
-#define SKIP_EMULATED(reason)                                                                      \
-    do {                                                                                           \
-        if (ktap_emulated())                                                                       \
-            SKIP("emulator: " reason);                                                             \
+#define SKIP_EMULATED(reason)          \
+    do {                               \
+        if (ktap_emulated())           \
+            SKIP("emulator: " reason); \
     } while (0)
 
 void ktap_expect_error(const char *file, int line, const char *call, long result, int want_errno,
@@ -110,19 +111,19 @@ int ktap_child(const char *name, const char *arg);
 /* Describes a wait status, for messages. */
 const char *ktap_status_text(int status);
 
-#define EXPECT_CHILD_SIGNAL(name_, arg_, signal_)                                                  \
-    do {                                                                                           \
-        int status__ = ktap_child(name_, arg_);                                                    \
-        if (!WIFSIGNALED(status__) || WTERMSIG(status__) != (signal_))                             \
-            ktap_fail(__FILE__, __LINE__, "child %s(%s): %s, not %s", name_, arg_,                 \
-                      ktap_status_text(status__), #signal_);                                       \
+#define EXPECT_CHILD_SIGNAL(name_, arg_, signal_)                                  \
+    do {                                                                           \
+        int status__ = ktap_child(name_, arg_);                                    \
+        if (!WIFSIGNALED(status__) || WTERMSIG(status__) != (signal_))             \
+            ktap_fail(__FILE__, __LINE__, "child %s(%s): %s, not %s", name_, arg_, \
+                      ktap_status_text(status__), #signal_);                       \
     } while (0)
-#define EXPECT_CHILD_EXIT(name_, arg_, code_)                                                      \
-    do {                                                                                           \
-        int status__ = ktap_child(name_, arg_);                                                    \
-        if (!WIFEXITED(status__) || WEXITSTATUS(status__) != (code_))                              \
-            ktap_fail(__FILE__, __LINE__, "child %s(%s): %s, not exit %d", name_, arg_,            \
-                      ktap_status_text(status__), code_);                                          \
+#define EXPECT_CHILD_EXIT(name_, arg_, code_)                                           \
+    do {                                                                                \
+        int status__ = ktap_child(name_, arg_);                                         \
+        if (!WIFEXITED(status__) || WEXITSTATUS(status__) != (code_))                   \
+            ktap_fail(__FILE__, __LINE__, "child %s(%s): %s, not exit %d", name_, arg_, \
+                      ktap_status_text(status__), code_);                               \
     } while (0)
 
 /* True on Pagoda, false on Linux. */

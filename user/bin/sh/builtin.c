@@ -117,13 +117,14 @@ static int builtin_help(int argc, char **argv)
     printf("Built-in commands:\n");
     for (size_t i = 0; i < BUILTINS; i++)
         printf("  %s\n", builtins[i].what);
-    printf("A line:  CMD ARG...; CMD && CMD || CMD   CMD | CMD   CMD &   # comment\n"
-           "         CMD <in >out >>append 2>errors 2>&1   NAME=value   $NAME ${NAME} $? $$ $!\n"
-           "         'as it is' \"with $NAME\" \\x        all variables are exported\n"
-           "Keys:    arrows Home End Delete, Tab completes, Ctrl-A/E start/end,\n"
-           "         Ctrl-U/K/W delete to start/to end/word, Ctrl-L clears, Ctrl-C drops the line,\n"
-           "         Ctrl-D leaves\n"
-           "To look: ps, free, maps [PID], stat [TEXT], caps [PID], faults [N], ls /bin\n");
+    printf(
+        "A line:  CMD ARG...; CMD && CMD || CMD   CMD | CMD   CMD &   # comment\n"
+        "         CMD <in >out >>append 2>errors 2>&1   NAME=value   $NAME ${NAME} $? $$ $!\n"
+        "         'as it is' \"with $NAME\" \\x        all variables are exported\n"
+        "Keys:    arrows Home End Delete, Tab completes, Ctrl-A/E start/end,\n"
+        "         Ctrl-U/K/W delete to start/to end/word, Ctrl-L clears, Ctrl-C drops the line,\n"
+        "         Ctrl-D leaves\n"
+        "To look: ps, free, maps [PID], stat [TEXT], caps [PID], faults [N], ls /bin\n");
     return 0;
 }
 

@@ -23,16 +23,24 @@
 #define KEY_EOF         (-1)
 
 /* Keys that arrive as escape sequences. */
-enum special_key { KEY_UP = 256, KEY_DOWN, KEY_LEFT, KEY_RIGHT, KEY_HOME, KEY_END, KEY_DELETE,
-                   KEY_UNKNOWN };
+enum special_key {
+    KEY_UP = 256,
+    KEY_DOWN,
+    KEY_LEFT,
+    KEY_RIGHT,
+    KEY_HOME,
+    KEY_END,
+    KEY_DELETE,
+    KEY_UNKNOWN
+};
 
 struct editor {
     const char *prompt;
     char *text; /* SH_LINE_SIZE bytes, NUL-terminated */
     size_t length;
     size_t cursor;
-    size_t columns;       /* of the terminal */
-    size_t history_index; /* the line shown; history_count means the new one */
+    size_t columns;           /* of the terminal */
+    size_t history_index;     /* the line shown; history_count means the new one */
     char saved[SH_LINE_SIZE]; /* the new line while an old one is shown */
 };
 
@@ -85,8 +93,8 @@ static void redraw(const struct editor *e)
     size_t room = e->columns - 1 > prompt ? e->columns - 1 - prompt : 1;
     size_t first = e->cursor > room ? e->cursor - room : 0;
     size_t shown = e->length - first < room ? e->length - first : room;
-    int used = snprintf(out, sizeof(out), "\r%s%.*s\x1b[K\r", e->prompt, (int)shown,
-                        e->text + first);
+    int used =
+        snprintf(out, sizeof(out), "\r%s%.*s\x1b[K\r", e->prompt, (int)shown, e->text + first);
     size_t column = prompt + e->cursor - first;
 
     if (column > 0)
@@ -104,8 +112,8 @@ static int read_byte(void)
 /* ESC [ A, ESC O A, ESC [ 3 ~ and their like. */
 static int read_escape(void)
 {
-    static const int by_number[] = {KEY_UNKNOWN, KEY_HOME, KEY_UNKNOWN, KEY_DELETE, KEY_END,
-                                    KEY_UNKNOWN, KEY_UNKNOWN, KEY_HOME, KEY_END};
+    static const int by_number[] = {KEY_UNKNOWN, KEY_HOME,    KEY_UNKNOWN, KEY_DELETE, KEY_END,
+                                    KEY_UNKNOWN, KEY_UNKNOWN, KEY_HOME,    KEY_END};
     int kind = read_byte();
     int key = kind == '[' || kind == 'O' ? read_byte() : kind;
 
@@ -119,7 +127,7 @@ static int read_escape(void)
         }
         if (end == '~')
             return number < (int)(sizeof(by_number) / sizeof(int)) ? by_number[number]
-                                                                    : KEY_UNKNOWN;
+                                                                   : KEY_UNKNOWN;
         key = end; /* ESC [ 1 ; 5 C: an arrow with a modifier */
     }
     switch (key) {

@@ -18,10 +18,9 @@ static const struct {
     int fd;
 } operators[] = {
     /* The longer ones first. */
-    {"2>&1", TOKEN_DUP, 2}, {"2>>", TOKEN_APPEND, 2}, {"2>", TOKEN_OUT, 2},
-    {">>", TOKEN_APPEND, 1}, {">", TOKEN_OUT, 1},     {"<", TOKEN_IN, 0},
-    {"&&", TOKEN_AND, 0},    {"||", TOKEN_OR, 0},     {"&", TOKEN_AMP, 0},
-    {"|", TOKEN_PIPE, 0},    {";", TOKEN_SEMI, 0},
+    {"2>&1", TOKEN_DUP, 2}, {"2>>", TOKEN_APPEND, 2}, {"2>", TOKEN_OUT, 2}, {">>", TOKEN_APPEND, 1},
+    {">", TOKEN_OUT, 1},    {"<", TOKEN_IN, 0},       {"&&", TOKEN_AND, 0}, {"||", TOKEN_OR, 0},
+    {"&", TOKEN_AMP, 0},    {"|", TOKEN_PIPE, 0},     {";", TOKEN_SEMI, 0},
 };
 
 /* The length of the word at `at`; 0 with a message when a quote in it does not end. */

@@ -1,0 +1,169 @@
+/*
+ * Life of a client thread: object made, space, routes, mask, priority, hart and registers set, started;
+ * stopped and deleted. The routes are set after the space: a thread never has the server's route
+ * together with a space that the server did not choose.
+ */
+#include "mmserver/core/client.h"
+#include "mmserver/core/ids.h"
+#include "mmserver/core/kobj.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/slab.h"
+#include <string.h>
+
+static void *client_slots[CLIENTS_MAX];
+static struct id_table client_ids;
+
+#define MASK_BIT(word, nr) ((nr) / 64 == (word) ? 1UL << ((nr) & 63) : 0)
+#define MASK_WORD(word)                                                                            \
+    (MASK_BIT(word, NR_brk) | MASK_BIT(word, NR_munmap) | MASK_BIT(word, NR_mremap) |              \
+     MASK_BIT(word, NR_mmap) | MASK_BIT(word, NR_mprotect) | MASK_BIT(word, NR_msync) |            \
+     MASK_BIT(word, NR_mlock) | MASK_BIT(word, NR_munlock) | MASK_BIT(word, NR_mlockall) |         \
+     MASK_BIT(word, NR_munlockall) | MASK_BIT(word, NR_mincore) | MASK_BIT(word, NR_madvise) |     \
+     MASK_BIT(word, NR_riscv_flush_icache) | MASK_BIT(word, NR_membarrier))
+
+uint64_t client_call_mask[8] = {
+    [NR_brk / 64] = MASK_WORD(NR_brk / 64),
+    [NR_membarrier / 64] = MASK_WORD(NR_membarrier / 64),
+};
+
+_Static_assert(NR_madvise / 64 == NR_brk / 64 && NR_riscv_flush_icache / 64 == NR_membarrier / 64,
+               "the calls lie in two words of the mask");
+
+void client_ids_init(void)
+{
+    memset(client_slots, 0, sizeof client_slots);
+    client_ids = (struct id_table){client_slots, CLIENTS_MAX, 0, 0};
+}
+
+static long client_configure(struct client *c, const struct client_route *route)
+{
+    long error = place_thread_set(c->slot, THREAD_SPACE, c->mm->space_slot, 0);
+
+    if (!error && c->hart != workers[0].hart)
+        error = place_thread_set(c->slot, THREAD_HART, c->hart, 0);
+    if (!error)
+        error = place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, (uintptr_t)c);
+    if (!error && route->endpoint_slot)
+        error = place_thread_set(c->slot, THREAD_PERSONALITY, route->endpoint_slot, route->badge);
+    for (unsigned word = 0; !error && word < ARRAY_COUNT(client_call_mask); word++) {
+        if (client_call_mask[word])
+            error = place_thread_set(c->slot, THREAD_CALL_MASK, word, client_call_mask[word]);
+    }
+    return error ? error : place_thread_set(c->slot, THREAD_PRIORITY, c->priority, 0);
+}
+
+static bool client_number(struct client *c, struct mm *mm)
+{
+    lock_take(&ids_lock);
+    c->id = id_take_locked(&client_ids, c);
+    if (c->id) {
+        mm->clients++;
+        c->busy = 1; /* for the maker, dropped when it is complete */
+    }
+    lock_drop(&ids_lock);
+    return c->id != 0;
+}
+
+static void client_forget(struct client *c)
+{
+    lock_take(&ids_lock);
+    id_drop_locked(&client_ids, c->id);
+    c->mm->clients--;
+    lock_drop(&ids_lock);
+}
+
+long client_create(struct worker *w, struct mm *mm, const struct mm_thread *wanted,
+                   const struct client_route *route, struct client **made)
+{
+    struct client *c = slab_alloc(w, SLAB_CLIENT);
+    struct user_regs regs = wanted->regs;
+
+    if (!c)
+        return -LINUX_ENOMEM;
+    c->mm = mm;
+    c->hart = (uint32_t)wanted->hart;
+    c->priority = (uint32_t)wanted->priority;
+    c->badge = wanted->badge;
+    if (kobj_create(w, CAP_THREAD, 0, &c->slot, &c->object_page))
+        goto no_thread;
+    if (!client_number(c, mm))
+        goto no_number;
+    if (client_configure(c, route) || place_thread_regs(c->slot, &regs, true))
+        goto refused;
+    mm_count(w, client_created);
+    *made = c;
+    client_put(c);
+    return 0;
+
+refused:
+    client_forget(c);
+no_number:
+    mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
+no_thread:
+    slab_free(w, SLAB_CLIENT, c);
+    return -LINUX_ENOMEM;
+}
+
+struct client *client_get(uint64_t id)
+{
+    lock_take(&ids_lock);
+    struct client *c = id_find_locked(&client_ids, id);
+    if (c)
+        c->busy++;
+    lock_drop(&ids_lock);
+    return c;
+}
+
+void client_put(struct client *c)
+{
+    lock_take(&ids_lock);
+    mm_assert(c->busy);
+    c->busy--;
+    lock_drop(&ids_lock);
+}
+
+uint64_t client_next_id(uint64_t id)
+{
+    lock_take(&ids_lock);
+    do
+        id++;
+    while (id < CLIENTS_MAX && !client_slots[id]);
+    lock_drop(&ids_lock);
+    return id < CLIENTS_MAX ? id : 0;
+}
+
+void client_stop(struct client *c)
+{
+    while (place_thread_stop(c->slot) == -ERR_AGAIN)
+        place_relax();
+    c->state = CLIENT_STOPPED;
+}
+
+long client_destroy(struct worker *w, struct client *c)
+{
+    lock_take(&ids_lock);
+    bool busy = c->busy != 1;
+    if (!busy)
+        c->busy = 2; /* nobody else may begin to destroy it */
+    lock_drop(&ids_lock);
+    if (busy)
+        return -LINUX_EBUSY;
+    client_stop(c);
+    client_forget(c);
+    mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
+    slab_free(w, SLAB_CLIENT, c);
+    return 0;
+}
+
+long client_move(struct worker *w, struct client *c, struct mm *mm)
+{
+    (void)w;
+    if (place_thread_set(c->slot, THREAD_SPACE, mm->space_slot, 0))
+        return -LINUX_EBUSY;
+    lock_take(&ids_lock);
+    c->mm->clients--;
+    c->mm = mm;
+    mm->clients++;
+    lock_drop(&ids_lock);
+    return 0;
+}

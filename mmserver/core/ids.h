@@ -1,0 +1,44 @@
+/*
+ * Numbers for mms and clients: a table of pointers, the lowest free number above the last one given is
+ * the next. One lock for both tables, LOCK_IDS, and for the reference counts that go with them.
+ */
+#ifndef MMSERVER_CORE_IDS_H
+#define MMSERVER_CORE_IDS_H
+
+#include "mmserver/core/lock.h"
+
+struct id_table {
+    void **slot; /* slot[0] stays empty */
+    uint32_t size;
+    uint32_t last;
+    uint32_t used;
+};
+
+extern struct lock ids_lock;
+
+/* All with ids_lock held. */
+static inline uint32_t id_take_locked(struct id_table *t, void *object)
+{
+    for (uint32_t i = 1; i < t->size; i++) {
+        uint32_t id = (t->last + i - 1) % (t->size - 1) + 1;
+
+        if (!t->slot[id]) {
+            t->slot[id] = object;
+            t->last = id;
+            t->used++;
+            return id;
+        }
+    }
+    return 0;
+}
+static inline void *id_find_locked(const struct id_table *t, uint64_t id)
+{
+    return id && id < t->size ? t->slot[id] : NULL;
+}
+static inline void id_drop_locked(struct id_table *t, uint32_t id)
+{
+    t->slot[id] = NULL;
+    t->used--;
+}
+
+#endif

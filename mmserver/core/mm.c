@@ -1,0 +1,213 @@
+/*
+ * Life of an address space: made empty with its Space object; filled by exec and map calls; released
+ * when the last thread is gone: VMAs, pages, tables, native objects, the Space object.
+ */
+#include "mmserver/core/mm.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/ids.h"
+#include "mmserver/core/kobj.h"
+#include "mmserver/core/map.h"
+#include "mmserver/core/native.h"
+#include "mmserver/core/slab.h"
+#include "mmserver/core/zap.h"
+#include <string.h>
+
+struct worker workers[BOOT_HARTS_MAX];
+uint32_t worker_count;
+#ifdef PAGODA_HOST
+uint32_t lock_ranks_held;
+#endif
+
+uint64_t mm_user_end;
+unsigned mm_levels;
+struct lock ids_lock;
+
+static void *mm_slots[MMS_MAX];
+static struct id_table mm_ids;
+
+void mm_ids_init(void)
+{
+    ids_lock = LOCK_INIT(LOCK_IDS);
+    memset(mm_slots, 0, sizeof mm_slots);
+    mm_ids = (struct id_table){mm_slots, MMS_MAX, 0, 0};
+}
+
+static bool mm_number(struct mm *mm)
+{
+    lock_take(&ids_lock);
+    mm->id = id_take_locked(&mm_ids, mm);
+    lock_drop(&ids_lock);
+    return mm->id != 0;
+}
+
+struct mm *mm_create(struct worker *w)
+{
+    struct mm *mm = slab_alloc(w, SLAB_MM);
+    uint64_t levels;
+
+    if (!mm)
+        return NULL;
+    mm->fast.lock = LOCK_INIT(LOCK_MM);
+    RB_INIT(&mm->vmas);
+    LIST_INIT(&mm->native_objects);
+    if (kobj_create(w, CAP_SPACE, 0, &mm->space_slot, &mm->object_page))
+        goto no_space;
+    long root = place_space_info(mm->space_slot, &levels);
+    if (root <= 0 || !mm_number(mm))
+        goto no_number;
+    mm_assert(levels == mm_levels);
+    mm->root = page_pointer((pfn_t)root);
+    mm->mmap_base = mm_user_end - BLOCK_BYTES;
+    mm_count(w, mm_created);
+    return mm;
+
+no_number:
+    mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
+no_space:
+    slab_free(w, SLAB_MM, mm);
+    return NULL;
+}
+
+struct mm *mm_get(uint64_t id)
+{
+    lock_take(&ids_lock);
+    struct mm *mm = id_find_locked(&mm_ids, id);
+    if (mm)
+        mm->references++;
+    lock_drop(&ids_lock);
+    return mm;
+}
+
+void mm_put(struct mm *mm)
+{
+    lock_take(&ids_lock);
+    mm_assert(mm->references);
+    mm->references--;
+    lock_drop(&ids_lock);
+}
+
+uint64_t mm_next_id(uint64_t id)
+{
+    lock_take(&ids_lock);
+    do
+        id++;
+    while (id < MMS_MAX && !mm_slots[id]);
+    lock_drop(&ids_lock);
+    return id < MMS_MAX ? id : 0;
+}
+
+void mm_clear(struct worker *w, struct mm *mm)
+{
+    struct vma *v;
+
+    mm_lock(mm);
+    mm_settle_locked(w, mm);
+    zap_range(w, mm, 0, mm_user_end);
+    while ((v = RB_ROOT(&mm->vmas))) {
+        vma_unlink(mm, v);
+        vma_free(w, v);
+    }
+    pt_free_tables(w, mm, 0, mm_user_end, 0, mm_user_end);
+    mm_assert(!mm->fast.anon_pages && !mm->file_pages && !mm->zero_maps && !mm->parked);
+    mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);
+    mm->brk_start = mm->brk_end = 0;
+    mm_unlock(mm);
+}
+
+long mm_release(struct worker *w, struct mm *mm)
+{
+    lock_take(&ids_lock);
+    bool busy = mm->references != 1 || mm->clients;
+    if (!busy)
+        id_drop_locked(&mm_ids, mm->id);
+    lock_drop(&ids_lock);
+    if (busy)
+        return -LINUX_EBUSY;
+    native_release_all(w, mm);
+    mm_clear(w, mm);
+    mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
+    slab_free(w, SLAB_MM, mm);
+    return 0;
+}
+
+/* Wait for one worker's reply to stand in the table of `mm`, then forget it. */
+static void settle_worker(struct mm *mm, struct worker *other)
+{
+    struct mm *expected = mm;
+    bool waited = false;
+
+    while (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) == mm) {
+        uint64_t entry = pt_leaf(mm, other->pending.address);
+
+        if ((entry & ENTRY_V) && entry_page(entry) == other->pending.page)
+            break;
+        waited = true;
+        place_relax();
+    }
+    __atomic_compare_exchange_n(&other->pending.mm, &expected, NULL, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
+    if (waited)
+        mm_count(other, settle_wait);
+}
+
+void mm_settle_locked(struct worker *w, struct mm *mm)
+{
+    for (uint32_t i = 0; i < worker_count; i++) {
+        struct worker *other = &workers[i];
+
+        if (other == w)
+            other->pending.mm = NULL; /* it was entered again, so its last reply has arrived */
+        else if (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) == mm)
+            settle_worker(mm, other);
+    }
+}
+
+void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
+{
+    mm->total_pages += (uint64_t)pages;
+    if (flags & (VM_GROWSDOWN | VM_STACK))
+        mm->stack_pages += (uint64_t)pages;
+    else if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
+        mm->data_pages += (uint64_t)pages;
+    else if ((flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
+        mm->exec_pages += (uint64_t)pages;
+    if (flags & VM_LOCKED)
+        mm->locked_pages += (uint64_t)pages;
+}
+
+static long copy_bytes(struct worker *w, struct mm *mm, vaddr_t at, char *local, uint64_t bytes,
+                       uint64_t direction)
+{
+    unsigned stuck = 0;
+
+    if (at + bytes < at)
+        return -LINUX_EFAULT;
+    while (bytes) {
+        uint64_t part = min_u64(bytes, COPY_MAX_BYTES);
+        long done = place_space_copy(mm->space_slot, at, local, part, direction);
+
+        if (done < 0 || (uint64_t)done > part)
+            return -LINUX_EFAULT;
+        at += (uint64_t)done;
+        local += done;
+        bytes -= (uint64_t)done;
+        if (done) {
+            stuck = 0;
+            continue;
+        }
+        /* Another thread may take the page away again and again; give up after a few times. */
+        if (++stuck > 8 || fault_in(w, mm, at, 1, direction == COPY_TO_SPACE))
+            return -LINUX_EFAULT;
+    }
+    return 0;
+}
+
+long mm_copy_in(struct worker *w, struct mm *mm, void *to, vaddr_t from, uint64_t bytes)
+{
+    return copy_bytes(w, mm, from, to, bytes, COPY_FROM_SPACE);
+}
+
+long mm_copy_out(struct worker *w, struct mm *mm, vaddr_t to, const void *from, uint64_t bytes)
+{
+    return copy_bytes(w, mm, to, (char *)(uintptr_t)from, bytes, COPY_TO_SPACE);
+}

@@ -1,0 +1,160 @@
+/*
+ * New threads and processes, and their end: clone, exit, exit_group.
+ *
+ * A new process shares its parent's space until it calls execve or ends (posix_spawn, vfork); a copy of
+ * a space, plain fork, is refused with -ENOSYS.
+ */
+#include "user/linux/calls.h"
+
+#include "user/linux/futex.h"
+#include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/space.h"
+
+/* Flags of a thread, all of them needed, and those that may be added to it and to a process. */
+#define THREAD_FLAGS                                                                               \
+    (LINUX_CLONE_THREAD | LINUX_CLONE_VM | LINUX_CLONE_SIGHAND | LINUX_CLONE_FILES)
+#define COMMON_FLAGS                                                                               \
+    (LINUX_CLONE_SETTLS | LINUX_CLONE_PARENT_SETTID | LINUX_CLONE_CHILD_CLEARTID |                 \
+     LINUX_CLONE_CHILD_SETTID | LINUX_CLONE_DETACHED | LINUX_CLONE_SIGNAL)
+
+struct clone {
+    uint64_t flags, stack, parent_tid, tls, child_tid;
+};
+
+/* 0, or why these flags are refused. */
+static long check_flags(uint64_t flags)
+{
+    if (flags & LINUX_CLONE_THREAD) {
+        uint64_t allowed = THREAD_FLAGS | COMMON_FLAGS | LINUX_CLONE_FS | LINUX_CLONE_SYSVSEM;
+        return (flags & THREAD_FLAGS) == THREAD_FLAGS && !(flags & ~allowed) ? 0 : -LINUX_EINVAL;
+    }
+    if (flags & ~(COMMON_FLAGS | LINUX_CLONE_VM | LINUX_CLONE_VFORK))
+        return -LINUX_EINVAL;
+    if ((flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG)
+        return -LINUX_EINVAL;
+    return flags & LINUX_CLONE_VM ? 0 : -LINUX_ENOSYS;
+}
+
+/* The first thread of a process, or one more; not started. NULL with *error. */
+static struct thread *make_thread(struct thread *t, struct process *p, int tid,
+                                  const struct clone *c, long *error)
+{
+    struct user_regs regs;
+
+    *error = thread_regs_read(t, &regs);
+    if (*error)
+        return NULL;
+    regs.x[10] = 0;
+    if (c->stack)
+        regs.x[2] = c->stack;
+    if (c->flags & LINUX_CLONE_SETTLS)
+        regs.x[4] = c->tls;
+    struct thread *child = thread_create(p, tid, &regs, t->affinity, error);
+    if (!child)
+        return NULL;
+    child->mask = t->mask;
+    if (c->flags & LINUX_CLONE_CHILD_CLEARTID)
+        child->clear_tid = c->child_tid;
+    /* Bad addresses do no harm but to the caller, who does not get its numbers. */
+    int32_t value = tid;
+    if (c->flags & LINUX_CLONE_PARENT_SETTID)
+        copy_out(p->space, c->parent_tid, &value, sizeof(value));
+    if (c->flags & LINUX_CLONE_CHILD_SETTID)
+        copy_out(p->space, c->child_tid, &value, sizeof(value));
+    return child;
+}
+
+static long clone_thread(struct thread *t, const struct clone *c)
+{
+    int tid = pid_allocate();
+    long error;
+    struct thread *child = make_thread(t, t->process, tid, c, &error);
+
+    if (!child)
+        return error;
+    thread_start(child);
+    return tid;
+}
+
+static long clone_process(struct thread *t, const struct clone *c)
+{
+    struct process *p = process_create(t->process);
+    long error;
+
+    if (!p)
+        return -LINUX_EAGAIN;
+    space_get(t->process->space);
+    p->space = t->process->space;
+    p->exit_signal = (int)(c->flags & LINUX_CLONE_SIGNAL);
+    fd_copy(&p->files, &t->process->files);
+    struct thread *child = make_thread(t, p, p->pid, c, &error);
+    if (!child) {
+        process_discard(p);
+        return error;
+    }
+    child->altstack = t->altstack;
+    thread_start(child);
+    if (!(c->flags & LINUX_CLONE_VFORK))
+        return p->pid;
+    /* Not request_wait: only the child's execve or end, or our own, ends this. */
+    t->progress = (uint64_t)p->pid;
+    queue_join(&p->vfork_wait, t);
+    return REQUEST_WAITS;
+}
+
+/* The parent of a vfork was woken: by the child, or by a signal, which has to wait. */
+static long clone_again(struct thread *t)
+{
+    struct process *p = process_by_pid((int)t->progress);
+
+    if (!p || p->parent != t->process || p->vfork_done)
+        return (long)t->progress;
+    queue_join(&p->vfork_wait, t);
+    return REQUEST_WAITS;
+}
+
+long linux_clone(struct thread *t, const uint64_t *a)
+{
+    struct clone c = {(uint32_t)a[0], a[1], a[2], a[3], a[4]};
+
+    if (t->again)
+        return clone_again(t);
+    long error = check_flags(c.flags);
+    if (error)
+        return error;
+    return c.flags & LINUX_CLONE_THREAD ? clone_thread(t, &c) : clone_process(t, &c);
+}
+
+/* The word by which others learn that the thread has left its stack. */
+void thread_clear_tid(struct thread *t)
+{
+    const int32_t zero = 0;
+
+    if (!t->clear_tid)
+        return;
+    copy_out(t->process->space, t->clear_tid, &zero, sizeof(zero));
+    futex_wake(t->process->space, t->clear_tid, 1);
+    t->clear_tid = 0;
+}
+
+#define EXIT_STATUS(code) (((int)(code)&0xff) << 8)
+
+long linux_exit(struct thread *t, const uint64_t *a)
+{
+    if (t->process->thread_count == 1) {
+        process_exit(t->process, EXIT_STATUS(a[0]));
+    } else {
+        /* The status of the thread that the process is named after counts if nothing else does. */
+        if (t->tid == t->process->pid)
+            t->process->exit_status = EXIT_STATUS(a[0]);
+        thread_kill(t);
+    }
+    return REQUEST_GONE;
+}
+
+long linux_exit_group(struct thread *t, const uint64_t *a)
+{
+    process_exit(t->process, EXIT_STATUS(a[0]));
+    return REQUEST_GONE;
+}

@@ -1,0 +1,305 @@
+/*
+ * execve.
+ *
+ *   1. Read path, arguments and environment from the client.
+ *   2. Find the file; for a script (#!) its interpreter, again and again up to a limit.
+ *   3. Have the memory server load the image into a fresh space. Until here every error is answered.
+ *   4. End the other threads of the process, and wait until they are gone.
+ *   5. Move the thread into the new space, drop the old one, and start.
+ */
+#include "user/linux/exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/linux/calls.h"
+#include "user/linux/lock.h"
+#include "user/linux/mmcall.h"
+#include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/signal.h"
+#include "user/linux/space.h"
+
+#define STRING_MAX    131072UL /* bytes of one argument */
+#define STRINGS_MAX   262144UL /* bytes of all */
+#define SCRIPTS_MAX   4        /* interpreters that are scripts themselves */
+#define SCRIPT_LINE   256      /* bytes of a #! line that count */
+#define HEADROOM      ((SCRIPTS_MAX + 1) * (LINUX_PATH_MAX + SCRIPT_LINE))
+#define CMDLINE_MAX   4096
+#define POINTERS_ONCE 64
+
+/*
+ * Arguments, then environment, from `start` to `end`; scripts add arguments at the front, into the
+ * room that is left there. One at a time, under the big lock.
+ */
+static struct {
+    char bytes[HEADROOM + STRINGS_MAX];
+    size_t start, end;
+    unsigned argc, envc;
+} strings;
+
+static char path[LINUX_PATH_MAX];
+
+static void strings_reset(void)
+{
+    strings.start = strings.end = HEADROOM;
+    strings.argc = strings.envc = 0;
+}
+
+/* Append the strings of a client's NULL-terminated vector: how many, or -errno. */
+static long add_vector(struct space *space, uint64_t vector)
+{
+    uint64_t pointers[POINTERS_ONCE];
+    long count = 0;
+
+    if (!vector)
+        return 0;
+    for (;;) {
+        /* As many pointers as can be read; the vector may end just before a hole. */
+        size_t got = copy_in_some(space, pointers, vector, sizeof(pointers)) / sizeof(uint64_t);
+        if (got == 0)
+            return -LINUX_EFAULT;
+        for (size_t i = 0; i < got; i++, count++) {
+            if (!pointers[i])
+                return count;
+            size_t room = sizeof(strings.bytes) - strings.end;
+            long bytes = copy_in_string(space, strings.bytes + strings.end, pointers[i],
+                                        room < STRING_MAX ? room : STRING_MAX);
+            if (bytes < 0)
+                return bytes == -LINUX_ENAMETOOLONG ? -LINUX_E2BIG : bytes;
+            strings.end += (size_t)bytes + 1;
+        }
+        vector += got * sizeof(uint64_t);
+    }
+}
+
+static void push_front(const char *text, size_t bytes)
+{
+    linux_assert(strings.start >= bytes + 1);
+    strings.start -= bytes + 1;
+    memcpy(strings.bytes + strings.start, text, bytes);
+    strings.bytes[strings.start + bytes] = 0;
+    strings.argc++;
+}
+
+static void drop_front(void)
+{
+    strings.start += strlen(strings.bytes + strings.start) + 1;
+    strings.argc--;
+}
+
+static long read_arguments(struct thread *t, const uint64_t *a)
+{
+    long bytes = copy_in_string(t->process->space, path, a[0], sizeof(path));
+
+    if (bytes < 0)
+        return bytes;
+    strings_reset();
+    long argc = add_vector(t->process->space, a[1]);
+    if (argc < 0)
+        return argc;
+    strings.argc = (unsigned)argc;
+    if (argc == 0) {
+        strings.end = strings.start;
+        push_front("", 0);
+    }
+    long envc = add_vector(t->process->space, a[2]);
+    if (envc < 0)
+        return envc;
+    strings.envc = (unsigned)envc;
+    return 0;
+}
+
+/* ---- finding the image ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The file is a script: its interpreter becomes `path`, and the arguments begin with it. */
+static long use_interpreter(const char *line, size_t bytes)
+{
+    const char *end = memchr(line, '\n', bytes);
+    const char *name = line + 2;
+
+    if (!end)
+        end = line + bytes;
+    while (end > name && (is_blank(end[-1]) || end[-1] == '\r'))
+        end--;
+    while (name < end && is_blank(*name))
+        name++;
+    const char *name_end = name;
+    while (name_end < end && !is_blank(*name_end))
+        name_end++;
+    if (name_end == name)
+        return -LINUX_ENOEXEC;
+    const char *argument = name_end;
+    while (argument < end && is_blank(*argument))
+        argument++;
+    drop_front();
+    push_front(path, strlen(path));
+    if (argument < end)
+        push_front(argument, (size_t)(end - argument));
+    push_front(name, (size_t)(name_end - name));
+    strcpy(path, strings.bytes + strings.start);
+    return 0;
+}
+
+/* The image that `path` leads to, scripts followed: 0 or -errno. */
+static long find_image(const struct place *cwd, int pid, struct place *image)
+{
+    for (unsigned depth = 0; depth <= SCRIPTS_MAX; depth++) {
+        long error = fs_walk(cwd, path, strlen(path), FS_FOLLOW, pid, image);
+        if (error)
+            return error;
+        if (image->node->kind != NODE_FILE || !(image->node->mode & 0111))
+            return -LINUX_EACCES;
+        const char *data = fs_data(image->node);
+        uint64_t bytes = image->node->bytes;
+        if (bytes < 2 || data[0] != '#' || data[1] != '!')
+            return 0;
+        error = use_interpreter(data, bytes < SCRIPT_LINE ? bytes : SCRIPT_LINE);
+        if (error)
+            return error;
+    }
+    return -LINUX_ELOOP;
+}
+
+/* A new space with the image in it; NULL with *error. */
+static struct space *load(const struct place *image, uint64_t *pc, uint64_t *sp, long *error)
+{
+    struct space *space = space_create(error);
+
+    if (!space)
+        return NULL;
+    struct mm_exec exec = {
+        .file_start = image->node->start,
+        .file_bytes = image->node->bytes,
+        .strings = (uint64_t)strings.bytes + strings.start,
+        .strings_bytes = strings.end - strings.start,
+        .argc = strings.argc,
+        .envc = strings.envc,
+        .name = (uint64_t)path,
+    };
+    *error = mmcall_exec(space->mm, &exec);
+    if (*error) {
+        space_put(space);
+        return NULL;
+    }
+    *pc = exec.entry;
+    *sp = exec.sp;
+    return space;
+}
+
+/* ---- becoming it ---- */
+
+static void set_cmdline(struct process *p)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < strings.argc; i++)
+        bytes += strlen(strings.bytes + strings.start + bytes) + 1;
+    if (bytes > CMDLINE_MAX)
+        bytes = CMDLINE_MAX;
+    free(p->cmdline);
+    p->cmdline = malloc(bytes);
+    p->cmdline_bytes = p->cmdline ? bytes : 0;
+    if (p->cmdline)
+        memcpy(p->cmdline, strings.bytes + strings.start, bytes);
+}
+
+/* Names of the new program, while the strings are at hand. */
+static void set_names(struct process *p, const struct place *image)
+{
+    p->exe = *image;
+    process_set_comm(p, path);
+    set_cmdline(p);
+}
+
+/* Only this thread is left; the space is loaded. */
+static long become(struct thread *t)
+{
+    struct process *p = t->process;
+    struct space *old = p->space;
+    struct user_regs regs = {.x = {[0] = t->exec_pc, [2] = t->exec_sp}};
+
+    thread_keep(t);
+    long error = mmcall_thread_move(t->number, t->exec_space->mm);
+    if (error == 0)
+        error = thread_regs_write(t, &regs);
+    if (error) {
+        process_kill(p, LINUX_SIGKILL);
+        return REQUEST_GONE;
+    }
+    if (old->users > 1)
+        thread_clear_tid(t);
+    t->clear_tid = 0;
+    p->space = t->exec_space;
+    t->exec_space = NULL;
+    space_put(old);
+    t->tid = p->pid;
+    t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
+    p->has_exec = true;
+    p->exit_signal = LINUX_SIGCHLD;
+    signal_exec(p);
+    fd_close_exec(&p->files);
+    process_vfork_release(p);
+    return 0;
+}
+
+/* The others end; this thread's request is run again when one is gone. */
+static long end_others(struct thread *t)
+{
+    struct thread *other;
+
+    TAILQ_FOREACH (other, &t->process->threads, mates) {
+        if (other != t)
+            thread_kill(other);
+    }
+    queue_join(&t->process->alone_wait, t);
+    return REQUEST_WAITS;
+}
+
+long linux_execve(struct thread *t, const uint64_t *a)
+{
+    struct process *p = t->process;
+    struct place image;
+
+    if (!t->exec_space) {
+        long error = read_arguments(t, a);
+        if (error == 0)
+            error = find_image(&p->cwd, p->pid, &image);
+        if (error)
+            return error;
+        t->exec_space = load(&image, &t->exec_pc, &t->exec_sp, &error);
+        if (!t->exec_space)
+            return error;
+        set_names(p, &image);
+    }
+    return p->thread_count > 1 ? end_others(t) : become(t);
+}
+
+long exec_first(struct process *p, const char *program, const char *text, size_t bytes,
+                unsigned argc, unsigned envc, uint64_t *pc, uint64_t *sp)
+{
+    struct place image;
+    long error;
+
+    if (strlen(program) >= sizeof(path) || bytes > STRINGS_MAX)
+        return -LINUX_ENAMETOOLONG;
+    strcpy(path, program);
+    strings_reset();
+    memcpy(strings.bytes + strings.start, text, bytes);
+    strings.end = strings.start + bytes;
+    strings.argc = argc;
+    strings.envc = envc;
+    error = find_image(&p->cwd, p->pid, &image);
+    if (error)
+        return error;
+    p->space = load(&image, pc, sp, &error);
+    if (!p->space)
+        return error;
+    set_names(p, &image);
+    return 0;
+}
