@@ -78,7 +78,10 @@ static void block_give(pfn_t first_page, int32_t idle)
     __atomic_fetch_add(block_counter(first_page), idle - BLOCK_PINNED, __ATOMIC_RELEASE);
 }
 
-/* The server's view of a claimed block; the fence is awaited without the kernel lock. */
+/*
+ * The server's view of a claimed block; the fence is awaited without the kernel lock. When a block
+ * was made read-only, nobody still copies into a page that was found mapped before.
+ */
 static void block_follow(pfn_t first_page, bool writable)
 {
     kernel_unlock();
@@ -90,8 +93,6 @@ static long block_to_tables(pfn_t first_page)
 {
     if (!block_claim(first_page, 0))
         return block_is_tables(first_page) ? -ERR_CLASS : -ERR_BUSY;
-    /* A hart may still copy into a page that it found mapped before the last mapping went. */
-    harts_quiesce();
     block_follow(first_page, false);
     uint64_t *directory = page_to_virt(first_page);
     memset(directory, 0, PAGE_BYTES);

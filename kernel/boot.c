@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define KIND(k)          (1u << (k))
-#define HART_START_TICKS arch_timebase_hz /* one second */
+#define HART_START_TICKS (10 * arch_timebase_hz)
 
 struct boot_state boot;
 
@@ -79,14 +79,19 @@ static void claim(paddr_t start, paddr_t end, uint32_t kind, const char *what)
         boot_fail("%s lies outside memory or overlaps something else", what);
 }
 
+/* All enabled devices of a kind, by address, behind those that are there. */
 static void add_devices(const char *compatible)
 {
+    unsigned first = boot.devices;
     uint64_t start, bytes;
     for (int32_t n = FDT_NONE; (n = fdt_next_compatible(&boot.tree, n, compatible)) != FDT_NONE;) {
         if (boot.devices == BOOT_DEVICES_MAX || !fdt_enabled(&boot.tree, n) ||
             !fdt_reg(&boot.tree, n, 0, &start, &bytes) || bytes == 0)
             continue;
-        boot.device[boot.devices++] = (struct region){
+        unsigned at = boot.devices++;
+        for (; at > first && boot.device[at - 1].start > start; at--)
+            boot.device[at] = boot.device[at - 1];
+        boot.device[at] = (struct region){
             .start = start & -PAGE_BYTES,
             .end = (start + bytes + PAGE_BYTES - 1) & -PAGE_BYTES,
             .kind = BOOT_DEVICE,

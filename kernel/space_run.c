@@ -75,9 +75,10 @@ static void active_set(struct hart *h, struct space *s)
     h->space_active = s;
     if (old && !(old->pinned & bit(h)))
         __atomic_fetch_and(&old->running, ~bit(h), __ATOMIC_RELEASE);
-    TAILQ_FOREACH(w, &h->workers, bench)
-    if (worker_has_client(w))
-        w->attention = 1;
+    TAILQ_FOREACH (w, &h->workers, bench) {
+        if (worker_has_client(w))
+            w->attention = 1;
+    }
 }
 
 uint64_t space_activate(struct space *s, struct hart *h)

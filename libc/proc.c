@@ -39,6 +39,21 @@ pid_t gettid(void)
     return (pid_t)pg_syscall(SYS_gettid);
 }
 
+pid_t setsid(void)
+{
+    return (pid_t)pg_ret(pg_syscall(SYS_setsid));
+}
+
+int setpgid(pid_t pid, pid_t group)
+{
+    return (int)pg_ret(pg_syscall(SYS_setpgid, (long)pid, (long)group));
+}
+
+pid_t getpgid(pid_t pid)
+{
+    return (pid_t)pg_ret(pg_syscall(SYS_getpgid, (long)pid));
+}
+
 /* A copying fork: the child goes on here with a copy of the memory. */
 pid_t fork(void)
 {

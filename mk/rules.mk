@@ -28,7 +28,7 @@ $(B)/obj/$(1)/%.S.o: %.S $(B)/obj/$(1)/.flags
 	@mkdir -p $$(@D)
 	$(Q)$$($(1)-cc) $$($(1)-flags) -I$(B)/gen -MMD -MP -c -o $$@ $$<
 endef
-flavours := kernel mmserver user host fuzz
+flavours := kernel mmserver server user host fuzz
 $(foreach f,$(flavours),$(eval $(call flavour-rules,$(f))))
 
 # $(call archive-rule,archive,objects)

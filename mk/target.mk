@@ -92,7 +92,13 @@ endef
 ifneq ($(wildcard libc/user.ld),)
 linux-sources := $(call sources,user/linux)
 ifneq ($(linux-sources),)
-$(eval $(call program-rule,$(B)/linux.elf,$(linux-sources) $(library-sources)))
+linux-objects := $(call objects,server,$(linux-sources) $(library-sources) $(libc-sources) \
+	$(wildcard libc/crt0.S libc/crt0.c))
+target-objects += $(linux-objects)
+$(B)/linux.elf: libc/user.ld $(linux-objects) $(B)/gen/sources $(B)/obj/server/.flags
+	$(call say,LD,$@)
+	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(filter %.o,$^))
+target-outputs += $(B)/linux.elf
 initrd-files += sbin/linux=$(B)/linux.elf
 endif
 $(eval $(call program-set,user/bin,user,bin))

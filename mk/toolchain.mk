@@ -3,7 +3,9 @@
 #
 #   kernel    the kernel, and the memory server when it is linked into it
 #   mmserver  the memory server as a program: integer registers only
-#   user      programs, the personality, libc
+#   server    the personality, with a libc of its own: integer registers only, because a worker is
+#             entered with its client's floating-point registers in place
+#   user      programs, libc
 #   host      everything portable, with sanitizers, for the tests that run here
 #   fuzz      the same for libFuzzer
 
@@ -25,7 +27,7 @@ target-flags := $(gcc-flags)
 # $(call link,arch flags,picolibc's directory for it,linker script,output,objects and archives)
 # (an option for the linker among the objects is written with $(ld-option) before it)
 link = $(TARGET_CC) $(1) $(target-flags) -nostartfiles -static -T $(3) -Wl,-z,max-page-size=4096 \
-	-Wl,--build-id=none -Wl,-Map=$(4).map -o $(4) $(5)
+	-Wl,--gc-sections -Wl,--build-id=none -Wl,-Map=$(4).map -o $(4) $(5)
 else
 TARGET_CC    := clang
 ld-option    :=
@@ -46,10 +48,12 @@ kernel-cc      := $(TARGET_CC)
 kernel-flags   := $(lean-flags) -DPAGODA_KERNEL
 mmserver-cc    := $(TARGET_CC)
 mmserver-flags := $(lean-flags) -DPAGODA_USER_PLACEMENT
+program-flags  := $(target-flags) -fno-pic -fno-common -fno-stack-protector \
+	-ffunction-sections -fdata-sections $(addprefix -I,$(wildcard libc/include tests/guest/lib))
+server-cc      := $(TARGET_CC)
+server-flags   := $(c-flags) $(lean-arch) $(program-flags)
 user-cc        := $(TARGET_CC)
-user-flags     := $(c-flags) $(full-arch) $(target-flags) -fno-pic -fno-common \
-	-fno-stack-protector -ffunction-sections -fdata-sections \
-	$(addprefix -I,$(wildcard libc/include tests/guest/lib))
+user-flags     := $(c-flags) $(full-arch) $(program-flags)
 
 HOSTCC     := $(or $(shell command -v clang),gcc)
 host-cc    := $(HOSTCC)

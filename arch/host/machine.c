@@ -7,6 +7,8 @@
  */
 #include "arch/host/machine.h"
 
+#include "arch/host/tlb.h"
+
 #include "kernel/assert.h"
 #include "kernel/block.h"
 #include "kernel/ipc.h"
@@ -338,6 +340,8 @@ static bool note_set(struct machine_note note)
     kassert(note.thread != NULL);
     note.times = selected->note.times + 1;
     selected->note = note;
+    if (note.way != MACHINE_RESUME_SAME && note.thread->space)
+        tlb_satp_load((unsigned)selected->hart.id, note.thread->satp);
     hart_idle(&selected->hart);
     return true;
 }

@@ -15,6 +15,9 @@
 
 struct tlb tlbs[HARTS_MAX];
 
+void (*tlb_fence_hook)(void);
+
+static bool in_hook;
 static pfn_t last_page;
 static uint64_t fence_calls;
 static enum tlb_sabotage sabotage;
@@ -33,6 +36,7 @@ void machine_tlb_start(void)
     last_page = 0;
     fence_calls = 0;
     sabotage = TLB_HONEST;
+    tlb_fence_hook = NULL;
     tlb_reports_clear();
 }
 
@@ -106,6 +110,14 @@ static bool allows(uint64_t pte, uint64_t need)
     return (pte & (ENTRY_V | ENTRY_U | need)) == (ENTRY_V | ENTRY_U | need);
 }
 
+/* The hart uses what it remembers. */
+static void use(unsigned hart, const struct tlb_entry *e, vaddr_t address)
+{
+    const char *wrong = tlb_wrong(e, satp_root(tlbs[hart].satp));
+    if (wrong && !in_hook)
+        tlb_report(hart, e, "used for %#lx: %s", (unsigned long)address, wrong);
+}
+
 /* From the lowest table that is remembered down to a leaf, remembering what is met. NULL: a fault.
  */
 static struct tlb_entry *walk(unsigned hart, vaddr_t address, uint64_t need)
@@ -115,9 +127,8 @@ static struct tlb_entry *walk(unsigned hart, vaddr_t address, uint64_t need)
     unsigned level = known ? known->level : space_levels;
     pfn_t table = known ? entry_page(known->pte) : satp_root(t->satp);
 
-    if (known && tlb_wrong(known, satp_root(t->satp)))
-        tlb_report(hart, known, "walk at %#lx through a table: %s", (unsigned long)address,
-                   tlb_wrong(known, satp_root(t->satp)));
+    if (known)
+        use(hart, known, address);
     while (level-- > 0) {
         if (!machine_page_is_ram(table))
             return NULL; /* an access fault on hardware; reported above */
@@ -154,9 +165,7 @@ static bool translate(unsigned hart, vaddr_t address, uint64_t need, pfn_t *page
         return false;
     struct tlb_entry *e = leaf_find(t, address);
     if (e != NULL && allows(e->pte, need) && (!(need & ENTRY_W) || e->pte & ENTRY_D)) {
-        const char *wrong = tlb_wrong(e, satp_root(t->satp));
-        if (wrong)
-            tlb_report(hart, e, "access at %#lx: %s", (unsigned long)address, wrong);
+        use(hart, e, address);
     } else {
         if (e != NULL)
             entry_remove(t, (uint64_t)(e - t->entry));
@@ -290,6 +299,11 @@ static void fence(struct fence f)
 {
     kassert((f.mask & ~((harts_online == 64 ? 0 : 1UL << harts_online) - 1)) == 0);
     kassert(f.asid >> arch_asid_bits == 0);
+    if (tlb_fence_hook && !in_hook) {
+        in_hook = true;
+        tlb_fence_hook();
+        in_hook = false;
+    }
     if (sabotage != TLB_HONEST && fence_calls == sabotage_at)
         fence_spoil(&f, sabotage);
     fence_calls++;

@@ -174,8 +174,7 @@ static void check_entry(unsigned hart, const struct tlb_entry *e)
     if (satp && satp_asid(satp) == e->asid)
         check_against(hart, e, satp_root(satp), "in use");
     for (unsigned i = 0; i < space_count; i++)
-        if (e->asid != 0 && asid_number(spaces[i]) == e->asid &&
-            without_fence(h, spaces[i]))
+        if (e->asid != 0 && asid_number(spaces[i]) == e->asid && without_fence(h, spaces[i]))
             check_against(hart, e, spaces[i]->root_pfn, "usable");
 }
 

@@ -12,8 +12,9 @@
 #include "arch/riscv/trap.h"
 
 #define COUNTERS_ALL    7u /* cycle, time, instret may be read in user mode */
-#define SPINS_PER_NAP   1024u
-#define NAPS_PER_SECOND 1000000u
+#define INTERRUPTS      (INTERRUPT_SOFTWARE | INTERRUPT_TIMER | INTERRUPT_EXTERNAL)
+#define SPINS_PER_NAP   256u
+#define NAPS_PER_SECOND 200000u
 
 static uint64_t deadline[HARTS_MAX]; /* each hart's timer, as last set; its own hart only */
 static uint32_t spins[HARTS_MAX];
@@ -32,7 +33,7 @@ void arch_hart_init(void)
         csr_set(CSR_SENVCFG, SENVCFG_CBZE);
     arch_timer_set(~0UL);
     csr_clear(CSR_SIP, INTERRUPT_SOFTWARE);
-    csr_write(CSR_SIE, INTERRUPT_SOFTWARE | INTERRUPT_TIMER | INTERRUPT_EXTERNAL);
+    csr_write(CSR_SIE, INTERRUPTS);
     arch_fence_all();
     arch_fence_code();
 }
@@ -97,22 +98,29 @@ void arch_wait(void)
 }
 
 /*
+ * Sleep for a moment, whatever else is pending: only the timer ends it. Interrupts stay off, and
+ * both the timer and the mask are as before afterwards.
+ */
+static void nap(uint64_t id)
+{
+    csr_write(CSR_SIE, INTERRUPT_TIMER);
+    timer_write(arch_time() + arch_timebase_hz / NAPS_PER_SECOND + 1);
+    arch_wait();
+    timer_write(deadline[id]);
+    csr_write(CSR_SIE, INTERRUPTS);
+}
+
+/*
  * A hart that spins for long may keep the one that it waits for from running: under an emulator
- * that runs harts in turn, or a hypervisor. So now and then it sleeps for a moment, until a timer
- * of its own ends that.
+ * that runs harts in turn, or has fewer processors than harts. So it sleeps now and then.
  */
 void arch_relax(void)
 {
     if (harts_online == 0)
         return;
     uint64_t id = this_hart()->id;
-    if (++spins[id] % SPINS_PER_NAP != 0) {
+    if (++spins[id] % SPINS_PER_NAP == 0)
+        nap(id);
+    else
         __asm__ volatile(".word 0x0100000f" : : : "memory"); /* pause */
-        return;
-    }
-    uint64_t end = arch_time() + arch_timebase_hz / NAPS_PER_SECOND + 1;
-    if (end < deadline[id])
-        timer_write(end);
-    arch_wait();
-    timer_write(deadline[id]);
 }

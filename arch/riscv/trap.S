@@ -20,7 +20,6 @@
 #include "asm-offsets.h"
 #include <pagoda/call.h>
 
-        .option arch, +zicsr, +zifencei
         .text
 
 #define X(n) (8 * (n))

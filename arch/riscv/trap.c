@@ -20,6 +20,5 @@ void trap_patch_without_asids(void)
 {
     for (const uint64_t *at = satp_patch_start; at < satp_patch_end; at += 2)
         *(volatile uint32_t *)at[0] = jump((int64_t)(at[1] - at[0]));
-    __asm__ volatile("fence rw, rw\n.option push\n.option arch, +zifencei\nfence.i\n.option pop" ::
-                         : "memory");
+    __asm__ volatile("fence rw, rw\n\tfence.i" : : : "memory");
 }

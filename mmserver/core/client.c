@@ -32,15 +32,15 @@ _Static_assert(NR_madvise / 64 == NR_brk / 64 && NR_riscv_flush_icache / 64 == N
 void client_ids_init(void)
 {
     memset(client_slots, 0, sizeof client_slots);
-    client_ids = (struct id_table){client_slots, CLIENTS_MAX, 0, 0};
+    client_ids = (struct id_table){client_slots, 1, CLIENTS_MAX, 0, 0};
 }
 
 static long client_configure(struct client *c, const struct client_route *route)
 {
-    long error = place_thread_set(c->slot, THREAD_SPACE, c->mm->space_slot, 0);
+    long error = place_thread_set(c->slot, THREAD_HART, c->hart, 0);
 
-    if (!error && c->hart != workers[0].hart)
-        error = place_thread_set(c->slot, THREAD_HART, c->hart, 0);
+    if (!error)
+        error = place_thread_set(c->slot, THREAD_SPACE, c->mm->space_slot, 0);
     if (!error)
         error = place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, (uintptr_t)c);
     if (!error && route->endpoint_slot)
@@ -144,13 +144,15 @@ long client_destroy(struct worker *w, struct client *c)
     lock_take(&ids_lock);
     bool busy = c->busy != 1;
     if (!busy)
-        c->busy = 2; /* nobody else may begin to destroy it */
+        id_drop_locked(&client_ids, c->id); /* from here on nobody finds it */
     lock_drop(&ids_lock);
     if (busy)
         return -LINUX_EBUSY;
     client_stop(c);
-    client_forget(c);
     mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
+    lock_take(&ids_lock);
+    c->mm->clients--;
+    lock_drop(&ids_lock);
     slab_free(w, SLAB_CLIENT, c);
     return 0;
 }

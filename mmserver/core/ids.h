@@ -8,7 +8,8 @@
 #include "mmserver/core/lock.h"
 
 struct id_table {
-    void **slot; /* slot[0] stays empty */
+    void **slot;
+    uint32_t first; /* the lowest number given; slots below stay empty */
     uint32_t size;
     uint32_t last;
     uint32_t used;
@@ -19,9 +20,10 @@ extern struct lock ids_lock;
 /* All with ids_lock held. */
 static inline uint32_t id_take_locked(struct id_table *t, void *object)
 {
-    for (uint32_t i = 1; i < t->size; i++) {
-        uint32_t id = (t->last + i - 1) % (t->size - 1) + 1;
+    uint32_t id = t->last;
 
+    for (uint32_t i = t->first; i < t->size; i++) {
+        id = id + 1 < t->size && id >= t->first ? id + 1 : t->first;
         if (!t->slot[id]) {
             t->slot[id] = object;
             t->last = id;
@@ -33,7 +35,7 @@ static inline uint32_t id_take_locked(struct id_table *t, void *object)
 }
 static inline void *id_find_locked(const struct id_table *t, uint64_t id)
 {
-    return id && id < t->size ? t->slot[id] : NULL;
+    return id < t->size ? t->slot[id] : NULL;
 }
 static inline void id_drop_locked(struct id_table *t, uint32_t id)
 {

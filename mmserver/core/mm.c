@@ -29,7 +29,7 @@ void mm_ids_init(void)
 {
     ids_lock = LOCK_INIT(LOCK_IDS);
     memset(mm_slots, 0, sizeof mm_slots);
-    mm_ids = (struct id_table){mm_slots, MMS_MAX, 0, 0};
+    mm_ids = (struct id_table){mm_slots, MM_ID_FIRST, MMS_MAX, 0, 0};
 }
 
 static bool mm_number(struct mm *mm)

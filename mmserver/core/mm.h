@@ -15,6 +15,8 @@
 #include "mmserver/core/vma.h"
 
 #define MMS_MAX            4096
+#define MM_ID_SERVER       1 /* names the server itself in reports */
+#define MM_ID_FIRST        2
 #define MAP_COUNT_MAX      65530UL
 #define STACK_LIMIT_BYTES  (8UL << 20)
 #define STACK_GUARD_BYTES  (256UL << PAGE_SHIFT)

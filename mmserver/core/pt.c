@@ -24,27 +24,33 @@ const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level)
     return &table[pt_index(address, level)];
 }
 
-vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **leaf)
+vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsigned level,
+                         const uint64_t **found)
 {
     while (address < end) {
         const uint64_t *table = mm->root;
         unsigned l;
 
-        for (l = mm_levels - 1; l > 0; l--) {
+        for (l = mm_levels - 1; l > level; l--) {
             uint64_t entry = table[pt_index(address, l)];
 
             if (!entry_is_table(entry))
                 break;
             table = table_below(entry);
         }
-        if (l == 0) {
-            *leaf = table;
+        if (l == level) {
+            *found = table;
             return address;
         }
         /* Nothing below this entry: go on behind what it covers. */
         address = ROUND_DOWN(address, 1UL << pt_shift(l)) + (1UL << pt_shift(l));
     }
     return end;
+}
+
+vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **leaf)
+{
+    return pt_next_table_of(mm, address, end, 0, leaf);
 }
 
 struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, vaddr_t address)
@@ -107,9 +113,20 @@ long pt_protect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry
 {
     struct batch_op *op = op_add(w, mm, BATCH_PROTECT, PAGE_DOWN(address));
 
-    op->entry = entry;
+    op->entry = entry & ENTRY_RIGHTS;
     op->memory = page_of(entry_page(entry))->slot;
     return op_try(w);
+}
+
+void pt_fence(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry)
+{
+    /* Taking the accessed bit away and giving it back is what makes the batch fence the page. */
+    op_add(w, mm, BATCH_CLEAR_BITS, PAGE_DOWN(address))->entry = ENTRY_A;
+    struct batch_op *op = op_add(w, mm, BATCH_REPLACE, PAGE_DOWN(address));
+    op->entry = entry;
+    op->extra = entry;
+    op->memory = page_of(entry_page(entry))->slot;
+    ops_send(w);
 }
 
 static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
@@ -172,19 +189,18 @@ static void tables_free_level(struct worker *w, struct mm *mm, vaddr_t first, va
                               unsigned level)
 {
     pfn_t pages[BATCH_OPS_MAX];
+    const uint64_t *table;
     unsigned count = 0;
     uint64_t span = 1UL << pt_shift(level);
 
     for (vaddr_t a = first; a < last; a += span) {
-        const uint64_t *entry = pt_entry(mm, a, level);
-
-        if (!entry) { /* a whole upper table is missing: go on behind it */
-            a = ROUND_DOWN(a, span << TABLE_SHIFT) + (span << TABLE_SHIFT) - span;
+        a = pt_next_table_of(mm, a, last, level, &table);
+        if (a >= last)
+            break;
+        uint64_t entry = table[pt_index(a, level)];
+        if (!entry_is_table(entry))
             continue;
-        }
-        if (!entry_is_table(*entry))
-            continue;
-        pages[count++] = entry_page(*entry);
+        pages[count++] = entry_page(entry);
         op_add(w, mm, BATCH_TABLE_REMOVE, a)->level = (uint8_t)level;
         mm->tables--;
         mm_count(w, table_removed);

@@ -22,6 +22,9 @@ static inline bool entry_is_parked(uint64_t entry)
     return (entry & (ENTRY_V | ENTRY_PARKED)) == ENTRY_PARKED;
 }
 
+/* The bits that BATCH_PROTECT replaces. */
+#define ENTRY_RIGHTS (ENTRY_W | ENTRY_X | ENTRY_D)
+
 static inline unsigned pt_shift(unsigned level)
 {
     return PAGE_SHIFT + TABLE_SHIFT * level;
@@ -43,6 +46,9 @@ static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 /* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a leaf
  * table, which goes to *table; `end` if there is none. */
 vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **table);
+/* The same for the table of any level below the root's. */
+vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsigned level,
+                         const uint64_t **table);
 
 /* Make sure that `address` has a leaf table. 0 or -LINUX_ENOMEM. */
 long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
@@ -69,6 +75,8 @@ long op_try(struct worker *w);
 long pt_map(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry);
 /* Replace one leaf. 0 or -ERR_x. */
 long pt_replace(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old, uint64_t entry);
+/* Make the hart forget what it may have remembered of a present leaf, which stays as it is. */
+void pt_fence(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry);
 /* Give one present leaf these W, X and D bits. 0 or -ERR_x. */
 long pt_protect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry);
 

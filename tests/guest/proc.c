@@ -43,7 +43,7 @@ KTAP_CASE(exit_code_is_cut_to_8_bits)
     EXPECT_CHILD_EXIT("exit_with", "-1", 255);
 }
 
-KTAP_CASE(wait_status_is_linux_s)
+KTAP_CASE(wait_status_encoding)
 {
     EXPECT_EQ(ktap_child("exit_with", "7"), 7 << 8);
 }

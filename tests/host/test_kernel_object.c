@@ -103,6 +103,10 @@ KTAP_CASE(pages_lie_in_the_extent_and_in_one_tables_block)
     EXPECT_EQ(WORLD_CALL(call_block_class, SLOT_MEMORY, 512, BLOCK_TABLES), 0);
     EXPECT_EQ(create(511, CAP_SPACE, 0, S), -ERR_RANGE);
     EXPECT_EQ(create(448, CAP_TABLE, 64, S), -ERR_RANGE);
+    EXPECT_EQ(WORLD_CALL(call_cap_copy, SLOT_MEMORY, SELF_TABLE, S + 9, RIGHT_KEEP, 1, 64), 0);
+    EXPECT_EQ(WORLD_CALL(call_object_create, S + 9, 0, CAP_TABLE, 64, S), -ERR_RANGE);
+    EXPECT_EQ(WORLD_CALL(call_object_create, S + 9, 63, CAP_SPACE, 0, S), -ERR_RANGE);
+    EXPECT_EQ(WORLD_CALL(call_object_create, S + 9, 64, CAP_THREAD, 0, S), -ERR_RANGE);
     EXPECT_EQ(create(447, CAP_TABLE, 64, S), 0);
     EXPECT_EQ(create(510, CAP_THREAD, 0, S + 1), -ERR_BUSY);
     EXPECT_EQ(create(446, CAP_SPACE, 0, S + 1), -ERR_BUSY);

@@ -14,9 +14,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -186,12 +188,31 @@ static bool run_line(char *line)
     return status == 0;
 }
 
+static void survive(int sig)
+{
+    (void)sig;
+}
+
+/*
+ * Makes the console the terminal of init's session. The shell and its commands are in the same
+ * group, so Ctrl-C reaches init too; the handler, unlike SIG_IGN, is not inherited by them.
+ */
+static void take_terminal(void)
+{
+    setsid();
+    ioctl(0, TIOCSCTTY, 0l);
+    signal(SIGINT, survive);
+    signal(SIGQUIT, survive);
+}
+
 static void run_shells(void)
 {
     char path[PATH_SIZE];
     char *argv[] = {path, NULL};
     struct utsname name;
 
+    if (getpid() == 1)
+        take_terminal();
     make_path(path, "/bin", "sh");
     if (uname(&name) == 0)
         printf("\n%s %s on %s. Type help for the built-in commands, ls /bin for the others,\n"

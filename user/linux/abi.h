@@ -248,12 +248,12 @@ enum linux_cc {
 #define LINUX_CLONE_DETACHED       0x00400000
 #define LINUX_CLONE_CHILD_SETTID   0x01000000
 
-#define LINUX_WNOHANG   0x00000001
-#define LINUX_WUNTRACED 0x00000002
+#define LINUX_WNOHANG    0x00000001
+#define LINUX_WUNTRACED  0x00000002
 #define LINUX_WCONTINUED 0x00000008
-#define LINUX_WALL      0x40000000
-#define LINUX_WNOTHREAD 0x20000000
-#define LINUX_WCLONE    0x80000000
+#define LINUX_WALL       0x40000000
+#define LINUX_WNOTHREAD  0x20000000
+#define LINUX_WCLONE     0x80000000
 
 #define LINUX_FUTEX_WAIT           0
 #define LINUX_FUTEX_WAKE           1
@@ -264,15 +264,15 @@ enum linux_cc {
 #define LINUX_FUTEX_PRIVATE        128
 #define LINUX_FUTEX_CLOCK_REALTIME 256
 
-#define LINUX_CLOCK_REALTIME 0
-#define LINUX_CLOCK_MONOTONIC 1
-#define LINUX_CLOCK_PROCESS_CPUTIME 2
-#define LINUX_CLOCK_THREAD_CPUTIME 3
-#define LINUX_CLOCK_MONOTONIC_RAW 4
-#define LINUX_CLOCK_REALTIME_COARSE 5
+#define LINUX_CLOCK_REALTIME         0
+#define LINUX_CLOCK_MONOTONIC        1
+#define LINUX_CLOCK_PROCESS_CPUTIME  2
+#define LINUX_CLOCK_THREAD_CPUTIME   3
+#define LINUX_CLOCK_MONOTONIC_RAW    4
+#define LINUX_CLOCK_REALTIME_COARSE  5
 #define LINUX_CLOCK_MONOTONIC_COARSE 6
-#define LINUX_CLOCK_BOOTTIME 7
-#define LINUX_TIMER_ABSTIME 1
+#define LINUX_CLOCK_BOOTTIME         7
+#define LINUX_TIMER_ABSTIME          1
 
 struct linux_rusage {
     struct linux_timeval utime;
@@ -288,12 +288,12 @@ struct linux_rlimit {
     uint64_t soft;
     uint64_t hard;
 };
-#define LINUX_RLIMITS        16
-#define LINUX_RLIMIT_STACK   3
-#define LINUX_RLIMIT_CORE    4
-#define LINUX_RLIMIT_NPROC   6
-#define LINUX_RLIMIT_NOFILE  7
-#define LINUX_RLIM_INFINITY  (~0UL)
+#define LINUX_RLIMITS       16
+#define LINUX_RLIMIT_STACK  3
+#define LINUX_RLIMIT_CORE   4
+#define LINUX_RLIMIT_NPROC  6
+#define LINUX_RLIMIT_NOFILE 7
+#define LINUX_RLIM_INFINITY (~0UL)
 
 struct linux_sysinfo {
     int64_t uptime;
@@ -321,45 +321,45 @@ struct linux_utsname {
     char domainname[65];
 };
 
-#define LINUX_REBOOT_MAGIC1        0xfee1dead
-#define LINUX_REBOOT_MAGIC2        672274793
-#define LINUX_REBOOT_MAGIC2A       85072278
-#define LINUX_REBOOT_MAGIC2B       369367448
-#define LINUX_REBOOT_MAGIC2C       537993216
-#define LINUX_REBOOT_CAD_OFF       0x00000000
-#define LINUX_REBOOT_CAD_ON        0x89abcdef
-#define LINUX_REBOOT_HALT          0xcdef0123
-#define LINUX_REBOOT_POWER_OFF     0x4321fedc
-#define LINUX_REBOOT_RESTART       0x01234567
-#define LINUX_REBOOT_RESTART2      0xa1b2c3d4
+#define LINUX_REBOOT_MAGIC1    0xfee1dead
+#define LINUX_REBOOT_MAGIC2    672274793
+#define LINUX_REBOOT_MAGIC2A   85072278
+#define LINUX_REBOOT_MAGIC2B   369367448
+#define LINUX_REBOOT_MAGIC2C   537993216
+#define LINUX_REBOOT_CAD_OFF   0x00000000
+#define LINUX_REBOOT_CAD_ON    0x89abcdef
+#define LINUX_REBOOT_HALT      0xcdef0123
+#define LINUX_REBOOT_POWER_OFF 0x4321fedc
+#define LINUX_REBOOT_RESTART   0x01234567
+#define LINUX_REBOOT_RESTART2  0xa1b2c3d4
 
 /* ---- signals ---- */
 
 #define LINUX_NSIG 64 /* signals are 1..LINUX_NSIG */
 
-#define LINUX_SIGHUP    1
-#define LINUX_SIGINT    2
-#define LINUX_SIGQUIT   3
-#define LINUX_SIGILL    4
-#define LINUX_SIGTRAP   5
-#define LINUX_SIGABRT   6
-#define LINUX_SIGBUS    7
-#define LINUX_SIGFPE    8
-#define LINUX_SIGKILL   9
-#define LINUX_SIGSEGV   11
-#define LINUX_SIGPIPE   13
-#define LINUX_SIGTERM   15
-#define LINUX_SIGCHLD   17
-#define LINUX_SIGCONT   18
-#define LINUX_SIGSTOP   19
-#define LINUX_SIGTSTP   20
-#define LINUX_SIGTTIN   21
-#define LINUX_SIGTTOU   22
-#define LINUX_SIGURG    23
-#define LINUX_SIGXCPU   24
-#define LINUX_SIGXFSZ   25
-#define LINUX_SIGWINCH  28
-#define LINUX_SIGSYS    31
+#define LINUX_SIGHUP   1
+#define LINUX_SIGINT   2
+#define LINUX_SIGQUIT  3
+#define LINUX_SIGILL   4
+#define LINUX_SIGTRAP  5
+#define LINUX_SIGABRT  6
+#define LINUX_SIGBUS   7
+#define LINUX_SIGFPE   8
+#define LINUX_SIGKILL  9
+#define LINUX_SIGSEGV  11
+#define LINUX_SIGPIPE  13
+#define LINUX_SIGTERM  15
+#define LINUX_SIGCHLD  17
+#define LINUX_SIGCONT  18
+#define LINUX_SIGSTOP  19
+#define LINUX_SIGTSTP  20
+#define LINUX_SIGTTIN  21
+#define LINUX_SIGTTOU  22
+#define LINUX_SIGURG   23
+#define LINUX_SIGXCPU  24
+#define LINUX_SIGXFSZ  25
+#define LINUX_SIGWINCH 28
+#define LINUX_SIGSYS   31
 
 #define LINUX_SIG_DFL 0
 #define LINUX_SIG_IGN 1
@@ -375,9 +375,9 @@ struct linux_utsname {
 #define LINUX_SIG_UNBLOCK 1
 #define LINUX_SIG_SETMASK 2
 
-#define LINUX_SI_USER    0
-#define LINUX_SI_KERNEL  128
-#define LINUX_SI_TKILL   (-6)
+#define LINUX_SI_USER     0
+#define LINUX_SI_KERNEL   128
+#define LINUX_SI_TKILL    (-6)
 #define LINUX_SEGV_MAPERR 1
 #define LINUX_SEGV_ACCERR 2
 #define LINUX_BUS_ADRALN  1

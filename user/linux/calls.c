@@ -50,13 +50,14 @@ size_t calls_refused_text(char *text, size_t room)
     for (unsigned i = 0; i < NUMBERS; i++) {
         if (!refused[i])
             continue;
-        int line = i == NUMBER_OTHER
-                       ? snprintf(text + bytes, room - bytes,
-                                  "call_refused_other %lu system calls of unknown numbers refused\n",
-                                  refused[i])
-                       : snprintf(text + bytes, room - bytes,
-                                  "call_refused_%u %lu system calls of number %u refused\n", i,
-                                  refused[i], i);
+        int line =
+            i == NUMBER_OTHER
+                ? snprintf(text + bytes, room - bytes,
+                           "call_refused_other %lu system calls of unknown numbers refused\n",
+                           refused[i])
+                : snprintf(text + bytes, room - bytes,
+                           "call_refused_%u %lu system calls of number %u refused\n", i, refused[i],
+                           i);
         if (line < 0 || (size_t)line >= room - bytes)
             break;
         bytes += (size_t)line;

@@ -1,8 +1,8 @@
 /*
  * New threads and processes, and their end: clone, exit, exit_group.
  *
- * A new process shares its parent's space until it calls execve or ends (posix_spawn, vfork); a copy of
- * a space, plain fork, is refused with -ENOSYS.
+ * A new process shares its parent's space until it calls execve or ends (posix_spawn, vfork); a
+ * copy of a space, plain fork, is refused with -ENOSYS.
  */
 #include "user/linux/calls.h"
 
@@ -12,10 +12,9 @@
 #include "user/linux/space.h"
 
 /* Flags of a thread, all of them needed, and those that may be added to it and to a process. */
-#define THREAD_FLAGS                                                                               \
-    (LINUX_CLONE_THREAD | LINUX_CLONE_VM | LINUX_CLONE_SIGHAND | LINUX_CLONE_FILES)
-#define COMMON_FLAGS                                                                               \
-    (LINUX_CLONE_SETTLS | LINUX_CLONE_PARENT_SETTID | LINUX_CLONE_CHILD_CLEARTID |                 \
+#define THREAD_FLAGS (LINUX_CLONE_THREAD | LINUX_CLONE_VM | LINUX_CLONE_SIGHAND | LINUX_CLONE_FILES)
+#define COMMON_FLAGS                                                               \
+    (LINUX_CLONE_SETTLS | LINUX_CLONE_PARENT_SETTID | LINUX_CLONE_CHILD_CLEARTID | \
      LINUX_CLONE_CHILD_SETTID | LINUX_CLONE_DETACHED | LINUX_CLONE_SIGNAL)
 
 struct clone {

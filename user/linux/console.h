@@ -1,6 +1,6 @@
 /*
- * The console: one terminal (tty.h) on the UART, or on the kernel's log where there is none. Big lock
- * held in all functions.
+ * The console: one terminal (tty.h) on the UART, or on the kernel's log where there is none. Big
+ * lock held in all functions.
  */
 #ifndef LINUX_CONSOLE_H
 #define LINUX_CONSOLE_H

@@ -1,4 +1,5 @@
-/* Calls on descriptors that move no bytes: close, dup, fcntl, pipe2, fstat, ioctl, sync and the like. */
+/* Calls on descriptors that move no bytes: close, dup, fcntl, pipe2, fstat, ioctl, sync and the
+ * like. */
 #include "user/linux/calls.h"
 
 #include "user/linux/console.h"
@@ -272,8 +273,8 @@ long linux_ioctl(struct thread *t, const uint64_t *a)
     if (request == LINUX_FIONBIO) {
         if (copy_in(t->process->space, &value, a[2], sizeof(value)))
             return -LINUX_EFAULT;
-        file->flags = (file->flags & ~(uint32_t)LINUX_O_NONBLOCK) |
-                      (value ? (uint32_t)LINUX_O_NONBLOCK : 0);
+        file->flags =
+            (file->flags & ~(uint32_t)LINUX_O_NONBLOCK) | (value ? (uint32_t)LINUX_O_NONBLOCK : 0);
         return 0;
     }
     if (file->kind != FILE_NODE || file->place.node->kind != NODE_CONSOLE)

@@ -95,21 +95,32 @@ kcall_call:
 #define FRAME_F    560 /* offset of context.fp.d.f */
 #define FRAME_FCSR 816
 
+/* This program has no floating point of its own, and so no mnemonics for it. */
+    .macro fp_store register offset /* fsd register, offset(sp) */
+    .4byte ((\offset) >> 5) << 25 | (\register) << 20 | 2 << 15 | 3 << 12 | ((\offset) & 31) << 7 | 0x27
+    .endm
+    .macro fp_load register offset /* fld register, offset(sp) */
+    .4byte (\offset) << 20 | 2 << 15 | 3 << 12 | (\register) << 7 | 0x07
+    .endm
+#define FCSR_TO_T1   .4byte 0x00302373 /* frcsr t1 */
+#define FCSR_FROM_T1 .4byte 0x00331073 /* fscsr t1 */
+
+    .attribute arch, "rv64imafdc"
     .section .text.trampoline, "ax", @progbits
     .balign 4096
     .globl signal_trampoline
     .type signal_trampoline, @function
 signal_trampoline:
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-    fsd f\n, FRAME_F + 8 * \n(sp)
+    fp_store \n, FRAME_F + 8 * \n
     .endr
-    frcsr t1
+    FCSR_TO_T1
     sw t1, FRAME_FCSR(sp)
     jalr t0
     lw t1, FRAME_FCSR(sp)
-    fscsr t1
+    FCSR_FROM_T1
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-    fld f\n, FRAME_F + 8 * \n(sp)
+    fp_load \n, FRAME_F + 8 * \n
     .endr
     li a7, 139 /* rt_sigreturn */
     ecall

@@ -3,7 +3,8 @@
  *
  *   1. Read path, arguments and environment from the client.
  *   2. Find the file; for a script (#!) its interpreter, again and again up to a limit.
- *   3. Have the memory server load the image into a fresh space. Until here every error is answered.
+ *   3. Have the memory server load the image into a fresh space. Until here every error is
+ * answered.
  *   4. End the other threads of the process, and wait until they are gone.
  *   5. Move the thread into the new space, drop the old one, and start.
  */
@@ -253,7 +254,8 @@ static long end_others(struct thread *t)
 {
     struct thread *other;
 
-    TAILQ_FOREACH (other, &t->process->threads, mates) {
+    TAILQ_FOREACH(other, &t->process->threads, mates)
+    {
         if (other != t)
             thread_kill(other);
     }

@@ -1,6 +1,6 @@
 /*
- * File descriptor tables: small numbers for open files, one table per process. A table holds one use
- * of each file in it. Big lock held in all functions.
+ * File descriptor tables: small numbers for open files, one table per process. A table holds one
+ * use of each file in it. Big lock held in all functions.
  */
 #ifndef LINUX_FD_H
 #define LINUX_FD_H

@@ -11,7 +11,7 @@
 #include "user/linux/random.h"
 #include "user/linux/space.h"
 
-#define FILES_MAX   1024
+#define FILES_MAX    1024
 #define BUFFER_BYTES 4096
 
 static struct file files[FILES_MAX];

@@ -1,6 +1,6 @@
 /*
- * Open files: what a descriptor stands for; shared by dup and clone, counted. Moving their bytes to and
- * from client memory is here too. Big lock held in all functions.
+ * Open files: what a descriptor stands for; shared by dup and clone, counted. Moving their bytes to
+ * and from client memory is here too. Big lock held in all functions.
  */
 #ifndef LINUX_FILE_H
 #define LINUX_FILE_H
@@ -36,8 +36,8 @@ void file_put(struct file *file);
 
 /*
  * Move up to `bytes` between the file, from *offset on, and the client's memory at `address`. Bytes
- * moved, and *offset moves along; 0: end of file; -EAGAIN: there is nothing yet (or no room); -errno.
- * `wanted` is how much room a pipe must have before anything is written.
+ * moved, and *offset moves along; 0: end of file; -EAGAIN: there is nothing yet (or no room);
+ * -errno. `wanted` is how much room a pipe must have before anything is written.
  */
 long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
                uint64_t *offset);

@@ -8,11 +8,11 @@
 #include "lib/cpio.h"
 #include "user/linux/proc.h"
 
-#define LINKS_MAX       40 /* symbolic links followed in one walk */
-#define LINK_ROOM       256 /* for the targets of /proc's own links */
-#define INODES_PER_PID  64
-#define PIDS_INO        0x100000UL
-#define LIST_PIDS       0x40000000UL /* index of a listing from which on it is about processes */
+#define LINKS_MAX        40  /* symbolic links followed in one walk */
+#define LINK_ROOM        256 /* for the targets of /proc's own links */
+#define INODES_PER_PID   64
+#define PIDS_INO         0x100000UL
+#define LIST_PIDS        0x40000000UL /* index of a listing from which on it is about processes */
 #define DEVICE(maj, min) ((maj) << 8 | (min))
 
 static struct node *root, *pid_node;
@@ -87,8 +87,8 @@ static enum node_kind kind_of(uint32_t mode)
     }
 }
 
-/* One entry of the archive; directories on the way that have none of their own are made. Device nodes
- * and the like are passed over: /dev is ours. */
+/* One entry of the archive; directories on the way that have none of their own are made. Device
+ * nodes and the like are passed over: /dev is ours. */
 static const char *add_entry(const struct cpio_entry *e)
 {
     const char *path = cpio_path(e->name);
@@ -146,9 +146,9 @@ static bool add_all(struct node *dir, const struct extra *extra, size_t count)
     return true;
 }
 
-#define CHARACTER  (LINUX_S_IFCHR | 0666)
-#define TEXT_MODE  (LINUX_S_IFREG | 0444)
-#define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
+#define CHARACTER (LINUX_S_IFCHR | 0666)
+#define TEXT_MODE (LINUX_S_IFREG | 0444)
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
 static bool add_devices(void)
 {
@@ -278,8 +278,8 @@ static long walk(struct place at, const char *path, size_t bytes, unsigned flags
                  unsigned *links, struct place *out);
 
 /* Go where the link points, from the directory it is in. */
-static long follow(const struct place *dir, const struct place *link, int self_pid,
-                   unsigned *links, struct place *out)
+static long follow(const struct place *dir, const struct place *link, int self_pid, unsigned *links,
+                   struct place *out)
 {
     char text[LINK_ROOM];
     const char *target = text;

@@ -2,8 +2,8 @@
  * The file tree: the initrd's files and directories, with /dev and /proc added. It is read-only and
  * complete after fs_init(); a file's data stays in the archive.
  *
- * A *place* is a node together with a process: the nodes below /proc/PID exist once, and a place says
- * whose they are. Everything here is pure but for the question which processes there are.
+ * A *place* is a node together with a process: the nodes below /proc/PID exist once, and a place
+ * says whose they are. Everything here is pure but for the question which processes there are.
  */
 #ifndef LINUX_FS_H
 #define LINUX_FS_H
@@ -16,19 +16,19 @@
 
 enum node_kind {
     NODE_DIR,
-    NODE_FILE,     /* data in the archive */
-    NODE_LINK,     /* target in the archive */
-    NODE_CONSOLE,  /* /dev/console, /dev/tty */
+    NODE_FILE,    /* data in the archive */
+    NODE_LINK,    /* target in the archive */
+    NODE_CONSOLE, /* /dev/console, /dev/tty */
     NODE_NULL,
     NODE_ZERO,
     NODE_FULL,
     NODE_RANDOM,
-    NODE_TEXT,     /* /proc: text made when it is read */
-    NODE_SELF,     /* /proc/self: a link to the directory of who asks */
-    NODE_EXE,      /* /proc/PID/exe: a link to its program */
-    NODE_CWD,      /* /proc/PID/cwd */
-    NODE_PROC,     /* /proc: a directory that also has one for each process */
-    NODE_PID       /* /proc/PID */
+    NODE_TEXT, /* /proc: text made when it is read */
+    NODE_SELF, /* /proc/self: a link to the directory of who asks */
+    NODE_EXE,  /* /proc/PID/exe: a link to its program */
+    NODE_CWD,  /* /proc/PID/cwd */
+    NODE_PROC, /* /proc: a directory that also has one for each process */
+    NODE_PID   /* /proc/PID */
 };
 
 struct node {
@@ -66,8 +66,8 @@ static inline bool fs_is_link(const struct place *place)
 #define FS_FOLLOW 0x1 /* a symbolic link at the path's end is followed */
 
 /* Find a path of `bytes` bytes from `from` (a directory) for the process self_pid: 0, or -errno. */
-long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags,
-             int self_pid, struct place *out);
+long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags, int self_pid,
+             struct place *out);
 /* The target of a link into `to`: its length (cut off at room), or -errno. */
 long fs_link_target(const struct place *link, int self_pid, char *to, size_t room);
 /* Absolute path of a place with its NUL: the length with it, or -ERANGE. */

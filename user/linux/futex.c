@@ -1,7 +1,8 @@
 /*
  * Futexes: threads that wait for a word of memory to be changed. A word is named by its space and
- * address (memory is not shared between spaces under different addresses, so private and shared ones
- * are the same). Who changes the word makes its call under the big lock, so no wake-up is lost.
+ * address (memory is not shared between spaces under different addresses, so private and shared
+ * ones are the same). Who changes the word makes its call under the big lock, so no wake-up is
+ * lost.
  *
  * Waiters stand in one of a few queues by hash; a wake-up picks those of its word, in order.
  */
@@ -62,9 +63,9 @@ static long wait_start(struct thread *t, uint64_t address, uint32_t expected, ui
 static long futex_wait(struct thread *t, const uint64_t *a, bool bitset)
 {
     if (!t->again) {
-        long error = wait_start(t, a[0], (uint32_t)a[2], a[3], bitset,
-                                (uint32_t)a[1] & LINUX_FUTEX_CLOCK_REALTIME,
-                                bitset ? (uint32_t)a[5] : ANY);
+        long error =
+            wait_start(t, a[0], (uint32_t)a[2], a[3], bitset,
+                       (uint32_t)a[1] & LINUX_FUTEX_CLOCK_REALTIME, bitset ? (uint32_t)a[5] : ANY);
         if (error)
             return error;
     }
@@ -83,7 +84,8 @@ static bool waits_for(const struct thread *t, const struct space *space, uint64_
     return t->futex_space == space && t->futex_address == address;
 }
 
-/* Wake at most `count`, then let at most `move` of the rest wait for another word. How many both. */
+/* Wake at most `count`, then let at most `move` of the rest wait for another word. How many both.
+ */
 static long wake(struct space *space, uint64_t address, int64_t count, uint32_t bits, int64_t move,
                  uint64_t to)
 {

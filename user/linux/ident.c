@@ -1,4 +1,5 @@
-/* Who is who: ids of processes, groups, sessions, users; and calls that keep one value per process. */
+/* Who is who: ids of processes, groups, sessions, users; and calls that keep one value per process.
+ */
 #include "user/linux/calls.h"
 
 #include <string.h>

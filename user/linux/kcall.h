@@ -1,6 +1,7 @@
 /*
- * Kernel calls of the personality: thin stubs, one each. Errors are negative ERR_x (error.h). None of
- * those here switches threads except kcall_call(), whose stub and the answering calls are in entry.S.
+ * Kernel calls of the personality: thin stubs, one each. Errors are negative ERR_x (error.h). None
+ * of those here switches threads except kcall_call(), whose stub and the answering calls are in
+ * entry.S.
  */
 #ifndef LINUX_KCALL_H
 #define LINUX_KCALL_H
@@ -11,6 +12,10 @@
 #include <pagoda/error.h>
 #include <pagoda/mm.h>
 
+#ifdef PAGODA_HOST
+/* Tests give a kernel of their own. */
+long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+#else
 /* Memory is clobbered as a whole: the kernel reads and writes through the pointers given. */
 static inline long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                           uint64_t f)
@@ -29,6 +34,7 @@ static inline long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint6
                      : "memory", "a6", "t0", "t1", "t2", "t3", "t4", "t5", "t6");
     return (long)a0;
 }
+#endif
 
 static inline long kcall_reply_keep(uint64_t slot)
 {

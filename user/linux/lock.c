@@ -1,10 +1,7 @@
-/* The big lock (see lock.h), and the end of the server when an invariant is broken. */
+/* The big lock (see lock.h). */
 #include "user/linux/lock.h"
 
 #include <stdint.h>
-#include <stdio.h>
-
-#include "user/linux/kcall.h"
 
 static uint32_t next_ticket, now_serving;
 
@@ -25,15 +22,4 @@ int linux_locked(void)
 {
     return __atomic_load_n(&next_ticket, __ATOMIC_RELAXED) !=
            __atomic_load_n(&now_serving, __ATOMIC_RELAXED);
-}
-
-void linux_panic(const char *file, int line, const char *what)
-{
-    char text[200];
-    int bytes = snprintf(text, sizeof(text), "linux: %s:%d: broken: %s\n", file, line, what);
-
-    kcall_log_write(text, bytes < (int)sizeof(text) ? (size_t)bytes : sizeof(text) - 1);
-    kcall_power_off(1);
-    for (;;)
-        continue;
 }

@@ -17,10 +17,10 @@ int linux_locked(void);
 /* A broken invariant of this server: says so on the kernel's log and stops the machine. */
 _Noreturn void linux_panic(const char *file, int line, const char *what);
 
-#define linux_assert(x)                                                                            \
-    do {                                                                                           \
-        if (__builtin_expect(!(x), 0))                                                             \
-            linux_panic(__FILE__, __LINE__, #x);                                                   \
+#define linux_assert(x)                          \
+    do {                                         \
+        if (__builtin_expect(!(x), 0))           \
+            linux_panic(__FILE__, __LINE__, #x); \
     } while (0)
 
 #endif

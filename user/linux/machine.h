@@ -1,6 +1,6 @@
 /*
- * What the personality was started with, and its place in the machine: capability slots, signal bits,
- * start and power-off. Set up once by main(); constant afterwards.
+ * What the personality was started with, and its place in the machine: capability slots, signal
+ * bits, start and power-off. Set up once by main(); constant afterwards.
  */
 #ifndef LINUX_MACHINE_H
 #define LINUX_MACHINE_H
@@ -10,7 +10,8 @@
 
 #include "user/linux/thread.h"
 
-/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, then Spaces, at last a Reply. */
+/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, then Spaces, at last a Reply.
+ */
 #define MACHINE_SLOTS        (LINUX_TABLE_PAGES * 64)
 #define MACHINE_SLOT_THREADS LINUX_SLOT_FREE
 #define MACHINE_SLOT_SPACES  (MACHINE_SLOT_THREADS + THREADS_MAX)
@@ -22,7 +23,8 @@
 #define MACHINE_SIGNAL_TIMER 2
 
 const struct linux_start *machine_start_page(void);
-/* A whole word "NAME=value" of the kernel's command line: the value's length, -1 if there is none. */
+/* A whole word "NAME=value" of the kernel's command line: the value's length, -1 if there is none.
+ */
 long machine_argument(const char *name, const char **value);
 /* Big lock held: create the first process. What goes wrong ends the machine with status 1. */
 void machine_start(void);

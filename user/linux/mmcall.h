@@ -1,6 +1,7 @@
 /*
  * Calls to the memory server, as functions of the values that mm.h describes. Errors are negative
- * errno values. They are foreign calls: the server on this hart answers, nothing else runs meanwhile.
+ * errno values. They are foreign calls: the server on this hart answers, nothing else runs
+ * meanwhile.
  */
 #ifndef LINUX_MMCALL_H
 #define LINUX_MMCALL_H

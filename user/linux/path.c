@@ -52,7 +52,8 @@ static long find(struct thread *t, int64_t fd, long bytes, unsigned flags, struc
     return fs_walk(&base, path, (size_t)bytes, flags, t->process->pid, place);
 }
 
-/* A path that is to be made or changed: -EEXIST, -ENOENT for its directory and the like, or -EROFS. */
+/* A path that is to be made or changed: -EEXIST, -ENOENT for its directory and the like, or -EROFS.
+ */
 static long refuse_change(struct thread *t, int64_t fd, uint64_t address, bool makes)
 {
     struct place place;
@@ -105,8 +106,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
 long linux_openat(struct thread *t, const uint64_t *a)
 {
     uint32_t flags = (uint32_t)a[2];
-    bool follow = !(flags & LINUX_O_NOFOLLOW) &&
-                  !((flags & LINUX_O_CREAT) && (flags & LINUX_O_EXCL));
+    bool follow =
+        !(flags & LINUX_O_NOFOLLOW) && !((flags & LINUX_O_CREAT) && (flags & LINUX_O_EXCL));
     struct place place;
 
     if ((flags & LINUX_O_ACCMODE) == LINUX_O_ACCMODE)

@@ -1,6 +1,6 @@
 /*
- * Pipes: a ring of bytes between files. Moving bytes to and from clients is left to file.c, which asks
- * for contiguous pieces. Big lock held in all functions.
+ * Pipes: a ring of bytes between files. Moving bytes to and from clients is left to file.c, which
+ * asks for contiguous pieces. Big lock held in all functions.
  */
 #ifndef LINUX_PIPE_H
 #define LINUX_PIPE_H

@@ -1,6 +1,6 @@
 /*
- * The texts of /proc: which there are, and how they are made. Numbers that belong to memory come from
- * the memory server as text (MM_REPORT_*). Big lock held.
+ * The texts of /proc: which there are, and how they are made. Numbers that belong to memory come
+ * from the memory server as text (MM_REPORT_*). Big lock held.
  */
 #ifndef LINUX_PROC_H
 #define LINUX_PROC_H
@@ -29,12 +29,16 @@ enum proc_text {
     PROC_CAPS,
 };
 
-/* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing is to
- * be freed). -ESRCH if the process is no more. */
+/* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing
+ * is to be freed). -ESRCH if the process is no more. */
 long proc_text(const struct place *place, char **text);
 /* A number in a report such as /proc/meminfo: the one after "name:"; 0 if it is not there. */
 uint64_t proc_report_number(unsigned kind, const char *name);
 /* Pages of a process's statm: field 0 size, 1 resident; 0 if it has no space. */
 uint64_t proc_statm(int pid, unsigned field);
+
+/* A thread's page faults, for getrusage. */
+struct thread;
+void proc_thread_faults(const struct thread *t, int64_t *minor, int64_t *major);
 
 #endif

@@ -50,7 +50,7 @@ struct process {
     uint64_t start_ticks;
 
     struct linux_sigaction action[LINUX_NSIG];
-    unsigned handlers; /* actions that are handlers */
+    unsigned handlers;         /* actions that are handlers */
     struct signal_set pending; /* for any of its threads */
     struct linux_rlimit limit[LINUX_RLIMITS];
 

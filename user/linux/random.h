@@ -1,6 +1,6 @@
 /*
- * Random bytes for getrandom and /dev/random: a generator from the boot seed (splitmix64). Runs with
- * the same seed see the same bytes; nothing here is fit for keys.
+ * Random bytes for getrandom and /dev/random: a generator from the boot seed (splitmix64). Runs
+ * with the same seed see the same bytes; nothing here is fit for keys.
  */
 #ifndef LINUX_RANDOM_H
 #define LINUX_RANDOM_H

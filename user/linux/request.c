@@ -10,7 +10,8 @@
 #include "user/linux/time.h"
 #include "user/linux/uart.h"
 
-/* Rounds of giving others the lock before a thread that another hart still runs is left to the timer. */
+/* Rounds of giving others the lock before a thread that another hart still runs is left to the
+ * timer. */
 #define LATE_ROUNDS 4
 #define LATE_USEC   200
 
@@ -63,8 +64,8 @@ static void unwait(struct thread *t)
 }
 
 /*
- * Another hart may stop a thread with handlers between our letting go of the lock and the answer, which
- * would make its call happen twice: such a thread is answered before.
+ * Another hart may stop a thread with handlers between our letting go of the lock and the answer,
+ * which would make its call happen twice: such a thread is answered before.
  */
 static bool answer_at_once(const struct thread *t)
 {
@@ -97,7 +98,7 @@ static void request_run(struct thread *t)
     long result = calls_run(t);
 
     t->again = true;
-    if (result == REQUEST_GONE && !t->raw)
+    if (t->state == THREAD_DYING || (result == REQUEST_GONE && !t->raw))
         return;
     if (result != REQUEST_WAITS || t->raw) {
         request_finish(t, result);
@@ -172,9 +173,9 @@ static _Noreturn void leave(void)
 }
 
 /*
- * Take the lock for a request of that client. False: there is nothing to do for it. Its thread may be
- * gone, or dying while we waited for the lock; or it was stopped meanwhile, and then its request will
- * come again. Trying to keep the answer tells.
+ * Take the lock for a request of that client. False: there is nothing to do for it. Its thread may
+ * be gone, or dying while we waited for the lock; or it was stopped meanwhile, or is about to be,
+ * and then its request comes again. Whether the answer can be kept tells.
  */
 static bool enter(uint64_t badge, bool is_fault)
 {
@@ -187,6 +188,10 @@ static bool enter(uint64_t badge, bool is_fault)
         thread_keep(t);
         if (t->state != THREAD_RUNS || !t->kept)
             return false;
+        if (t->stopping) {
+            t->kept = false; /* goes with the stop */
+            return false;
+        }
     }
     t->is_fault = is_fault;
     t->again = false;
@@ -270,7 +275,8 @@ void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
     leave();
 }
 
-/* The main thread's one message, when everything is set up: it gets no answer and so is out of the way. */
+/* The main thread's one message, when everything is set up: it gets no answer and so is out of the
+ * way. */
 void worker_message(uint64_t badge)
 {
     static bool started;

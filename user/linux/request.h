@@ -18,8 +18,8 @@
 #include "user/linux/thread.h"
 
 /* Results outside what a call may answer. */
-#define REQUEST_WAITS    (-0x10000L)
-#define REQUEST_GONE     (-0x10001L)
+#define REQUEST_WAITS (-0x10000L)
+#define REQUEST_GONE  (-0x10001L)
 /* Interrupted by a signal: -EINTR, or made again if no handler runs or one with SA_RESTART. */
 #define REQUEST_RESTART (-0x10002L)
 /* The same, but -EINTR after any handler. */

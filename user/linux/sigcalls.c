@@ -1,4 +1,5 @@
-/* The calls about signals: sending them, actions, masks, the alternate stack, the return of a handler. */
+/* The calls about signals: sending them, actions, masks, the alternate stack, the return of a
+ * handler. */
 #include "user/linux/calls.h"
 
 #include <string.h>
@@ -31,12 +32,6 @@ static long kill_all(struct thread *t, int signal, const struct signal_info *inf
     return count ? 0 : -LINUX_ESRCH;
 }
 
-/* The result of a call that may have ended the thread that made it. */
-static long unless_dying(const struct thread *t, long result)
-{
-    return t->state == THREAD_DYING ? REQUEST_GONE : result;
-}
-
 long linux_kill(struct thread *t, const uint64_t *a)
 {
     int pid = (int)a[0], signal = (int)a[1];
@@ -45,18 +40,18 @@ long linux_kill(struct thread *t, const uint64_t *a)
     if (!valid(signal))
         return -LINUX_EINVAL;
     if (pid == -1)
-        return unless_dying(t, kill_all(t, signal, &info));
+        return kill_all(t, signal, &info);
     if (pid <= 0) {
         int group = pid ? -pid : t->process->pgid;
         unsigned count = signal_send_group(group, signal, &info);
-        return unless_dying(t, count ? 0 : -LINUX_ESRCH);
+        return count ? 0 : -LINUX_ESRCH;
     }
     struct process *p = process_by_pid(pid);
     if (!p)
         return -LINUX_ESRCH;
     if (signal)
         signal_send_process(p, signal, &info);
-    return unless_dying(t, 0);
+    return 0;
 }
 
 static long send_thread(struct thread *t, int group, int tid, int signal)
@@ -70,7 +65,7 @@ static long send_thread(struct thread *t, int group, int tid, int signal)
         return -LINUX_ESRCH;
     if (signal)
         signal_send_thread(target, signal, &info);
-    return unless_dying(t, 0);
+    return 0;
 }
 
 long linux_tkill(struct thread *t, const uint64_t *a)

@@ -1,7 +1,7 @@
 /*
- * Signals (see signal.h): which of the three things a signal does - nothing, the end of the process, a
- * handler - is decided when it is sent, and again when it is taken. There is no job control: the
- * signals that would stop a process do nothing.
+ * Signals (see signal.h): which of the three things a signal does - nothing, the end of the
+ * process, a handler - is decided when it is sent, and again when it is taken. There is no job
+ * control: the signals that would stop a process do nothing.
  */
 #include "user/linux/signal.h"
 
@@ -13,20 +13,20 @@
 #include "user/linux/request.h"
 #include "user/linux/space.h"
 
-#define BIT(n) (1UL << ((n) - 1))
+#define BIT(n) (1UL << ((n)-1))
 
 /* Default action: nothing. */
-#define IGNORED_BY_DEFAULT                                                                         \
-    (BIT(LINUX_SIGCHLD) | BIT(LINUX_SIGCONT) | BIT(LINUX_SIGURG) | BIT(LINUX_SIGWINCH) |           \
+#define IGNORED_BY_DEFAULT                                                               \
+    (BIT(LINUX_SIGCHLD) | BIT(LINUX_SIGCONT) | BIT(LINUX_SIGURG) | BIT(LINUX_SIGWINCH) | \
      BIT(LINUX_SIGSTOP) | BIT(LINUX_SIGTSTP) | BIT(LINUX_SIGTTIN) | BIT(LINUX_SIGTTOU))
 
 const char *signal_name(int signal)
 {
     static const char *const names[] = {
-        "signal 0", "SIGHUP",  "SIGINT",  "SIGQUIT",   "SIGILL",  "SIGTRAP",   "SIGABRT",  "SIGBUS",
-        "SIGFPE",   "SIGKILL", "SIGUSR1", "SIGSEGV",   "SIGUSR2", "SIGPIPE",   "SIGALRM",  "SIGTERM",
-        "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP",  "SIGTSTP", "SIGTTIN",   "SIGTTOU",  "SIGURG",
-        "SIGXCPU",  "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",    "SIGPWR",   "SIGSYS",
+        "signal 0",  "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+        "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+        "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+        "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS",
     };
 
     return signal >= 0 && signal < (int)(sizeof(names) / sizeof(names[0])) ? names[signal]
@@ -67,7 +67,8 @@ static struct thread *taker(struct process *p, int signal)
 {
     struct thread *t;
 
-    TAILQ_FOREACH (t, &p->threads, mates) {
+    TAILQ_FOREACH(t, &p->threads, mates)
+    {
         if (t->state != THREAD_DYING && !(t->mask & signal_bit(signal)))
             return t;
     }
@@ -178,8 +179,7 @@ static void say_why(const struct thread *t, int signal, int code, uint64_t addre
                        signal_name(signal), pc);
     else
         console_printf("%s[%d]: killed by %s: %s 0x%lx at pc 0x%lx: %s\n", p->comm, p->pid,
-                       signal_name(signal), access_of(cause), address, pc,
-                       reason_of(signal, code));
+                       signal_name(signal), access_of(cause), address, pc, reason_of(signal, code));
 }
 
 void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
@@ -307,8 +307,8 @@ static bool write_regs(struct thread *t, const struct user_regs *regs)
 }
 
 /*
- * Take the signals of t, whose registers are in *regs (read when first needed). Returns the number of
- * handlers entered, or -1 if the process ends.
+ * Take the signals of t, whose registers are in *regs (read when first needed). Returns the number
+ * of handlers entered, or -1 if the process ends.
  */
 static int run_signals(struct thread *t, struct user_regs *regs, bool *have_regs, long result,
                        bool stopped)

@@ -16,8 +16,8 @@ static inline uint64_t signal_bit(int signal)
 
 #define SIGNALS_UNBLOCKABLE (1UL << (LINUX_SIGKILL - 1) | 1UL << (LINUX_SIGSTOP - 1))
 
-/* To the process, or to one thread of it. A signal that is ignored does nothing; a fatal one ends the
- * process at once. `signal` must be 1..LINUX_NSIG. */
+/* To the process, or to one thread of it. A signal that is ignored does nothing; a fatal one ends
+ * the process at once. `signal` must be 1..LINUX_NSIG. */
 void signal_send_process(struct process *p, int signal, const struct signal_info *info);
 void signal_send_thread(struct thread *t, int signal, const struct signal_info *info);
 /* To every process of a group; how many there were. */
@@ -25,7 +25,8 @@ unsigned signal_send_group(int pgid, int signal, const struct signal_info *info)
 /* Whether t has a signal that is not blocked. */
 bool signal_pending(const struct thread *t);
 
-/* Another mask while t's request waits; its own comes back with the answer, or after the handler. */
+/* Another mask while t's request waits; its own comes back with the answer, or after the handler.
+ */
 void signal_mask_for_wait(struct thread *t, uint64_t mask);
 
 /* An exception of t: to its handler, or the process ends and a line says why. cause and pc as the
@@ -34,8 +35,8 @@ void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint
                   uint64_t pc);
 
 /*
- * t is about to go on in user mode; `result` is what its request gave (0 for a fault). Takes pending
- * signals: true if t goes on, with *value for a0; false if its process ends.
+ * t is about to go on in user mode; `result` is what its request gave (0 for a fault). Takes
+ * pending signals: true if t goes on, with *value for a0; false if its process ends.
  */
 bool signal_deliver(struct thread *t, long result, long *value);
 /* The same for a thread that was stopped in user mode. False if its process ends. */
@@ -45,7 +46,8 @@ bool signal_deliver_stopped(struct thread *t);
 void signal_exec(struct process *p);
 /* The system's name, such as "SIGSEGV"; "signal" for one without. */
 const char *signal_name(int signal);
-/* Where the signal trampoline is in that space; it is mapped when first asked for. 0: it cannot be. */
+/* Where the signal trampoline is in that space; it is mapped when first asked for. 0: it cannot be.
+ */
 uint64_t trampoline_address(struct space *space);
 /* Whether the parent of p does not want to be asked for its children's status. */
 bool signal_ignores_children(const struct process *p);

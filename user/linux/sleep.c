@@ -44,7 +44,8 @@ void deadline_set(struct thread *t, uint64_t ticks)
     linux_assert(ticks != 0);
     deadline_clear(t);
     t->deadline = ticks;
-    TAILQ_FOREACH (later, &timed, timed) {
+    TAILQ_FOREACH(later, &timed, timed)
+    {
         if (later->deadline > ticks) {
             TAILQ_INSERT_BEFORE(later, t, timed);
             return;

@@ -1,10 +1,10 @@
 /*
  * Threads that wait: queues of them, and one list of deadlines.
  *
- * A thread whose request must wait is put into a queue, gets a deadline, or both. When it is woken the
- * request is run again from its start (request.c), with `timed_out` telling it why; so a handler is
- * one function that looks at the state of things and either answers or waits. What the handler must
- * remember from run to run is in the thread. Big lock held in all functions.
+ * A thread whose request must wait is put into a queue, gets a deadline, or both. When it is woken
+ * the request is run again from its start (request.c), with `timed_out` telling it why; so a
+ * handler is one function that looks at the state of things and either answers or waits. What the
+ * handler must remember from run to run is in the thread. Big lock held in all functions.
  */
 #ifndef LINUX_SLEEP_H
 #define LINUX_SLEEP_H

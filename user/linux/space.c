@@ -75,8 +75,7 @@ static size_t copy_some(struct space *space, uint64_t address, const char *local
 
     while (done < bytes) {
         size_t part = bytes - done < COPY_MAX_BYTES ? bytes - done : COPY_MAX_BYTES;
-        long copied =
-            kcall_space_copy(space->slot, address + done, local + done, part, direction);
+        long copied = kcall_space_copy(space->slot, address + done, local + done, part, direction);
         if (copied < 0)
             break;
         done += (size_t)copied;

@@ -29,7 +29,8 @@ size_t copy_out_some(struct space *space, uint64_t to, const void *from, size_t 
 /* All of it: 0 or -EFAULT. */
 long copy_in(struct space *space, void *to, uint64_t from, size_t bytes);
 long copy_out(struct space *space, uint64_t to, const void *from, size_t bytes);
-/* A NUL-terminated string into room bytes: its length; -EFAULT; -ENAMETOOLONG if it does not fit. */
+/* A NUL-terminated string into room bytes: its length; -EFAULT; -ENAMETOOLONG if it does not fit.
+ */
 long copy_in_string(struct space *space, char *to, uint64_t from, size_t room);
 
 #endif

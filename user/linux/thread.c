@@ -1,10 +1,11 @@
 /*
- * Threads of clients (see thread.h): the array, their places on harts, and what cannot be done while
- * another hart runs them.
+ * Threads of clients (see thread.h): the array, their places on harts, and what cannot be done
+ * while another hart runs them.
  *
  * The memory server answers -EAGAIN for a thread that another hart has to let go of first. Such a
- * thread waits in the list `late`, and worker.c tries again after having let others have the lock: the
- * thread's own hart may be in its worker, waiting for that lock with the thread's request in hand.
+ * thread waits in the list `late`, and worker.c tries again after having let others have the lock:
+ * the thread's own hart may be in its worker, waiting for that lock with the thread's request in
+ * hand.
  */
 #include "user/linux/thread.h"
 
@@ -16,6 +17,7 @@
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
+#include "user/linux/space.h"
 
 #define BADGE_INDEX_BITS 16
 
@@ -249,16 +251,22 @@ void thread_move_if_due(struct thread *t)
     t->move = false;
 }
 
-/* Bring t out of user mode to take a signal; true if nothing is left to do. */
+/*
+ * Bring t out of user mode to take a signal; true if nothing is left to do. Once its hart was asked
+ * to stop it, it must be waited for: it will stop, and nobody else would start it again.
+ */
 static bool interrupt_running(struct thread *t)
 {
-    if (t->state != THREAD_RUNS || t == request_current() || !signal_pending(t))
+    if (t->state != THREAD_RUNS || t == request_current())
         return true;
+    if (!t->stopping && !signal_pending(t))
+        return true;
+    t->was_stopped = true;
     long error = mmcall_thread_stop(t->number);
-    if (error == -LINUX_EAGAIN || error == -LINUX_EBUSY)
+    t->stopping = error == -LINUX_EAGAIN || error == -LINUX_EBUSY;
+    if (t->stopping)
         return false;
     linux_assert(error == 0);
-    t->was_stopped = true;
     if (signal_deliver_stopped(t))
         thread_start(t);
     return true;

@@ -5,8 +5,8 @@
  *             └──▶ DYING ◀─┘    WAITS: its answer was kept, in the slot that belongs to it
  *                    └─▶ FREE   DYING: to be destroyed as soon as its hart lets go of it
  *
- * A thread is named by its tid to programs, by its badge (index and generation) to the kernel, and by
- * the number that it gave to the memory server. Big lock held in all functions.
+ * A thread is named by its tid to programs, by its badge (index and generation) to the kernel, and
+ * by the number that it gave to the memory server. Big lock held in all functions.
  */
 #ifndef LINUX_THREAD_H
 #define LINUX_THREAD_H
@@ -69,14 +69,15 @@ struct thread {
     TAILQ_ENTRY(thread) again_link;
     TAILQ_ENTRY(thread) late_link; /* to be destroyed or interrupted: thread.c */
     bool late;
-    bool was_stopped; /* once: its event may have been undone while a worker has it in hand */
+    bool was_stopped; /* once: a worker may have a request of it in hand that was undone by that */
+    bool stopping;    /* its hart was asked to stop it, and will */
 
     /* futex.c */
     struct space *futex_space;
     uint64_t futex_address;
     uint32_t futex_bits;
 
-    uint64_t clear_tid; /* address, or 0 */
+    uint64_t clear_tid;       /* address, or 0 */
     struct space *exec_space; /* loaded by an execve that waits for the other threads' end */
     uint64_t exec_pc, exec_sp;
 
@@ -93,8 +94,8 @@ struct thread *thread_by_tid(int tid);
 unsigned thread_slot(const struct thread *t);
 
 /*
- * A new thread in the process: made at the memory server, not started. regs are its first registers.
- * NULL with *error = -errno.
+ * A new thread in the process: made at the memory server, not started. regs are its first
+ * registers. NULL with *error = -errno.
  */
 struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
                              uint64_t affinity, long *error);
@@ -108,8 +109,8 @@ void thread_clear_tid(struct thread *t);
 /* A signal is pending for it: end its wait, or bring it out of user mode to take the signal. */
 void thread_interrupt(struct thread *t);
 
-/* Registers of a thread that is stopped, or waits, or whose request is being processed (its answer is
- * kept then). 0 or -errno. */
+/* Registers of a thread that is stopped, or waits, or whose request is being processed (its answer
+ * is kept then). 0 or -errno. */
 long thread_regs_read(struct thread *t, struct user_regs *regs);
 long thread_regs_write(struct thread *t, const struct user_regs *regs);
 /* Keep the right to answer it, if not yet kept. */

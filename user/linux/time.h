@@ -14,7 +14,7 @@
 
 void time_init(uint64_t timebase_hz);
 uint64_t time_hz(void);
-uint64_t time_now_ticks(void);
+uint64_t time_now_ticks(void); /* tests on the host give their own */
 /* Rounded down. */
 struct linux_timespec time_from_ticks(uint64_t ticks);
 /* Rounded up, TIME_NEVER if it does not fit. The value must be valid. */

@@ -6,7 +6,7 @@
 #define TTY_END 0x100 /* the line ends with this character, which belongs to it */
 #define TTY_EOF 0x200 /* the line ends before this character, which is not data */
 
-#define CONTROL(letter) ((letter) & 0x1f)
+#define CONTROL(letter) ((letter)&0x1f)
 #define DELETE          0x7f
 #define DISABLED        0 /* a control character that is not assigned */
 #define TAB_COLUMNS     8
@@ -240,8 +240,8 @@ static void input_canonical(struct tty *tty, unsigned char byte)
             end_line(tty, TTY_EOF);
         return;
     }
-    bool ends = byte == '\n' || is_control(tty, byte, LINUX_VEOL) ||
-                is_control(tty, byte, LINUX_VEOL2);
+    bool ends =
+        byte == '\n' || is_control(tty, byte, LINUX_VEOL) || is_control(tty, byte, LINUX_VEOL2);
     if (is_full(tty) && !(ends && tty->tail - tty->head < TTY_INPUT_MAX))
         return;
     if (tty->tail == tty->commit)
@@ -338,8 +338,7 @@ long tty_read(struct tty *tty, char *to, size_t bytes)
 
     if (bytes == 0)
         return 0;
-    if (canonical ? tty->head == tty->commit
-                  : tty->commit - tty->head < raw_minimum(tty, bytes))
+    if (canonical ? tty->head == tty->commit : tty->commit - tty->head < raw_minimum(tty, bytes))
         return -LINUX_EAGAIN;
     while (done < bytes && tty->head != tty->commit) {
         uint16_t character = *at(tty, tty->head++);
@@ -349,8 +348,7 @@ long tty_read(struct tty *tty, char *to, size_t bytes)
             return (long)done;
     }
     /* The reader had room for the whole line: its end of file, if that follows, belongs to it. */
-    if (canonical && done == bytes && tty->head != tty->commit &&
-        (*at(tty, tty->head) & TTY_EOF))
+    if (canonical && done == bytes && tty->head != tty->commit && (*at(tty, tty->head) & TTY_EOF))
         tty->head++;
     return (long)done;
 }

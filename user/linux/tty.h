@@ -1,8 +1,9 @@
 /*
  * Terminal line discipline: between the bytes of a line and the programs that read and write.
  *
- * Pure: bytes go in by tty_input() and out by the functions in struct tty; there is no waiting and no
- * client memory here. Input is kept as characters with marks, so that one ring serves both modes:
+ * Pure: bytes go in by tty_input() and out by the functions in struct tty; there is no waiting and
+ * no client memory here. Input is kept as characters with marks, so that one ring serves both
+ * modes:
  *
  *   head ──(readable lines)── commit ──(the line being edited)── tail
  *
@@ -38,14 +39,15 @@ struct tty {
 
 void tty_init(struct tty *tty);
 void tty_input(struct tty *tty, unsigned char byte);
-/* Up to `bytes` of input; 0: end of file; -EAGAIN: nothing yet. In raw mode VMIN tells how many there
- * must be (but never more than asked for); VMIN 0 never says -EAGAIN. */
+/* Up to `bytes` of input; 0: end of file; -EAGAIN: nothing yet. In raw mode VMIN tells how many
+ * there must be (but never more than asked for); VMIN 0 never says -EAGAIN. */
 long tty_read(struct tty *tty, char *to, size_t bytes);
 void tty_write(struct tty *tty, const char *text, size_t bytes);
 /* Bytes that a read would give now. */
 size_t tty_readable(const struct tty *tty);
 bool tty_has_input(const struct tty *tty);
-/* Raw mode with VMIN 0 and VTIME: tenths of a second that a read waits for a first byte; 0: none. */
+/* Raw mode with VMIN 0 and VTIME: tenths of a second that a read waits for a first byte; 0: none.
+ */
 unsigned tty_read_timeout(const struct tty *tty);
 void tty_set_termios(struct tty *tty, const struct linux_termios *termios, bool flush_input);
 void tty_flush_input(struct tty *tty);

@@ -5,8 +5,8 @@
 #include "user/linux/request.h"
 #include "user/linux/space.h"
 
-#define OPTIONS                                                                                    \
-    (LINUX_WNOHANG | LINUX_WUNTRACED | LINUX_WCONTINUED | LINUX_WNOTHREAD | LINUX_WCLONE |         \
+#define OPTIONS                                                                            \
+    (LINUX_WNOHANG | LINUX_WUNTRACED | LINUX_WCONTINUED | LINUX_WNOTHREAD | LINUX_WCLONE | \
      LINUX_WALL)
 
 static bool matches(const struct process *child, const struct process *parent, int pid)
@@ -41,7 +41,8 @@ long linux_wait4(struct thread *t, const uint64_t *a)
 
     if ((uint32_t)a[2] & ~OPTIONS)
         return -LINUX_EINVAL;
-    TAILQ_FOREACH (child, &p->children, sibling) {
+    TAILQ_FOREACH(child, &p->children, sibling)
+    {
         if (!matches(child, p, pid))
             continue;
         some = true;

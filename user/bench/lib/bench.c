@@ -13,10 +13,9 @@
 #include <unistd.h>
 
 #include "native.h"
-#include "pg.h"
 
-#define POOL_SAMPLES  65536u
-#define SLOT_COUNTERS NATIVE_FREE
+#define POOL_SAMPLES         65536u
+#define NATIVE_SLOT_KERNEL   NATIVE_FREE
 #define TABLE_ENTRIES_WANTED 512
 
 uint64_t bench_overhead;
@@ -49,7 +48,7 @@ void bench_skip(const char *op, const char *why)
 static void counters(uint64_t to[COUNT_KERNEL])
 {
     if (have_counters)
-        native_call(CALL_COUNTERS_READ, SLOT_COUNTERS, (uint64_t)to,
+        native_call(CALL_COUNTERS_READ, NATIVE_SLOT_KERNEL, (uint64_t)to,
                     COUNT_KERNEL * sizeof(uint64_t), ~0UL, 0, 0);
 }
 
@@ -57,9 +56,7 @@ static bool counters_open(void)
 {
     if (!bench_on_pagoda())
         return false;
-    long result = pg_syscall(MM_NATIVE_ENABLE, (long)TABLE_ENTRIES_WANTED);
-    if (result == 0)
-        result = pg_syscall(MM_NATIVE_CREATE, (long)CAP_KERNEL, (long)SLOT_COUNTERS, 0L);
+    long result = native_enable();
     if (result < 0)
         printf("# no events: the counters cannot be had: %ld\n", result);
     return result == 0;
@@ -191,11 +188,17 @@ static void print_row(const struct bench_row *row)
     printf("}\n");
 }
 
+void bench_drop(struct bench_row *row)
+{
+    row->count = 0;
+    if (--open_rows == 0)
+        pool_used = 0;
+}
+
 void bench_close(struct bench_row *row)
 {
     print_row(row);
-    if (--open_rows == 0)
-        pool_used = 0;
+    bench_drop(row);
 }
 
 void bench_print_sum(const char *op, unsigned per, struct bench_row *const rows[], unsigned count)

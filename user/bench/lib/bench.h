@@ -54,6 +54,8 @@ void bench_events_begin(void);
 void bench_events_end(struct bench_row *row);
 /* Print the row, or say that there is none if no sample came. */
 void bench_close(struct bench_row *row);
+/* Forget a row that stood only for a part of a sum. */
+void bench_drop(struct bench_row *row);
 /* Print a row whose samples are the sums of the samples of `count` open rows. */
 void bench_print_sum(const char *op, unsigned per, struct bench_row *const rows[], unsigned count);
 /* A line that says why an operation has no row. */
@@ -141,9 +143,9 @@ void bench_read(struct bench_row *row, const void *at);
 /* One sample: the sum over `pages` pages from `start` on. */
 void bench_write_pages(struct bench_row *row, char *start, size_t pages);
 
-#define BENCH_CALL1(row, nr, a)       bench_call(row, nr, (uint64_t)(a), 0, 0, 0, 0, 0)
-#define BENCH_CALL2(row, nr, a, b)    bench_call(row, nr, (uint64_t)(a), (uint64_t)(b), 0, 0, 0, 0)
-#define BENCH_CALL3(row, nr, a, b, c)                                                              \
+#define BENCH_CALL1(row, nr, a)    bench_call(row, nr, (uint64_t)(a), 0, 0, 0, 0, 0)
+#define BENCH_CALL2(row, nr, a, b) bench_call(row, nr, (uint64_t)(a), (uint64_t)(b), 0, 0, 0, 0)
+#define BENCH_CALL3(row, nr, a, b, c) \
     bench_call(row, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0, 0, 0)
 
 /* mmap of private anonymous memory; at 0: the system chooses. Gives what the system gives. */

@@ -191,7 +191,7 @@ static bool command_make(struct command *command, const struct token *at, const 
 }
 
 /* Starts the command as a process; its pid, or -1 with a message and last_status set. */
-static pid_t command_start(struct command *command)
+static pid_t command_start(struct command *command, bool background)
 {
     char path[SH_PATH_SIZE];
     char *saved[SH_ARGS_MAX];
@@ -208,8 +208,12 @@ static pid_t command_start(struct command *command)
         setenv(word, equals + 1, 1);
     }
     fflush(stdout);
+    /* Ctrl-C goes to all commands in the terminal's group; one in the background ignores it. */
+    void (*on_interrupt)(int) = background ? signal(SIGINT, SIG_IGN) : SIG_ERR;
     pid_t pid = pg_spawn(path, command->argv, environ, command->fds);
     int error = errno;
+    if (on_interrupt != SIG_ERR)
+        signal(SIGINT, on_interrupt);
     for (int i = command->assignments - 1; i >= 0; i--) {
         if (saved[i] != NULL)
             setenv(command->assignment[i], saved[i], 1);
@@ -259,7 +263,7 @@ static void run_simple(const struct token *at, const struct token *end, bool bac
         } else if (fn != NULL) {
             run_builtin(fn, &command);
         } else {
-            pid_t pid = command_start(&command);
+            pid_t pid = command_start(&command, background);
             if (pid > 0 && background) {
                 sh.last_pid = pid;
                 sh.last_status = 0;
@@ -274,7 +278,8 @@ static void run_simple(const struct token *at, const struct token *end, bool bac
 }
 
 /* Starts one stage of a pipeline between two descriptors; its pid, or -1 after a message. */
-static pid_t start_stage(const struct token *at, const struct token *end, int in, int out)
+static pid_t start_stage(const struct token *at, const struct token *end, int in, int out,
+                         bool background)
 {
     struct command command = {.fds = {in, out, 2}};
     pid_t pid = -1;
@@ -285,7 +290,7 @@ static pid_t start_stage(const struct token *at, const struct token *end, int in
         else if (builtin_find(command.argv[0]) != NULL)
             sh_error(1, "%s: a built-in command cannot be part of a pipeline", command.argv[0]);
         else
-            pid = command_start(&command);
+            pid = command_start(&command, background);
     }
     command_free(&command);
     return pid;
@@ -319,7 +324,7 @@ static void run_pipeline(const struct token *at, const struct token *end, bool b
             sh_error(1, "no pipe: %s", strerror(errno));
             break;
         }
-        pid_t pid = start_stage(at, stage_end, in, ends[1]);
+        pid_t pid = start_stage(at, stage_end, in, ends[1], background);
         good = pid > 0;
         if (good)
             pids[count++] = pid;

@@ -1,0 +1,35 @@
+/*
+ * How a worker's turn ends: two words, so that they travel in registers. `how` holds the kind in its
+ * upper half and the second argument in its lower.
+ */
+#ifndef MMSERVER_CORE_ANSWER_H
+#define MMSERVER_CORE_ANSWER_H
+
+#include <stdint.h>
+
+enum answer_kind {
+    ANSWER_FAULT,   /* fault_reply(value, second): must be 0, the entry code tests for it */
+    ANSWER_REPLY,   /* reply_park(value) */
+    ANSWER_FORWARD, /* forward_park(value, second) */
+    ANSWER_PARK,    /* park(value) */
+};
+
+struct answer {
+    uint64_t value;
+    uint64_t how;
+};
+
+static inline struct answer answer_make(enum answer_kind kind, uint64_t value, uint32_t second)
+{
+    return (struct answer){value, (uint64_t)kind << 32 | second};
+}
+static inline enum answer_kind answer_kind(struct answer a)
+{
+    return (enum answer_kind)(a.how >> 32);
+}
+static inline uint32_t answer_second(struct answer a)
+{
+    return (uint32_t)a.how;
+}
+
+#endif

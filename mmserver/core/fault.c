@@ -1,0 +1,506 @@
+/*
+ * The fault handler.
+ *
+ *   trap -> fault_enter ──fast slot hit, entry empty, page at hand──────────────────▶ fault_reply
+ *              │
+ *              ▼ lock the mm, find the VMA
+ *        no VMA there ── below a growing stack, in reach ──▶ grow it, go on
+ *              │                                └─ else ──▶ MAPERR
+ *        VMA forbids the access ──▶ ACCERR          page behind the end of the file ──▶ BUSERR
+ *              │
+ *              ▼ look at the leaf entry
+ *   empty    anonymous  read  ──▶ ZERO_PAGE     this hart's zero page, read-only
+ *                       write ──▶ ANON_*        fresh page of zeros
+ *            file       read  ──▶ FILE_READ     page of the cache, read-only
+ *                       write ──▶ FILE_COPY     private copy
+ *   parked                    ──▶ RESTORED      the page behind the software entry
+ *   valid    allows it        ──▶ SPURIOUS      fence and go on
+ *            zero page  write ──▶ ZERO_REPLACED
+ *            file page  write ──▶ FILE_COPY
+ *            own page         ──▶ REUSE         add the missing right
+ *   no memory on the way      ──▶ OOM
+ *
+ * An empty entry for which the page is this worker's own is filled by the reply itself; everything
+ * else is done by a batch before the client goes on.
+ */
+#include "mmserver/core/fault.h"
+#include "mmserver/core/file.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/pt.h"
+
+const char *const fault_outcome_text[FAULT_OUTCOMES] = {
+#define OUTCOME(name, counter, text) [FAULT_##name] = text,
+#include "mmserver/core/outcome.def"
+#undef OUTCOME
+};
+
+static const uint16_t outcome_counter[FAULT_OUTCOMES] = {
+#define OUTCOME(name, counter, text) [FAULT_##name] = MMCOUNT_##counter,
+#include "mmserver/core/outcome.def"
+#undef OUTCOME
+};
+
+/* One fault on its way through the handler. */
+struct fault {
+    struct worker *w;
+    struct mm *mm;
+    struct vma *vma;
+    vaddr_t address; /* of the page */
+    uint64_t access; /* VM_READ, VM_WRITE or VM_EXEC */
+    uint64_t entry;  /* the leaf as it was found */
+    bool by_reply;   /* may be answered by fault_reply */
+    uint64_t reply;  /* out: entry to reply with; 0: it is mapped already */
+};
+
+static uint64_t vma_entry_bits(const struct vma *v, bool writable)
+{
+    uint64_t bits = ENTRY_ALWAYS;
+
+    if (v->flags & VM_EXEC)
+        bits |= ENTRY_X;
+    if (writable && (v->flags & VM_WRITE))
+        bits |= ENTRY_W | ENTRY_D;
+    return bits;
+}
+
+/* Room for a stack to grow down to `address`? Linux's rules: its limit, and the gap below. */
+static bool stack_grow(struct fault *f)
+{
+    struct vma *v = f->vma;
+    struct vma *below = vma_prev(v);
+
+    if (!(v->flags & VM_GROWSDOWN) || f->address < MMAP_MIN_ADDRESS ||
+        v->end - f->address > STACK_LIMIT_BYTES)
+        return false;
+    if (below && !(below->flags & VM_GROWSDOWN) && (below->flags & VM_ACCESS) &&
+        f->address - below->end < STACK_GUARD_BYTES)
+        return false;
+    if (below && f->address < below->end)
+        return false;
+    mm_settle_locked(f->w, f->mm);
+    vma_resize(f->mm, v, f->address, v->end);
+    mm_count(f->w, fault_stack_grown);
+    return true;
+}
+
+/* May the VMA's pages be accessed so? As Linux on RISC-V: writable implies readable. */
+static bool access_allowed(const struct fault *f)
+{
+    uint64_t flags = f->vma->flags;
+
+    if (f->access == VM_READ)
+        return (flags & (VM_READ | VM_WRITE)) != 0;
+    return (flags & f->access) != 0;
+}
+
+/* Another hart's reply may arrive in the entry first; then there is nothing to do any more. */
+static enum fault_outcome map_refused(long error)
+{
+    return error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
+}
+
+/* A page of ours goes into an empty entry: by the reply if possible. */
+static enum fault_outcome fill_empty(struct fault *f, pfn_t pfn, uint64_t bits,
+                                     enum fault_outcome outcome)
+{
+    uint64_t entry = entry_make(pfn, bits);
+
+    if (f->by_reply) {
+        f->reply = entry;
+        return outcome;
+    }
+    long error = pt_map(f->w, f->mm, f->address, entry);
+    return error ? map_refused(error) : outcome;
+}
+
+static void anon_account(struct fault *f, pfn_t pfn)
+{
+    struct page *page = page_of(pfn);
+
+    page->state = PAGE_ANON;
+    page->maps = 1;
+    page->owner = f->mm;
+    page->index = f->address >> PAGE_SHIFT;
+    f->mm->fast.anon_pages++;
+}
+
+static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
+{
+    page_of(pfn)->maps = 0;
+    mm->fast.anon_pages--;
+    page_free(w, pfn);
+}
+
+/* Remember where further write faults of this VMA need no look at it. */
+static void fast_slot_set(struct fault *f)
+{
+    struct vma *v = f->vma;
+    vaddr_t block = ROUND_DOWN(f->address, BLOCK_BYTES);
+    vaddr_t start = max_u64(block, v->start);
+    vaddr_t end = min_u64(block + BLOCK_BYTES, v->end);
+    const uint64_t *leaf = pt_entry(f->mm, f->address, 0);
+
+    if (!vma_is_private_anon(v) || !(v->flags & VM_WRITE) || !leaf)
+        return;
+    f->mm->fast.start = start;
+    f->mm->fast.bytes = end - start;
+    f->mm->fast.leaf_bias = (uintptr_t)leaf - (f->address >> PAGE_SHIFT) * sizeof *leaf;
+    f->mm->fast.bits = vma_entry_bits(v, true);
+}
+
+static enum fault_outcome anon_new(struct fault *f)
+{
+    bool prezeroed = f->w->zeroed_count != 0;
+    pfn_t pfn = page_alloc_zeroed(f->w);
+
+    if (!pfn)
+        return FAULT_OOM;
+    anon_account(f, pfn);
+    enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true),
+                                            prezeroed ? FAULT_ANON_PREZEROED : FAULT_ANON_ZEROED);
+    if (outcome == FAULT_OOM || outcome == FAULT_RACED)
+        anon_unaccount(f->w, f->mm, pfn);
+    else
+        fast_slot_set(f);
+    return outcome;
+}
+
+static enum fault_outcome zero_page(struct fault *f)
+{
+    pfn_t pfn = f->w->zero_page;
+    struct page *page = page_of(pfn);
+
+    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+    f->mm->zero_maps++;
+    enum fault_outcome outcome =
+        fill_empty(f, pfn, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
+    if (outcome == FAULT_OOM || outcome == FAULT_RACED) {
+        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
+        f->mm->zero_maps--;
+    }
+    return outcome;
+}
+
+static uint64_t file_index(const struct fault *f)
+{
+    return f->vma->offset + ((f->address - f->vma->start) >> PAGE_SHIFT);
+}
+
+/* A page of the cache is other workers' too: it cannot travel in a reply (mm.h). */
+static enum fault_outcome file_read(struct fault *f)
+{
+    pfn_t pfn = file_page_get(f->w, f->vma->file, file_index(f));
+
+    if (!pfn)
+        return FAULT_OOM;
+    long error = pt_map(f->w, f->mm, f->address, entry_make(pfn, vma_entry_bits(f->vma, false)));
+    if (error) {
+        file_page_put(page_of(pfn), 1);
+        return map_refused(error);
+    }
+    f->mm->file_pages++;
+    return FAULT_FILE_READ;
+}
+
+/* A private copy of a file's page, into an empty entry or in place of the page itself. */
+static enum fault_outcome file_copy(struct fault *f)
+{
+    pfn_t from = file_page_get(f->w, f->vma->file, file_index(f));
+    pfn_t pfn = from ? page_alloc(f->w) : 0;
+    long error = -ERR_LIMIT;
+
+    if (pfn) {
+        page_copy(page_pointer(pfn), page_pointer(from));
+        anon_account(f, pfn);
+        uint64_t entry = entry_make(pfn, vma_entry_bits(f->vma, true));
+        error = f->entry ? pt_replace(f->w, f->mm, f->address, f->entry, entry)
+                         : pt_map(f->w, f->mm, f->address, entry);
+        if (error) {
+            anon_unaccount(f->w, f->mm, pfn);
+        } else if (f->entry) {
+            f->mm->file_pages--;
+            file_page_put(page_of(from), 1);
+        }
+    }
+    if (from)
+        file_page_put(page_of(from), 1);
+    return error ? map_refused(error) : FAULT_FILE_COPY;
+}
+
+static enum fault_outcome fault_empty(struct fault *f)
+{
+    bool write = f->access == VM_WRITE;
+
+    if (f->vma->flags & VM_DEVICE)
+        return FAULT_BUSERR;
+    if (f->vma->file) {
+        if (file_index(f) >= file_pages(f->vma->file))
+            return FAULT_BUSERR;
+        return write ? file_copy(f) : file_read(f);
+    }
+    return write || (f->vma->flags & VM_SHARED) ? anon_new(f) : zero_page(f);
+}
+
+static enum fault_outcome fault_parked(struct fault *f)
+{
+    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, true));
+
+    if (pt_map(f->w, f->mm, f->address, entry))
+        return FAULT_OOM;
+    f->mm->parked--;
+    return FAULT_RESTORED;
+}
+
+static enum fault_outcome zero_replace(struct fault *f)
+{
+    pfn_t pfn = page_alloc_zeroed(f->w);
+
+    if (!pfn)
+        return FAULT_OOM;
+    anon_account(f, pfn);
+    if (pt_replace(f->w, f->mm, f->address, f->entry,
+                   entry_make(pfn, vma_entry_bits(f->vma, true)))) {
+        anon_unaccount(f->w, f->mm, pfn);
+        return FAULT_OOM;
+    }
+    __atomic_fetch_sub(&page_of(entry_page(f->entry))->maps, 1, __ATOMIC_RELAXED);
+    f->mm->zero_maps--;
+    fast_slot_set(f);
+    return FAULT_ZERO_REPLACED;
+}
+
+static enum fault_outcome fault_valid(struct fault *f)
+{
+    struct page *page = page_of(entry_page(f->entry));
+    uint64_t needed = f->access == VM_WRITE  ? ENTRY_W | ENTRY_D
+                      : f->access == VM_EXEC ? ENTRY_X
+                                             : ENTRY_R;
+
+    /* Device memory was mapped with all it may have; its entries have no descriptor. */
+    if (!page_is_ours(entry_page(f->entry)) || page->state == PAGE_SERVER)
+        return (f->entry & needed) == needed ? FAULT_SPURIOUS : FAULT_ACCERR;
+    mm_settle_locked(f->w, f->mm);
+    if ((f->entry & needed) != needed && f->access == VM_WRITE) {
+        if (page->state == PAGE_ZERO)
+            return zero_replace(f);
+        if (page->state == PAGE_FILE)
+            return file_copy(f);
+    }
+    if ((f->entry & needed) == needed) {
+        pt_fence(f->w, f->mm, f->address, f->entry);
+        return FAULT_SPURIOUS;
+    }
+    bool own = page->state == PAGE_ANON;
+    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own));
+    return pt_protect(f->w, f->mm, f->address, entry) ? FAULT_OOM : FAULT_REUSE;
+}
+
+/* mm locked. */
+static enum fault_outcome fault_resolve(struct fault *f)
+{
+    struct mm *mm = f->mm;
+
+    if (f->address >= mm_user_end)
+        return FAULT_MAPERR;
+    f->vma = vma_find(mm, f->address);
+    if (!f->vma || (f->vma->start > f->address && !stack_grow(f)))
+        return FAULT_MAPERR;
+    if (!access_allowed(f))
+        return FAULT_ACCERR;
+    const uint64_t *leaf = pt_entry(mm, f->address, 0);
+    if (!leaf) {
+        mm_count(f->w, fault_table);
+        if (pt_ensure(f->w, mm, f->address))
+            return FAULT_OOM;
+        leaf = pt_entry(mm, f->address, 0);
+    }
+    f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
+    if (!f->entry)
+        return fault_empty(f);
+    return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f);
+}
+
+static uint64_t cause_access(uint64_t cause)
+{
+    return cause == CAUSE_STORE_PAGE ? VM_WRITE : cause == CAUSE_FETCH_PAGE ? VM_EXEC : VM_READ;
+}
+
+static inline void fault_record(struct worker *w, const struct client *c, vaddr_t address,
+                                uint64_t cause, vaddr_t pc, enum fault_outcome outcome,
+                                uint64_t begun)
+{
+    struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
+
+    r->ticks = place_ticks();
+    r->address = address;
+    r->pc = pc;
+    r->client = c->id;
+    r->cause = (uint16_t)cause;
+    r->outcome = (uint16_t)outcome;
+    r->instructions = place_instructions() - begun;
+}
+
+static struct answer answer_bad(enum fault_outcome outcome)
+{
+    switch (outcome) {
+    case FAULT_MAPERR:
+        return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_MAPERR);
+    case FAULT_ACCERR:
+        return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_ACCERR);
+    case FAULT_BUSERR:
+        return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_ADRERR);
+    case FAULT_OOM:
+        return answer_make(ANSWER_FORWARD, LINUX_SIGKILL, 0);
+    default:
+        return answer_make(ANSWER_FORWARD, 0, 0); /* not ours: the personality knows the cause */
+    }
+}
+
+static bool cause_is_page_fault(uint64_t cause)
+{
+    return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
+}
+
+/* Everything but the straight way. `by_reply` is false when a reply was refused. */
+static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
+                                vaddr_t pc, bool by_reply, uint64_t begun)
+{
+    struct fault f = {.w = w,
+                      .mm = c->mm,
+                      .address = PAGE_DOWN(address),
+                      .access = cause_access(cause),
+                      .by_reply = by_reply};
+    enum fault_outcome outcome = FAULT_NONE;
+
+    w->pending_client = NULL;
+    if (cause_is_page_fault(cause)) {
+        mm_lock(f.mm);
+        outcome = fault_resolve(&f);
+        if (f.reply) {
+            w->pending_client = c;
+            w->pending_cause = cause;
+            w->pending_pc = pc;
+            w->pending.address = address;
+            w->pending.page = entry_page(f.reply);
+            __atomic_store_n(&w->pending.mm, f.mm, __ATOMIC_RELEASE);
+        }
+        if (!fault_is_bad(outcome))
+            f.mm->fast.minor_faults++;
+        mm_unlock(f.mm);
+    }
+    w->count[outcome_counter[outcome]]++;
+    fault_record(w, c, address, cause, pc, outcome, begun);
+    if (outcome == FAULT_NONE || fault_is_bad(outcome))
+        return answer_bad(outcome);
+    c->minor_faults++;
+    if (!f.reply)
+        return answer_make(ANSWER_REPLY, 0, 0);
+    return answer_make(ANSWER_FAULT, f.reply, page_of(entry_page(f.reply))->slot);
+}
+
+struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vaddr_t pc,
+                          uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
+{
+    uint64_t begun = place_instructions();
+    struct mm *mm = c->mm;
+
+    (void)sequence, (void)info0, (void)info1;
+    if (unlikely(cause != CAUSE_STORE_PAGE || !w->zeroed_count))
+        return fault_slow(w, c, address, cause, pc, true, begun);
+    mm_lock(mm);
+    uint64_t *leaf =
+        (uint64_t *)(mm->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(address - mm->fast.start >= mm->fast.bytes || *leaf)) {
+        mm_unlock(mm);
+        return fault_slow(w, c, address, cause, pc, true, begun);
+    }
+    pfn_t pfn = w->zeroed[--w->zeroed_count];
+    struct page *page = page_of(pfn);
+    page->owner = mm;
+    page->index = address >> PAGE_SHIFT;
+    page->maps = 1;
+    page->state = PAGE_ANON;
+    mm->fast.anon_pages++;
+    mm->fast.minor_faults++;
+    c->minor_faults++;
+    w->pending_client = c;
+    w->pending_cause = cause;
+    w->pending_pc = pc;
+    w->pending.address = address;
+    w->pending.page = pfn;
+    uint64_t entry = entry_make(pfn, mm->fast.bits);
+    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELEASE);
+    mm_unlock(mm);
+    mm_count(w, fault_fast_slot);
+    mm_count(w, fault_anon_prezeroed);
+    fault_record(w, c, address, cause, pc, FAULT_ANON_PREZEROED, begun);
+    return answer_make(ANSWER_FAULT, entry, page->slot);
+}
+
+/* The page that a refused reply carried goes back to where it came from. */
+static void reply_undo(struct worker *w, struct mm *mm, pfn_t pfn)
+{
+    struct page *page = page_of(pfn);
+
+    mm_lock(mm);
+    if (page->state == PAGE_ZERO) {
+        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
+        mm->zero_maps--;
+    } else {
+        anon_unaccount(w, mm, pfn);
+    }
+    mm->fast.minor_faults--;
+    mm_unlock(mm);
+}
+
+struct answer fault_reply_failed(struct worker *w, long error)
+{
+    struct pending_reply p = w->pending;
+    struct client *c = w->pending_client;
+
+    if (!c)
+        return answer_make(ANSWER_PARK, 0, 0); /* the client is gone: nobody to answer */
+    w->pending_client = NULL;
+    /* First of all, and without the lock: whoever holds it may wait for this. */
+    __atomic_store_n(&w->pending.mm, NULL, __ATOMIC_RELEASE);
+    reply_undo(w, c->mm, p.page);
+    if (error == -ERR_CLIENT)
+        return answer_make(ANSWER_PARK, 0, 0);
+    if (error == -ERR_MAPPED)
+        mm_count(w, fault_raced);
+    return fault_slow(w, c, p.address, w->pending_cause, w->pending_pc, false,
+                      place_instructions());
+}
+
+enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)
+{
+    struct fault f = {.w = w,
+                      .mm = mm,
+                      .address = PAGE_DOWN(address),
+                      .access = write ? VM_WRITE : VM_READ};
+    uint64_t entry = pt_leaf(mm, address);
+
+    /* Nothing to do, and nothing to fence, if it is there already with the right asked for. */
+    if (entry_is_leaf(entry) && (!write || (entry & ENTRY_W)) && vma_at(mm, address))
+        return FAULT_SPURIOUS;
+    return fault_resolve(&f);
+}
+
+long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write)
+{
+    vaddr_t end = address + bytes;
+
+    if (end < address || end > mm_user_end)
+        return -LINUX_EFAULT;
+    for (vaddr_t a = PAGE_DOWN(address); a < end; a += PAGE_BYTES) {
+        mm_lock(mm);
+        mm_settle_locked(w, mm);
+        enum fault_outcome outcome = fault_page_locked(w, mm, a, write);
+        mm_unlock(mm);
+        if (outcome == FAULT_OOM)
+            return -LINUX_ENOMEM;
+        if (fault_is_bad(outcome))
+            return -LINUX_EFAULT;
+    }
+    return 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * Faults: from (address, access) to a mapping, or to the reason why there is none.
+ */
+#ifndef MMSERVER_CORE_FAULT_H
+#define MMSERVER_CORE_FAULT_H
+
+#include "mmserver/core/answer.h"
+#include "mmserver/core/client.h"
+
+enum fault_outcome {
+#define OUTCOME(name, counter, text) FAULT_##name,
+#include "mmserver/core/outcome.def"
+#undef OUTCOME
+    FAULT_OUTCOMES
+};
+
+extern const char *const fault_outcome_text[FAULT_OUTCOMES];
+
+static inline bool fault_is_bad(enum fault_outcome outcome)
+{
+    return outcome >= FAULT_MAPERR;
+}
+
+/*
+ * An exception of client c on this worker's hart: the way from the entry to the answer. cause, address and
+ * pc as the machine gave them. Unlocked.
+ */
+struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vaddr_t pc,
+                          uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w);
+/* The kernel refused the answer to a fault with -error: undo it, and do it the long way. */
+struct answer fault_reply_failed(struct worker *w, long error);
+
+/* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM. */
+long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write);
+/* The same for one page with the mm locked and settled: the outcome. */
+enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * Native programs. Everything they get is derived from a capability that the server keeps, so that
+ * revoking that one takes it back, wherever it was copied to.
+ *
+ * Release goes over the list until all is gone: an object may be in use by another one (a thread's
+ * table, a page mapped in a space), which goes in the same or the next round.
+ */
+#include "mmserver/core/native.h"
+#include "mmserver/core/kobj.h"
+#include "mmserver/core/slab.h"
+
+#define ALL_RIGHTS         (RIGHT_ALL | RIGHT_COPY_ON)
+#define RELEASE_ROUNDS_MAX 1000 /* rounds of releasing that remove nothing */
+
+static uint64_t objects_of(struct mm *mm)
+{
+    struct native_object *o;
+    uint64_t count = 0;
+
+    LIST_FOREACH(o, &mm->native_objects, link)
+    {
+        count++;
+    }
+    return count;
+}
+
+static void object_add(struct mm *mm, struct native_object *o)
+{
+    mm_lock(mm);
+    LIST_INSERT_HEAD(&mm->native_objects, o, link);
+    mm_unlock(mm);
+}
+
+/* Memory: 2 MiB blocks under a capability of their own. */
+static long memory_make(struct worker *w, struct native_object *o)
+{
+    unsigned order = BLOCK_ORDER;
+    uint64_t relative;
+
+    while (1UL << (order - BLOCK_ORDER) < o->parameter)
+        order++;
+    if (!o->parameter || order > ORDER_MAX)
+        return o->parameter ? -LINUX_ENOMEM : -LINUX_EINVAL;
+    o->slot = kobj_slot_alloc();
+    o->page = o->slot ? buddy_alloc(w, order, CLASS_DATA, ALLOC_NORMAL) : 0;
+    if (o->page) {
+        uint32_t from = kobj_memory(o->page, &relative);
+
+        for (pfn_t i = 0; i < 1UL << order; i++) {
+            page_clear(page_pointer(o->page + i));
+            page_of(o->page + i)->state = PAGE_NATIVE;
+        }
+        if (!place_cap_copy(from, SELF_TABLE, o->slot, ALL_RIGHTS & ~RIGHT_IO, relative,
+                            o->parameter * PAGES_PER_BLOCK))
+            return 0;
+        buddy_free(w, o->page, order);
+    }
+    if (o->slot)
+        kobj_slot_free(o->slot);
+    return -LINUX_ENOMEM;
+}
+
+/* All that was made of the blocks is gone (native_release_all), so they can be data again. */
+static bool memory_destroy(struct worker *w, struct native_object *o)
+{
+    unsigned order = BLOCK_ORDER;
+
+    while (1UL << (order - BLOCK_ORDER) < o->parameter)
+        order++;
+    if (!kobj_revoke(o->slot))
+        return false;
+    for (uint64_t block = 0; block < o->parameter; block++) {
+        long error = place_block_class(o->slot, block * PAGES_PER_BLOCK, BLOCK_DATA);
+
+        if (error && error != -ERR_CLASS) /* it was data all the time */
+            return false;
+    }
+    if (place_cap_delete(SELF_TABLE, o->slot))
+        return false;
+    kobj_slot_free(o->slot);
+    buddy_free(w, o->page, order);
+    return true;
+}
+
+static long object_make(struct worker *w, struct native_object *o)
+{
+    switch (o->type) {
+    case CAP_MEMORY:
+        return memory_make(w, o);
+    case CAP_TABLE:
+        if (!o->parameter || o->parameter > NATIVE_TABLE_PAGES_MAX)
+            return -LINUX_EINVAL;
+        break;
+    case CAP_THREAD:
+    case CAP_SPACE:
+    case CAP_ENDPOINT:
+    case CAP_NOTIFICATION:
+        o->parameter = 0;
+        break;
+    default:
+        return -LINUX_EINVAL;
+    }
+    return kobj_create(w, (enum cap_type)o->type, o->parameter, &o->slot, &o->page);
+}
+
+static bool object_destroy_one(struct worker *w, struct native_object *o)
+{
+    if (o->type == CAP_MEMORY)
+        return memory_destroy(w, o);
+    return kobj_destroy(w, (enum cap_type)o->type, o->parameter, o->slot, o->page);
+}
+
+/* A made object, charged to mm but not yet given to anybody. */
+static long object_new(struct worker *w, struct mm *mm, uint64_t type, uint64_t parameter,
+                       struct native_object **made)
+{
+    if (objects_of(mm) >= NATIVE_OBJECTS_MAX)
+        return -LINUX_ENOMEM;
+    struct native_object *o = slab_alloc(w, SLAB_NATIVE);
+    if (!o)
+        return -LINUX_ENOMEM;
+    o->type = (uint32_t)type;
+    o->parameter = parameter;
+    long error = object_make(w, o);
+    if (error) {
+        slab_free(w, SLAB_NATIVE, o);
+        return error;
+    }
+    *made = o;
+    return 0;
+}
+
+static void object_undo(struct worker *w, struct native_object *o)
+{
+    mm_assert(object_destroy_one(w, o));
+    slab_free(w, SLAB_NATIVE, o);
+}
+
+/* Errors of giving a capability away, as the client sees them. */
+static long give(uint32_t slot, struct mm *mm, uint64_t to, uint64_t rights)
+{
+    long error = place_cap_copy(slot, mm->native_table_slot, to, rights, 0, 0);
+
+    if (error == -ERR_OCCUPIED)
+        return -LINUX_EEXIST;
+    return error ? -LINUX_EINVAL : 0;
+}
+
+long native_enable(struct worker *w, struct client *c, uint64_t entries)
+{
+    struct mm *mm = c->mm;
+    uint64_t pages = (entries + 63) / 64;
+    struct native_object *table;
+
+    if (!entries || pages > NATIVE_TABLE_PAGES_MAX)
+        return -LINUX_EINVAL;
+    if (mm->native_table_slot)
+        return -LINUX_EEXIST;
+    long error = object_new(w, mm, CAP_TABLE, pages, &table);
+    if (error)
+        return error;
+    mm->native_table_slot = table->slot;
+    if (give(table->slot, mm, NATIVE_TABLE, ALL_RIGHTS) ||
+        give(mm->space_slot, mm, NATIVE_SPACE, RIGHT_COPY | RIGHT_COPY_ON) ||
+        give(c->slot, mm, NATIVE_THREAD, 0) ||
+        place_thread_set(c->slot, THREAD_TABLE, table->slot, 0)) {
+        mm->native_table_slot = 0;
+        object_undo(w, table);
+        return -LINUX_ENOMEM;
+    }
+    mm->native_table_entries = (uint32_t)(pages * 64);
+    c->has_table = true;
+    object_add(mm, table);
+    return 0;
+}
+
+long native_create(struct worker *w, struct client *c, uint64_t type, uint64_t slot,
+                   uint64_t parameter)
+{
+    struct mm *mm = c->mm;
+    struct native_object *o;
+
+    if (!mm->native_table_slot)
+        return -LINUX_EINVAL;
+    if (type == CAP_KERNEL)
+        return give(SLOT_KERNEL, mm, slot, RIGHT_COUNTERS | RIGHT_COPY_ON);
+    long error = object_new(w, mm, type, parameter, &o);
+    if (error)
+        return error;
+    error = type == CAP_MEMORY ? place_cap_copy(o->slot, mm->native_table_slot, slot,
+                                                ALL_RIGHTS & ~RIGHT_IO, 0,
+                                                parameter * PAGES_PER_BLOCK)
+                               : give(o->slot, mm, slot, ALL_RIGHTS);
+    if (error) {
+        object_undo(w, o);
+        return error == -ERR_OCCUPIED || error == -LINUX_EEXIST ? -LINUX_EEXIST : -LINUX_EINVAL;
+    }
+    object_add(mm, o);
+    return 0;
+}
+
+long native_thread(struct worker *w, struct client *c, uint64_t slot,
+                   const struct mm_thread *wanted, const struct client_route *route)
+{
+    struct mm *mm = c->mm;
+    struct client *made;
+
+    if (!mm->native_table_slot)
+        return -LINUX_EINVAL;
+    long error = client_create(w, mm, wanted, route, &made);
+    if (error)
+        return error;
+    made->native = true;
+    made->has_table = true;
+    uint64_t id = made->id;
+    if (place_thread_set(made->slot, THREAD_TABLE, mm->native_table_slot, 0))
+        error = -LINUX_ENOMEM;
+    if (!error)
+        error = give(made->slot, mm, slot, ALL_RIGHTS);
+    if (!error)
+        return (long)id;
+    struct client *again = client_get(id);
+    if (again)
+        mm_assert(!client_destroy(w, again));
+    return error;
+}
+
+/* One round over all that is not Memory, and over what was made of Memory: is anything left? */
+static bool release_round(struct worker *w, struct mm *mm, uint64_t *removed)
+{
+    struct native_object *o = LIST_FIRST(&mm->native_objects);
+    bool left = false;
+
+    while (o) {
+        struct native_object *next = LIST_NEXT(o, link);
+
+        if (o->type == CAP_MEMORY) {
+            left |= !kobj_revoke(o->slot);
+        } else if (object_destroy_one(w, o)) {
+            LIST_REMOVE(o, link);
+            slab_free(w, SLAB_NATIVE, o);
+            (*removed)++;
+        } else {
+            left = true;
+        }
+        o = next;
+    }
+    return left;
+}
+
+/* Spaces before Memory: when Memory goes, nothing of it may be mapped any more. */
+void native_release_all(struct worker *w, struct mm *mm)
+{
+    struct native_object *o;
+    unsigned idle_rounds = 0;
+
+    mm->native_table_slot = 0;
+    while (idle_rounds < RELEASE_ROUNDS_MAX) {
+        uint64_t removed = 0;
+
+        if (!release_round(w, mm, &removed))
+            break;
+        idle_rounds = removed ? 0 : idle_rounds + 1;
+    }
+    mm_assert(idle_rounds < RELEASE_ROUNDS_MAX);
+    while ((o = LIST_FIRST(&mm->native_objects))) {
+        mm_assert(memory_destroy(w, o));
+        LIST_REMOVE(o, link);
+        slab_free(w, SLAB_NATIVE, o);
+    }
+}

@@ -1,0 +1,211 @@
+/*
+ * mremap: a mapping shrinks, grows where it is, or moves. A move takes entries out of the one place
+ * and puts them into the other, table by table; no page is copied.
+ */
+#include "mmserver/core/fault.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/map.h"
+#include "mmserver/core/zap.h"
+
+struct remap {
+    struct worker *w;
+    struct mm *mm;
+    vaddr_t address;
+    uint64_t old_bytes, new_bytes;
+    uint64_t flags;
+    vaddr_t new_address;
+};
+
+/* Move the entries of one leaf table. Both operations of a page go in one batch. */
+static void move_table(struct remap *r, const uint64_t *table, vaddr_t start, vaddr_t end,
+                       vaddr_t to)
+{
+    unsigned i = pt_index(start, 0);
+
+    for (vaddr_t a = start; a < end; a += PAGE_BYTES, to += PAGE_BYTES, i++) {
+        uint64_t entry = table[i];
+
+        if (!entry)
+            continue;
+        if (r->w->ops_count + 2 > BATCH_OPS_MAX)
+            ops_send(r->w);
+        op_add(r->w, r->mm, BATCH_UNMAP, a);
+        struct batch_op *op =
+            op_add(r->w, r->mm, entry & ENTRY_V ? BATCH_MAP : BATCH_SOFTWARE, to);
+        struct page *page = page_of(entry_page(entry));
+        op->entry = entry;
+        op->memory = page->slot;
+        if (page->state == PAGE_ANON)
+            page->index = to >> PAGE_SHIFT;
+    }
+    ops_send(r->w);
+}
+
+static void move_pages(struct remap *r, vaddr_t to)
+{
+    vaddr_t end = r->address + r->old_bytes;
+    const uint64_t *table;
+
+    for (vaddr_t a = pt_next_table(r->mm, r->address, end, &table); a < end;
+         a = pt_next_table(r->mm, a, end, &table)) {
+        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+
+        move_table(r, table, a, stop, to + (a - r->address));
+        a = stop;
+    }
+}
+
+/* Tables at the new place for all that the old place has. */
+static long move_tables_ready(struct remap *r, vaddr_t to)
+{
+    vaddr_t end = r->address + r->old_bytes;
+    const uint64_t *table;
+
+    for (vaddr_t a = pt_next_table(r->mm, r->address, end, &table); a < end;
+         a = pt_next_table(r->mm, a, end, &table)) {
+        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+        vaddr_t at = to + (a - r->address);
+
+        if (pt_ensure_range(r->w, r->mm, at, at + (stop - a)))
+            return -LINUX_ENOMEM;
+        a = stop;
+    }
+    return 0;
+}
+
+static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
+{
+    uint64_t flags = v->flags;
+    uint64_t offset = v->offset + ((r->address - v->start) >> PAGE_SHIFT);
+    struct file *file = v->file;
+
+    if (map_place_locked(r->w, r->mm, to, to + r->new_bytes, flags, file, offset))
+        return -LINUX_ENOMEM;
+    /* Cutting the old range now, so that nothing can fail once pages have moved. */
+    if (move_tables_ready(r, to) ||
+        map_split_locked(r->w, r->mm, r->address, r->address + r->old_bytes)) {
+        mm_assert(!map_unmap_locked(r->w, r->mm, to, to + r->new_bytes));
+        return -LINUX_ENOMEM;
+    }
+    move_pages(r, to);
+    if (!(r->flags & MREMAP_DONTUNMAP))
+        mm_assert(!map_unmap_locked(r->w, r->mm, r->address, r->address + r->old_bytes));
+    mm_fast_drop_locked(r->mm);
+    return (long)to;
+}
+
+/* May [address, address + old_bytes) of v become new_bytes? */
+static long resize_check(const struct remap *r, const struct vma *v)
+{
+    if (!r->old_bytes && !(v->flags & VM_SHARED))
+        return -LINUX_EINVAL;
+    if ((r->flags & MREMAP_DONTUNMAP) && !vma_is_private_anon(v))
+        return -LINUX_EINVAL;
+    if (r->old_bytes > v->end - r->address)
+        return -LINUX_EFAULT;
+    if (r->new_bytes > r->old_bytes && (v->flags & VM_DEVICE))
+        return -LINUX_EFAULT;
+    if (v->flags & VM_DEVICE)
+        return -LINUX_EINVAL;
+    return 0;
+}
+
+static long remap_fixed(struct remap *r)
+{
+    vaddr_t to = r->new_address;
+    struct mm *mm = r->mm;
+
+    if (r->flags & MREMAP_FIXED) {
+        if (to & PAGE_MASK)
+            return -LINUX_EINVAL;
+        if (r->new_bytes > mm_user_end || to > mm_user_end - r->new_bytes)
+            return -LINUX_EINVAL;
+        if (r->address + r->old_bytes > to && to + r->new_bytes > r->address)
+            return -LINUX_EINVAL;
+        if (to < MMAP_MIN_ADDRESS)
+            return -LINUX_EPERM;
+        if (map_unmap_locked(r->w, mm, to, to + r->new_bytes))
+            return -LINUX_ENOMEM;
+    }
+    if (r->old_bytes > r->new_bytes) {
+        if (map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes))
+            return -LINUX_ENOMEM;
+        r->old_bytes = r->new_bytes;
+    }
+    struct vma *v = vma_at(mm, r->address);
+    long error = v ? resize_check(r, v) : -LINUX_EFAULT;
+    if (error)
+        return error;
+    if (!(r->flags & MREMAP_FIXED)) {
+        to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes);
+        if (!to)
+            return -LINUX_ENOMEM;
+    }
+    return remap_move(r, v, to);
+}
+
+static bool can_grow_in_place(const struct remap *r, struct vma *v)
+{
+    vaddr_t end = r->address + r->new_bytes;
+    struct vma *next = vma_next(v);
+
+    return r->address + r->old_bytes == v->end && end > r->address && end <= mm_user_end &&
+           (!next || next->start >= end);
+}
+
+static long remap_locked(struct remap *r)
+{
+    struct mm *mm = r->mm;
+    struct vma *v = vma_at(mm, r->address);
+
+    if (!v)
+        return -LINUX_EFAULT;
+    if (mm->map_count + 4 > MAP_COUNT_MAX)
+        return -LINUX_ENOMEM;
+    if (r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+        return remap_fixed(r);
+    if (r->old_bytes >= r->new_bytes) {
+        if (r->old_bytes > r->new_bytes &&
+            map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes))
+            return -LINUX_ENOMEM;
+        return (long)r->address;
+    }
+    long error = resize_check(r, v);
+    if (error)
+        return error;
+    if (can_grow_in_place(r, v)) {
+        vma_resize(mm, v, v->start, r->address + r->new_bytes);
+        vma_merge(r->w, mm, v);
+        return (long)r->address;
+    }
+    if (!(r->flags & MREMAP_MAYMOVE))
+        return -LINUX_ENOMEM;
+    vaddr_t to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes);
+    return to ? remap_move(r, v, to) : -LINUX_ENOMEM;
+}
+
+long map_mremap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old_bytes,
+                uint64_t new_bytes, uint64_t flags, vaddr_t new_address)
+{
+    struct remap r = {w, mm, address, PAGE_UP(old_bytes), PAGE_UP(new_bytes), flags, new_address};
+
+    if (flags & ~(uint64_t)(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP))
+        return -LINUX_EINVAL;
+    if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE))
+        return -LINUX_EINVAL;
+    if ((flags & MREMAP_DONTUNMAP) && r.old_bytes != r.new_bytes)
+        return -LINUX_EINVAL;
+    if ((address & PAGE_MASK) || !r.new_bytes || address + r.old_bytes < address)
+        return -LINUX_EINVAL;
+    if (r.new_bytes > mm_user_end)
+        return -LINUX_ENOMEM;
+    mm_lock(mm);
+    mm_settle_locked(w, mm);
+    long at = remap_locked(&r);
+    struct vma *v = at > 0 ? vma_at(mm, (vaddr_t)at) : NULL;
+    bool populate = v && (v->flags & VM_LOCKED) && r.new_bytes > r.old_bytes;
+    mm_unlock(mm);
+    if (populate)
+        map_populate(w, mm, (vaddr_t)at + r.old_bytes, (vaddr_t)at + r.new_bytes);
+    return at;
+}

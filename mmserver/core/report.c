@@ -1,0 +1,286 @@
+/*
+ * The texts of MM_REPORT_*. Formats that Linux has (maps, statm, meminfo, vmstat) are Linux's, so that
+ * its programs read them.
+ */
+#include "mmserver/core/report.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/file.h"
+#include "mmserver/core/kobj.h"
+#include "mmserver/core/slab.h"
+#include <pagoda/counter.h>
+#include <string.h>
+
+const char *report_command_line = "";
+uint64_t report_table_entries;
+
+#define MAPS_NAME_COLUMN 73
+#define KIB_PER_PAGE     (PAGE_BYTES / 1024)
+
+uint64_t report_count(enum mm_counter counter)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < worker_count; i++)
+        sum += workers[i].count[counter];
+    return sum;
+}
+
+static const char *vma_name(const struct vma *v)
+{
+    if (v->file)
+        return v->file->name;
+    if (v->flags & VM_STACK)
+        return "[stack]";
+    if (v->flags & VM_HEAP)
+        return "[heap]";
+    if (v->flags & VM_DEVICE)
+        return "[device]";
+    return "";
+}
+
+static void report_maps(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
+        uint64_t start = text_mark(t);
+        const char *name = vma_name(v);
+
+        text_format(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", v->start, v->end,
+                    v->flags & VM_READ ? 'r' : '-', v->flags & VM_WRITE ? 'w' : '-',
+                    v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_SHARED ? 's' : 'p',
+                    v->file ? v->offset << PAGE_SHIFT : 0UL,
+                    v->file ? (uint64_t)v->file->id : 0UL);
+        text_char(t, ' ');
+        if (*name) {
+            text_pad(t, start, MAPS_NAME_COLUMN);
+            text_string(t, name);
+        }
+        text_char(t, '\n');
+    }
+    mm_unlock(mm);
+}
+
+static void report_statm(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    text_format(t, "%lu %lu %lu %lu 0 %lu 0\n", mm->total_pages, mm_resident(mm), mm->file_pages,
+                mm->exec_pages, mm->data_pages + mm->stack_pages);
+    mm_unlock(mm);
+}
+
+static const char *const cap_names[CAP_TYPES] = {
+    [CAP_NONE] = "none",         [CAP_MEMORY] = "memory",
+    [CAP_SPACE] = "space",       [CAP_THREAD] = "thread",
+    [CAP_ENDPOINT] = "endpoint", [CAP_REPLY] = "reply",
+    [CAP_NOTIFICATION] = "notification", [CAP_INTERRUPT] = "interrupt",
+    [CAP_TABLE] = "table",       [CAP_KERNEL] = "kernel",
+};
+
+/* One line for each capability: index, type, rights, and the extent or badge. */
+static void report_caps(struct text *t, uint64_t table, uint64_t entries)
+{
+    for (uint64_t i = 0; i < entries; i++) {
+        uint64_t out[2] = {0, 0};
+        long read = place_cap_read(table, i, out);
+
+        if (read <= 0 || (read & 0xff) >= CAP_TYPES || !(read & 0xff))
+            continue;
+        text_format(t, "%5lu %s rights=%02lx", i, cap_names[read & 0xff],
+                    (uint64_t)read >> 8 & 0xff);
+        if ((read & 0xff) == CAP_MEMORY)
+            text_format(t, " first=%lx pages=%lu", out[0], out[1]);
+        else if (out[0])
+            text_format(t, " badge=%lx", out[0]);
+        text_char(t, '\n');
+    }
+}
+
+static void meminfo_line(struct text *t, const char *name, uint64_t pages)
+{
+    uint64_t start = text_mark(t);
+
+    text_string(t, name);
+    text_char(t, ':');
+    text_pad(t, start, 16);
+    text_format(t, "%8lu kB\n", pages * KIB_PER_PAGE);
+}
+
+static uint64_t slab_pages_total(void)
+{
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < SLAB_KINDS; i++)
+        pages += slab_caches[i].pages;
+    return pages;
+}
+
+struct totals {
+    uint64_t anon, tables;
+};
+
+static struct totals totals_count(void)
+{
+    struct totals sum = {0, 0};
+
+    for (uint64_t id = mm_next_id(0); id; id = mm_next_id(id)) {
+        struct mm *mm = mm_get(id);
+
+        if (!mm)
+            continue;
+        sum.anon += mm->fast.anon_pages;
+        sum.tables += mm->tables;
+        mm_put(mm);
+    }
+    return sum;
+}
+
+static void report_meminfo(struct text *t)
+{
+    uint64_t cached = file_cached_pages();
+    uint64_t free = pages_free_total();
+    struct totals sum = totals_count();
+
+    meminfo_line(t, "MemTotal", phys.total_pages);
+    meminfo_line(t, "MemFree", free);
+    meminfo_line(t, "MemAvailable", free + cached);
+    meminfo_line(t, "Buffers", 0);
+    meminfo_line(t, "Cached", cached);
+    meminfo_line(t, "SwapCached", 0);
+    meminfo_line(t, "SwapTotal", 0);
+    meminfo_line(t, "SwapFree", 0);
+    meminfo_line(t, "AnonPages", sum.anon);
+    meminfo_line(t, "Mapped", cached);
+    meminfo_line(t, "Slab", slab_pages_total());
+    meminfo_line(t, "PageTables", sum.tables);
+}
+
+static void stat_line(struct text *t, const char *name, uint64_t value, const char *description)
+{
+    text_format(t, "%s %lu %s\n", name, value, description);
+}
+
+static void report_stat(struct text *t)
+{
+    static const char *const kernel_name[COUNT_KERNEL][2] = {
+#define COUNTER(name, description) {"kernel_" #name, description},
+#include <pagoda/counter.def>
+#undef COUNTER
+    };
+    static const char *const server_name[MMCOUNT_COUNT][2] = {
+#define MMCOUNT(name, description) {#name, description},
+#include "mmserver/core/count.def"
+#undef MMCOUNT
+    };
+    uint64_t value[COUNT_KERNEL] = {0};
+
+    if (place_counters_read(value, sizeof value, ~0UL) >= 0) {
+        for (unsigned i = 0; i < COUNT_KERNEL; i++)
+            stat_line(t, kernel_name[i][0], value[i], kernel_name[i][1]);
+    }
+    for (unsigned i = 0; i < MMCOUNT_COUNT; i++)
+        stat_line(t, server_name[i][0], report_count((enum mm_counter)i), server_name[i][1]);
+    stat_line(t, "pages_total", phys.total_pages, "pages that the server manages");
+    stat_line(t, "pages_free", pages_free_total(), "pages that nobody uses");
+    stat_line(t, "table_blocks", phys.table_blocks, "2 MiB blocks of the tables class");
+    stat_line(t, "slots_free", kobj_slots_free(), "empty slots of the server's capability table");
+}
+
+/* The last faults of all harts, merged by time. */
+static void report_faults(struct text *t)
+{
+    uint64_t next[BOOT_HARTS_MAX];
+
+    for (uint32_t i = 0; i < worker_count; i++)
+        next[i] = workers[i].ring_next > FAULT_RING_MAX ? workers[i].ring_next - FAULT_RING_MAX : 0;
+    for (;;) {
+        const struct fault_record *oldest = NULL;
+        uint32_t hart = 0;
+
+        for (uint32_t i = 0; i < worker_count; i++) {
+            const struct fault_record *r = &workers[i].ring[next[i] & (FAULT_RING_MAX - 1)];
+
+            if (next[i] < workers[i].ring_next && (!oldest || r->ticks < oldest->ticks)) {
+                oldest = r;
+                hart = i;
+            }
+        }
+        if (!oldest)
+            return;
+        next[hart]++;
+        text_format(t, "%lu hart %lu thread %lu at %012lx pc %012lx %s: %s, %lu instructions\n",
+                    oldest->ticks, (uint64_t)hart, (uint64_t)oldest->client, oldest->address,
+                    oldest->pc,
+                    oldest->cause == CAUSE_STORE_PAGE   ? "write"
+                    : oldest->cause == CAUSE_LOAD_PAGE  ? "read"
+                    : oldest->cause == CAUSE_FETCH_PAGE ? "fetch"
+                                                        : "other",
+                    fault_outcome_text[oldest->outcome % FAULT_OUTCOMES], oldest->instructions);
+    }
+}
+
+static void report_thread(struct text *t, const struct client *c)
+{
+    static const char *const state[] = {"made", "started", "stopped"};
+
+    text_format(t, "thread %lu mm %lu %s hart %lu priority %lu minor %lu major %lu%s\n",
+                (uint64_t)c->id, (uint64_t)c->mm->id, state[c->state % ARRAY_COUNT(state)],
+                (uint64_t)c->hart, (uint64_t)c->priority, c->minor_faults, c->major_faults,
+                c->has_table ? " native" : "");
+}
+
+static void report_vmstat(struct text *t)
+{
+    uint64_t minor = 0;
+    struct totals sum = totals_count();
+
+    for (unsigned i = MMCOUNT_fault_anon_prezeroed; i <= MMCOUNT_fault_spurious; i++) {
+        if (i != MMCOUNT_fault_file_fill)
+            minor += report_count((enum mm_counter)i);
+    }
+    text_format(t, "nr_free_pages %lu\n", pages_free_total());
+    text_format(t, "nr_anon_pages %lu\n", sum.anon);
+    text_format(t, "nr_file_pages %lu\n", file_cached_pages());
+    text_format(t, "nr_page_table_pages %lu\n", sum.tables);
+    text_format(t, "pgalloc_normal %lu\n", report_count(MMCOUNT_page_alloc));
+    text_format(t, "pgfree %lu\n", report_count(MMCOUNT_page_free));
+    text_format(t, "pgfault %lu\n", minor);
+    text_format(t, "pgmajfault %lu\n", 0UL);
+}
+
+bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c)
+{
+    switch (kind) {
+    case MM_REPORT_MAPS:
+        report_maps(t, mm);
+        return true;
+    case MM_REPORT_STATM:
+        report_statm(t, mm);
+        return true;
+    case MM_REPORT_CAPS:
+        if (!mm)
+            report_caps(t, SELF_TABLE, report_table_entries);
+        else if (mm->native_table_slot)
+            report_caps(t, mm->native_table_slot, mm->native_table_entries);
+        return true;
+    case MM_REPORT_MEMINFO:
+        report_meminfo(t);
+        return true;
+    case MM_REPORT_STAT:
+        report_stat(t);
+        return true;
+    case MM_REPORT_FAULTS:
+        report_faults(t);
+        return true;
+    case MM_REPORT_CMDLINE:
+        text_format(t, "%s\n", report_command_line);
+        return true;
+    case MM_REPORT_THREAD:
+        report_thread(t, c);
+        return true;
+    case MM_REPORT_VMSTAT:
+        report_vmstat(t);
+        return true;
+    default:
+        return false;
+    }
+}

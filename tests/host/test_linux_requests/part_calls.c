@@ -1,0 +1,12 @@
+/* The personality's sources, for this test: calls on processes, time and futexes. */
+#include "user/linux/clock.c"
+#include "user/linux/clone.c"
+#include "user/linux/exec.c"
+#include "user/linux/fd.c"
+#include "user/linux/futex.c"
+#include "user/linux/mmap.c"
+#include "user/linux/pipe.c"
+#include "user/linux/poll.c"
+#include "user/linux/sched.c"
+#include "user/linux/time.c"
+#include "user/linux/wait.c"

@@ -1,0 +1,2 @@
+/* The personality's sources, for this test: the console. */
+#include "user/linux/console.c"

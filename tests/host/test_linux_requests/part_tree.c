@@ -1,0 +1,4 @@
+/* The personality's sources, for this test: the tree and the terminal. */
+#include "user/linux/fs.c"
+#include "user/linux/random.c"
+#include "user/linux/tty.c"

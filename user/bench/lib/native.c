@@ -1,0 +1,2 @@
+/* Native kernel calls: the tests' source, compiled into the benchmarks' library. */
+#include "tests/guest/lib/native.c"

@@ -1,0 +1,105 @@
+/*
+ * Batches: 64 pages mapped and unmapped, one operation each (two calls of 32) and as one run.
+ *
+ * Only the calls are counted, not the writing of the operation page. The scattered pages lie in two
+ * 2 MiB blocks, the next one always in the other. The space has a worker bound on this hart, so it
+ * counts as running there and what is unmapped is fenced.
+ */
+#include "user/bench/native/common.h"
+
+#define PAGES   64U
+#define REPEAT  64U
+#define AREA    0x60000000UL
+#define SCATTER (PAGES_PER_BLOCK + 256U) /* pages from which the scattered ones are taken */
+
+struct part {
+    struct batch_op op[BATCH_OPS_MAX];
+    unsigned count;
+};
+
+static struct bench_row map_row, unmap_row;
+static struct part map_part[2], unmap_part[2];
+static unsigned parts; /* calls that the 64 pages take */
+
+/* On the driver, which cannot print: 0 or the error. */
+static long measure(struct bench_row *row, const struct part *part)
+{
+    uint64_t instructions = 0;
+
+    for (unsigned i = 0; i < parts; i++) {
+        long error = native_operations_set(part[i].op, part[i].count);
+        if (error)
+            return error;
+        bench_events_begin();
+        struct bench_timed timed = bench_ecall(CALL_BATCH, SLOT_TARGET, part[i].count, 0, 0, 0, 0);
+        bench_events_end(row);
+        if (timed.result != (long)part[i].count)
+            return timed.result < 0 ? timed.result : -ERR_STATE;
+        instructions += timed.instructions;
+    }
+    bench_add(row, instructions);
+    return 0;
+}
+
+static long drive(void *arg)
+{
+    long error = 0;
+
+    (void)arg;
+    for (unsigned i = 0; i < REPEAT && !error; i++) {
+        error = measure(&map_row, map_part);
+        if (!error)
+            error = measure(&unmap_row, unmap_part);
+    }
+    return error;
+}
+
+static void both(const char *map, const char *unmap)
+{
+    bench_open(&map_row, map, BENCH_BY_OTHER, PAGES, REPEAT);
+    bench_open(&unmap_row, unmap, BENCH_BY_OTHER, PAGES, REPEAT);
+    native_must("drive", native_drive(drive, NULL));
+    bench_close(&map_row);
+    bench_close(&unmap_row);
+}
+
+static void add(unsigned at, unsigned count, uint64_t page)
+{
+    struct part *map = &map_part[at / BATCH_OPS_MAX], *unmap = &unmap_part[at / BATCH_OPS_MAX];
+
+    map->op[map->count++] = (struct batch_op){.code = BATCH_MAP,
+                                              .count = count,
+                                              .memory = NATIVE_SLOT_DATA,
+                                              .address = AREA + at * BENCH_PAGE,
+                                              .entry = native_data_entry(page, ENTRY_W | ENTRY_D)};
+    unmap->op[unmap->count++] =
+        (struct batch_op){.code = BATCH_UNMAP, .count = count, .address = AREA + at * BENCH_PAGE};
+    parts = at / BATCH_OPS_MAX + 1;
+}
+
+/* A worker of the space, so that the space runs here. */
+static void keep_running(void)
+{
+    struct native_client client = {.slot = SLOT_TARGET_THREAD, .space = SLOT_TARGET};
+
+    native_must("endpoint", native_object(CAP_ENDPOINT, 0, SLOT_TARGET_END));
+    native_must("thread", native_client(&client));
+    native_must("worker_bind", native_call(CALL_WORKER_BIND, SLOT_TARGET_THREAD, SLOT_TARGET_END,
+                                           AREA, AREA, 0, 0));
+}
+
+void rows_batch(void)
+{
+    long first = native_data(SCATTER);
+
+    native_must("pages", first);
+    native_must("space", native_space(SLOT_TARGET));
+    native_must("tables", native_space_tables(SLOT_TARGET, AREA));
+    keep_running();
+    for (unsigned i = 0; i < PAGES; i++)
+        add(i, 1, (uint64_t)first + i * 37 % 256 + i % 2 * PAGES_PER_BLOCK);
+    both("map_batch_64_per_page", "unmap_batch_64_per_page");
+    map_part[0].count = unmap_part[0].count = 0;
+    add(0, PAGES, (uint64_t)first);
+    both("map_batch_64_contiguous_per_page", "unmap_batch_64_contiguous_per_page");
+}

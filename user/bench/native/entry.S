@@ -1,0 +1,180 @@
+/*
+ * Workers and callers that are nothing but the calls measured.
+ *
+ * A worker table has an entry every 16 bytes: fault, call, message, signal, idle. What a worker does
+ * not serve it parks from.
+ */
+#include <pagoda/call.h>
+#include "user/bench/native/common.h"
+
+        .text
+
+.macro PARK_ENTRY
+        .balign 16
+        li      a0, 0
+        li      a7, CALL_PARK
+        ecall
+        ebreak
+.endm
+
+/* Answers every message with the same words. */
+        .globl  bench_echo_entry
+        .balign 16
+bench_echo_entry:
+        PARK_ENTRY
+        PARK_ENTRY
+        .balign 16
+        li      a0, 0
+        li      a7, CALL_REPLY_PARK
+        ecall
+        ebreak
+        PARK_ENTRY
+        PARK_ENTRY
+
+/* Answers every fault with the next page of its row. tp: struct page_giver. */
+        .globl  bench_map_entry
+        .balign 16
+bench_map_entry:
+        j       give_page
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+give_page:
+        ld      a0, 0(tp)
+        ld      t0, 16(tp)
+        ld      a1, 8(tp)
+        add     t0, t0, a0
+        sd      t0, 0(tp)
+        li      a7, CALL_FAULT_REPLY
+        ecall
+refused:
+        sd      a0, 24(tp)
+        li      a0, SLOT_KEPT
+        li      a7, CALL_REPLY_KEEP
+        ecall
+        li      a0, 0
+        li      a7, CALL_PARK
+        ecall
+        ebreak
+
+/* Answers faults with nothing, and the last one with a page. */
+        .globl  bench_empty_entry
+        .balign 16
+bench_empty_entry:
+        j       give_nothing
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+give_nothing:
+        rdinstret t0
+        ld      t1, 32(tp)
+        ld      t2, 40(tp)
+        sd      t0, 0(t1)
+        addi    t1, t1, 8
+        sd      t1, 32(tp)
+        bgtu    t1, t2, give_page
+        li      a0, 0
+        li      a7, CALL_REPLY_PARK
+        ecall
+        j       refused
+
+/* A thread: waits for SLOT_PING, signals SLOT_PONG, for ever. */
+        .globl  bench_pong
+bench_pong:
+        li      a0, SLOT_PING
+        li      a7, CALL_WAIT
+        ecall
+        li      a0, SLOT_PONG
+        li      a1, 1
+        li      a7, CALL_SIGNAL
+        ecall
+        j       bench_pong
+
+.macro SAVE_KEPT
+        addi    sp, sp, -128
+        sd      ra, 0(sp)
+        sd      s0, 8(sp)
+        sd      s1, 16(sp)
+        sd      s2, 24(sp)
+        sd      s3, 32(sp)
+        sd      s4, 40(sp)
+        sd      s5, 48(sp)
+        sd      s6, 56(sp)
+        sd      s7, 64(sp)
+        sd      s8, 72(sp)
+        sd      s9, 80(sp)
+        sd      s10, 88(sp)
+        sd      s11, 96(sp)
+.endm
+
+.macro RESTORE_KEPT
+        ld      ra, 0(sp)
+        ld      s0, 8(sp)
+        ld      s1, 16(sp)
+        ld      s2, 24(sp)
+        ld      s3, 32(sp)
+        ld      s4, 40(sp)
+        ld      s5, 48(sp)
+        ld      s6, 56(sp)
+        ld      s7, 64(sp)
+        ld      s8, 72(sp)
+        ld      s9, 80(sp)
+        ld      s10, 88(sp)
+        ld      s11, 96(sp)
+        addi    sp, sp, 128
+.endm
+
+/* bench_ipc_raw(endpoint, word): the words go in s2..s7 and come back. */
+        .globl  bench_ipc_raw
+bench_ipc_raw:
+        SAVE_KEPT
+        sd      a1, 112(sp)
+        ld      s2, 0(a1)
+        ld      s3, 8(a1)
+        ld      s4, 16(a1)
+        ld      s5, 24(a1)
+        ld      s6, 32(a1)
+        ld      s7, 40(a1)
+        li      a7, CALL_CALL
+        rdinstret t0
+        sd      t0, 104(sp)
+        ecall
+        rdinstret t1
+        ld      t0, 104(sp)
+        ld      a1, 112(sp)
+        sub     t1, t1, t0
+        sd      s2, 0(a1)
+        sd      s3, 8(a1)
+        sd      s4, 16(a1)
+        sd      s5, 24(a1)
+        sd      s6, 32(a1)
+        sd      s7, 40(a1)
+        RESTORE_KEPT
+        bnez    a0, 1f
+        mv      a0, t1
+1:      ret                             /* an error is negative */
+
+/* bench_notify_raw(): signal SLOT_PING, wait for SLOT_PONG. */
+        .globl  bench_notify_raw
+bench_notify_raw:
+        SAVE_KEPT
+        li      a0, SLOT_PING
+        li      a1, 1
+        li      a7, CALL_SIGNAL
+        rdinstret t0
+        sd      t0, 104(sp)
+        ecall
+        li      a0, SLOT_PONG
+        li      a7, CALL_WAIT
+        ecall
+        rdinstret t1
+        ld      t0, 104(sp)
+        sub     t1, t1, t0
+        RESTORE_KEPT
+        bnez    a0, 1f
+        mv      a0, t1
+1:      ret
+
+        .section .note.GNU-stack, "", @progbits
