@@ -173,6 +173,38 @@ static inline void op_read(struct op *op, const struct batch_op *from)
     op->extra = word[4];
 }
 
+/* The first word of the most frequent operation: one small page, nothing kept. */
+#define HEAD_MAP_ONE  ((uint64_t)BATCH_MAP | 1UL << 32)
+#define HEAD_RESERVED (0xffUL << 24)
+
+/*
+ * That operation, where the capability and the table are those used last and the slot is empty.
+ * False: not so plain, and nothing has changed; it is decoded in full then.
+ */
+static inline bool map_one(struct batch *b, struct batch_op *from)
+{
+    const volatile uint64_t *word = (const volatile uint64_t *)from;
+    uint64_t address = word[2], entry = word[3] | ENTRY_ALWAYS;
+    pfn_t page = entry_page(entry);
+
+    if (unlikely((uint32_t)word[1] != b->memory_slot || address >> BLOCK_SHIFT != b->leaf_tag))
+        return false;
+    if (unlikely((entry & (b->forbid | ENTRY_N)) || page - b->first >= b->pages))
+        return false;
+    uint64_t *slot = b->leaf + ((address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1));
+    if (unlikely(address % PAGE_BYTES || slot_load(slot) || !block_get(page)))
+        return false;
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* what the page holds, before it can be seen */
+    if (unlikely(!slot_swap(slot, 0, entry))) {
+        block_put_n(page, 1);
+        return false;
+    }
+    b->mapped++;
+    b->work--;
+    __atomic_store_n(&from->done, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
 /* Let other harts see that this one is not stuck. */
 static bool batch_rest(struct batch *b)
 {
@@ -180,26 +212,35 @@ static bool batch_rest(struct batch *b)
     return batch_resume(b);
 }
 
+/* Perform one operation and note what it did. */
+static long perform_noted(struct batch *b, struct batch_op *from)
+{
+    struct op op;
+
+    op_read(&op, from);
+    b->done = 0;
+    long error = perform(b, &op);
+    if (likely(b->page != NULL))
+        __atomic_store_n(&from->done, b->done, __ATOMIC_RELAXED);
+    return error;
+}
+
 /* Perform operations until one is refused; the number performed. */
 static uint64_t perform_all(struct batch *b, uint64_t count, long *error)
 {
-    struct op op;
-    uint64_t i;
-
-    for (i = 0; i < count; i++) {
-        if (unlikely(b->work <= 0 && !batch_rest(b)) || unlikely(b->page == NULL)) {
+    for (uint64_t i = 0; i < count; i++) {
+        if (unlikely(b->page == NULL) || unlikely(b->work <= 0 && !batch_rest(b))) {
             *error = -ERR_STATE; /* another thread took the operation page away */
-            break;
+            return i;
         }
-        op_read(&op, &b->page->op[i]);
-        b->done = 0;
-        *error = perform(b, &op);
-        if (likely(b->page != NULL))
-            __atomic_store_n(&b->page->op[i].done, b->done, __ATOMIC_RELAXED);
+        struct batch_op *from = &b->page->op[i];
+        if ((*(volatile uint64_t *)from & ~HEAD_RESERVED) == HEAD_MAP_ONE && map_one(b, from))
+            continue;
+        *error = perform_noted(b, from);
         if (unlikely(*error))
-            break;
+            return i;
     }
-    return i;
+    return count;
 }
 
 static void tables_release(struct batch *b)

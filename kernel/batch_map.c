@@ -6,8 +6,8 @@
 #define RUN_PAGES 16UL                      /* of a 64 KiB run (Svnapot) */
 #define RUN_CODE  (8UL << ENTRY_PAGE_SHIFT) /* in the low page bits of its entries */
 
-/* Is any of the slots a valid entry? */
-static inline bool any_valid(const uint64_t *slot, uint64_t count)
+/* All bits of the slots. */
+static inline uint64_t slots_or(const uint64_t *slot, uint64_t count)
 {
     uint64_t seen = 0;
 
@@ -15,7 +15,7 @@ static inline bool any_valid(const uint64_t *slot, uint64_t count)
         seen |= slots_or8(slot);
     for (; count; count--, slot++)
         seen |= slot_load(slot);
-    return seen & ENTRY_V;
+    return seen;
 }
 
 /* How many of `count` leaves from `page` on point into its block. */
@@ -52,8 +52,24 @@ static inline bool leaves_get(pfn_t first, uint64_t count, unsigned level)
     return true;
 }
 
-/* Stops at a slot that another hart's fault reply filled meanwhile; the number written. */
-static inline uint64_t leaves_write(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
+/* Empty slots. Stops at one that another hart's fault reply filled meanwhile; the number written. */
+static inline uint64_t leaves_fill(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
+{
+    uint64_t *at = slot, *end = slot + count;
+
+    for (; end - at >= 2; at += 2, entry += 2 * step) {
+        if (unlikely(!slot_swap(at, 0, entry)))
+            return (uint64_t)(at - slot);
+        if (unlikely(!slot_swap(at + 1, 0, entry + step)))
+            return (uint64_t)(at + 1 - slot);
+    }
+    if (at < end && slot_swap(at, 0, entry))
+        at++;
+    return (uint64_t)(at - slot);
+}
+
+/* The same where software entries may stand. */
+static uint64_t leaves_write(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
 {
     uint64_t *at = slot, *end = slot + count;
 
@@ -100,7 +116,8 @@ long batch_map(struct batch *b, const struct op *op)
         return error;
     if (unlikely(entry & ENTRY_N) && (error = runs_decode(op, entry)) != 0)
         return error;
-    if (unlikely(any_valid(slot, count)))
+    uint64_t seen = slots_or(slot, count);
+    if (unlikely(seen & ENTRY_V))
         return -ERR_MAPPED;
     pfn_t page = entry_page(entry);
     if (unlikely(!leaves_get(page, count, level)))
@@ -109,6 +126,7 @@ long batch_map(struct batch *b, const struct op *op)
     __atomic_thread_fence(__ATOMIC_RELEASE); /* what the pages hold, before they can be seen */
     uint64_t step = 1UL << (ENTRY_PAGE_SHIFT + TABLE_SHIFT * level);
     uint64_t done = unlikely(entry & ENTRY_N) ? runs_write(slot, count, entry)
+                    : likely(seen == 0)       ? leaves_fill(slot, count, entry, step)
                                               : leaves_write(slot, count, entry, step);
     b->done = (uint32_t)done;
     b->mapped += done;

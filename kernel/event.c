@@ -131,6 +131,29 @@ void worker_park_locked(struct thread *w)
         worker_attend_locked(w);
 }
 
+void endpoint_rouse_locked(struct endpoint *e)
+{
+    if (TAILQ_EMPTY(&e->queue))
+        return;
+    for (unsigned i = 0; i < harts_online; i++) {
+        if (e->slot[i] == &thread_nobody)
+            continue;
+        __atomic_store_n(&e->slot[i]->attention, 1, __ATOMIC_SEQ_CST);
+        arch_interrupt_hart(i);
+    }
+}
+
+/* t's event is off the straight path from now on: the watchdog looks at it. */
+static void watch(struct thread *t)
+{
+    t->waiting_since = arch_time();
+    t->watchdog_said = 0;
+    if (t->event == EVENT_FAULT && !t->watched) {
+        t->watched = 1;
+        TAILQ_INSERT_TAIL(&kept_faults, t, kept);
+    }
+}
+
 void event_deliver_locked(struct thread *t, struct endpoint *e, uint64_t badge)
 {
     struct hart *h = this_hart();
@@ -140,7 +163,7 @@ void event_deliver_locked(struct thread *t, struct endpoint *e, uint64_t badge)
     t->event_endpoint = e;
     t->server = NULL;
     t->state = THREAD_QUEUED;
-    t->waiting_since = arch_time();
+    watch(t);
     TAILQ_INSERT_TAIL(&e->queue, t, run);
     if (w != &thread_nobody) {
         w->attention = 1;
@@ -148,36 +171,33 @@ void event_deliver_locked(struct thread *t, struct endpoint *e, uint64_t badge)
             worker_attend_locked(w);
         return;
     }
-    for (unsigned i = 0; i < harts_online; i++) {
-        if (e->slot[i] == &thread_nobody)
-            continue;
-        __atomic_store_n(&e->slot[i]->attention, 1, __ATOMIC_SEQ_CST);
-        arch_interrupt_hart(i);
-    }
+    endpoint_rouse_locked(e);
 }
 
-void event_undo_locked(struct thread *t)
+/* t's event was answered or undone. */
+static void event_end(struct thread *t)
 {
-    if (t->event == EVENT_CALL)
-        t->x[0] -= 4; /* the ecall happens again */
-    else if (t->event == EVENT_MESSAGE)
-        t->x[10] = (uint64_t)-ERR_GONE;
+    if (t->watched)
+        TAILQ_REMOVE(&kept_faults, t, kept);
+    t->watched = 0;
+    t->regs_written = 0;
     t->event = EVENT_NONE;
     t->server = NULL;
 }
 
-static void kept_remove(struct thread *t)
+void event_undo_locked(struct thread *t)
 {
-    if (t->event == EVENT_FAULT)
-        TAILQ_REMOVE(&kept_faults, t, kept);
-    t->watchdog_said = 0;
-    t->reply = NULL;
+    if (t->event == EVENT_CALL && !t->regs_written)
+        t->x[0] -= 4; /* the ecall happens again */
+    else if (t->event == EVENT_MESSAGE && !t->regs_written)
+        t->x[10] = (uint64_t)-ERR_GONE;
+    event_end(t);
 }
 
 void reply_abandon_locked(struct thread *t)
 {
     kassert(t->state == THREAD_KEPT);
-    kept_remove(t);
+    t->reply = NULL;
     event_undo_locked(t);
     t->state = THREAD_STOPPED;
     sched_ready(t);
@@ -233,6 +253,7 @@ struct thread *client_of_locked(struct thread *w)
     c->info[0] = c->info[1] = 0;
     c->server = w;
     c->state = THREAD_SERVED;
+    watch(c);
     w->client = &thread_nobody;
     w->served = c;
     return c;
@@ -240,13 +261,12 @@ struct thread *client_of_locked(struct thread *w)
 
 static void client_go(struct thread *c)
 {
-    c->event = EVENT_NONE;
-    c->server = NULL;
+    event_end(c);
     c->state = THREAD_STOPPED;
     sched_ready(c);
 }
 
-/* The leaf slot where c faulted; fills its cache of the last leaf table. Space lock held. */
+/* The leaf slot where c faulted; fills its cache of the last leaf table. */
 static uint64_t *fault_slot(struct thread *c, long *error)
 {
     unsigned level;
@@ -265,7 +285,11 @@ static uint64_t *fault_slot(struct thread *c, long *error)
     return slot;
 }
 
-/* Decode and perform the mapping of a fault reply; nothing has changed unless it answers 0. */
+/*
+ * Decode and perform the mapping of a fault reply; nothing has changed unless it answers 0. The
+ * space is not locked, as on the straight path: tables come and go under the kernel lock too, and
+ * c keeps its space in being.
+ */
 static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t memory)
 {
     long error = 0;
@@ -280,7 +304,6 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
         return -ERR_RANGE;
     if (!c->space)
         return -ERR_STATE;
-    space_lock(c->space);
     uint64_t *slot = fault_slot(c, &error);
     if (slot && *slot)
         error = -ERR_MAPPED;
@@ -294,7 +317,6 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
             error = -ERR_MAPPED;
         }
     }
-    space_unlock(c->space);
     return error;
 }
 
@@ -302,7 +324,8 @@ long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory)
 {
     struct thread *c = client_of_locked(w);
 
-    if (!c || c->event != EVENT_FAULT)
+    /* Only its pager may map: the personality gets faults too, but decides no mapping. */
+    if (!c || c->event != EVENT_FAULT || w->serves != c->pager.endpoint)
         return -ERR_CLIENT;
     long error = map_for(w, c, entry, memory);
     if (error)
@@ -390,10 +413,8 @@ long call_reply_keep(struct thread *w, struct call_args *a)
         w->served = NULL;
         c->server = NULL;
         c->state = THREAD_KEPT;
-        c->waiting_since = arch_time();
+        watch(c);
         c->reply = cap;
-        if (c->event == EVENT_FAULT)
-            TAILQ_INSERT_TAIL(&kept_faults, c, kept);
         cap_fill_object(cap, NULL, CAP_REPLY, c, 0, 0, false);
         count(this_hart(), COUNT_deferred);
     }
@@ -414,7 +435,7 @@ long call_reply_send(struct thread *t, struct call_args *a)
         error = -ERR_ARGUMENT;
     if (!error) {
         kassert(c->state == THREAD_KEPT && c->reply == cap);
-        kept_remove(c);
+        c->reply = NULL;
         cap_clear(cap);
         if (c->event != EVENT_FAULT)
             c->x[10] = a->a[1];
@@ -430,5 +451,5 @@ long call_reply_send(struct thread *t, struct call_args *a)
 void reply_forget_locked(struct thread *t)
 {
     cap_clear(t->reply);
-    kept_remove(t);
+    t->reply = NULL;
 }

@@ -1,6 +1,7 @@
 /*
  * Device interrupts: a source is delivered as bits of a notification, and stays masked (claimed and
- * not completed) until its driver acknowledges it. Kernel lock.
+ * not completed) until its driver acknowledges it. A controller ignores the completion of a source
+ * that is not enabled, so completing comes before disabling. Kernel lock.
  */
 #include "kernel/ipc.h"
 #include "arch/arch.h"
@@ -14,8 +15,8 @@ void interrupt_deliver_locked(uint32_t source)
     struct interrupt *i = source < INTERRUPTS_MAX ? &interrupts[source] : NULL;
 
     if (!i || !i->notification) {
-        arch_source_enable(source, false);
         arch_source_complete(source);
+        arch_source_enable(source, false);
         return;
     }
     i->in_service = 1;
@@ -26,9 +27,9 @@ void interrupt_unbind_locked(struct interrupt *i)
 {
     if (!i->notification)
         return;
-    arch_source_enable(i->source, false);
     if (i->in_service)
         arch_source_complete(i->source);
+    arch_source_enable(i->source, false);
     i->in_service = 0;
     i->notification->references--;
     i->notification = NULL;
@@ -44,6 +45,8 @@ long call_interrupt_bind(struct thread *t, struct call_args *c)
         cap ? cap_lookup(t, c->a[1], CAP_NOTIFICATION, RIGHT_SIGNAL, &error) : NULL;
     if (!target)
         error = -error;
+    else if (c->a[2] & ~notification_allowed(target))
+        error = -ERR_ARGUMENT;
     else {
         struct interrupt *i = cap->object;
         struct notification *n = target->object;

@@ -1,8 +1,8 @@
 /*
  * Events and messages: endpoints, delivery, answers.
  *
- * The straight paths (fast.c) deliver to a parked worker of the same hart without a lock; everything
- * else is here, under the kernel lock. Functions named _locked are called with it held.
+ * The straight paths (fast.c) deliver to a parked worker of the same hart without a lock;
+ * everything else is here, under the kernel lock. Functions named _locked are called with it held.
  */
 #ifndef KERNEL_IPC_H
 #define KERNEL_IPC_H
@@ -14,7 +14,7 @@
 struct endpoint {
     /* The worker of each hart, or thread_nobody; changes only while the worker is stopped. */
     struct thread *slot[HARTS_MAX];
-    struct thread_list queue;       /* threads whose event no worker has taken */
+    struct thread_list queue; /* threads whose event no worker has taken */
     uint64_t workers;
     uint64_t references; /* routes that name it */
 };
@@ -30,14 +30,18 @@ struct notification {
 };
 
 void endpoint_init(struct endpoint *e);
-/* Kernel lock held. 0, or -ERR_BUSY while routes or workers name it; callers get ERR_GONE. */
+/* Kernel lock held. 0; -ERR_BUSY while routes or workers name it; -ERR_AGAIN while somebody still
+ * waits there: callers get ERR_GONE, other events happen again. */
 long endpoint_destroy(struct endpoint *e);
 
 void notification_init(struct notification *n);
-/* Kernel lock held. 0, or -ERR_BUSY while interrupts are bound; waiters get ERR_GONE. */
+/* Kernel lock held. 0; -ERR_BUSY while interrupts are bound; -ERR_AGAIN while there are waiters,
+ * who get ERR_GONE. */
 long notification_destroy(struct notification *n);
 void notification_signal_locked(struct notification *n, uint64_t bits);
-/* Kernel lock held. Signal all timers that are due; called by the timer interrupt. */
+/* Bits that a Notification capability lets its holder signal: its badge, or all. */
+uint64_t notification_allowed(const struct cap *cap);
+/* Kernel lock held. Signal timers that are due, a bounded number; called by the timer interrupt. */
 void timers_run_locked(uint64_t now_ticks);
 /* Kernel lock held. Deadline of the earliest, or ~0. */
 uint64_t timers_next(void);
@@ -69,7 +73,7 @@ void workers_attend_locked(struct hart *h);
 /* Enter a parked worker of this hart with `kind`; a0 for SIGNAL and IDLE. */
 void worker_enter_locked(struct thread *w, enum enter_kind kind, uint64_t a0);
 /* t no longer waits for an answer; what it waited for happens again (fault, foreign call) or fails
- * (message). Its state is left to the caller. */
+ * (message), unless its registers were replaced meanwhile. Its state is left to the caller. */
 void event_undo_locked(struct thread *t);
 /* A Reply capability goes away unanswered: its client's event happens again. */
 void reply_abandon_locked(struct thread *client);
@@ -77,7 +81,9 @@ void reply_abandon_locked(struct thread *client);
 struct thread *client_of_locked(struct thread *w);
 /* t, KEPT, is being stopped: its Reply capability goes. */
 void reply_forget_locked(struct thread *t);
-/* Faults whose answer was kept, oldest first. */
+/* A worker of e is gone: those of other harts may have to take what waits. */
+void endpoint_rouse_locked(struct endpoint *e);
+/* Faults that wait off the straight path: queued, served or kept. The watchdog goes round in it. */
 extern struct thread_list kept_faults;
 
 /*
@@ -86,8 +92,8 @@ extern struct thread_list kept_faults;
 bool fault_deliver(struct thread *t, uint64_t address, uint64_t cause, uint64_t pc);
 bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                   struct thread *t, uint64_t number);
-bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-                 struct thread *w);
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
+                 uint64_t a5, struct thread *w);
 bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 struct thread *w);
 bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
@@ -98,8 +104,8 @@ bool fault_deliver_slow(struct thread *t);
 bool call_deliver_slow(struct thread *t, bool pager);
 
 /*
- * Answering calls, slow form, kernel lock held. 0: answered, w is parked (or has its next event) and
- * the scheduler decides who runs; -ERR_x: nothing changed, w goes on.
+ * Answering calls, slow form, kernel lock held. 0: answered, w is parked (or has its next event)
+ * and the scheduler decides who runs; -ERR_x: nothing changed, w goes on.
  */
 long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory);
 long reply_park_locked(struct thread *w, uint64_t value);

@@ -9,6 +9,9 @@
 #include "kernel/cap.h"
 #include "kernel/sched.h"
 
+#define WOKEN_PER_CALL  64 /* waiters, when their notification goes */
+#define TIMERS_PER_TICK 64 /* those left over are due at once in the next */
+
 static int timer_compare(struct notification *a, struct notification *b)
 {
     if (a->timer_deadline != b->timer_deadline)
@@ -68,11 +71,14 @@ void notification_signal_locked(struct notification *n, uint64_t bits)
 long notification_destroy(struct notification *n)
 {
     struct thread *t;
+    unsigned woken = 0;
 
     if (n->references)
         return -ERR_BUSY;
     timer_cancel(n);
     while ((t = TAILQ_FIRST(&n->waiters)) != NULL) {
+        if (woken++ == WOKEN_PER_CALL)
+            return -ERR_AGAIN;
         wake_one(n);
         t->x[10] = (uint64_t)-ERR_GONE;
     }
@@ -92,14 +98,16 @@ void timers_run_locked(uint64_t now)
 {
     struct notification *n;
 
-    while ((n = RB_MIN(timer_tree, &timers)) != NULL && n->timer_deadline <= now) {
+    for (unsigned i = 0; i < TIMERS_PER_TICK; i++) {
+        n = RB_MIN(timer_tree, &timers);
+        if (n == NULL || n->timer_deadline > now)
+            break;
         timer_cancel(n);
         notification_signal_locked(n, n->timer_bits);
     }
 }
 
-/* Bits that a capability lets its holder signal: its badge, or all. */
-static uint64_t allowed_bits(const struct cap *cap)
+uint64_t notification_allowed(const struct cap *cap)
 {
     return cap->badge ? cap->badge : ~0UL;
 }
@@ -112,7 +120,7 @@ long call_signal(struct thread *t, struct call_args *c)
     struct cap *cap = cap_lookup(t, c->a[0], CAP_NOTIFICATION, RIGHT_SIGNAL, &error);
     if (!cap)
         error = -error;
-    else if (c->a[1] & ~allowed_bits(cap))
+    else if (c->a[1] & ~notification_allowed(cap))
         error = -ERR_ARGUMENT;
     else
         notification_signal_locked(cap->object, c->a[1]);
@@ -176,7 +184,7 @@ long call_timer_set(struct thread *t, struct call_args *c)
     struct cap *cap = cap_lookup(t, c->a[0], CAP_NOTIFICATION, RIGHT_SIGNAL, &error);
     if (!cap)
         error = -error;
-    else if (c->a[2] & ~allowed_bits(cap))
+    else if (c->a[2] & ~notification_allowed(cap))
         error = -ERR_ARGUMENT;
     else {
         struct notification *n = cap->object;
@@ -185,8 +193,7 @@ long call_timer_set(struct thread *t, struct call_args *c)
         n->timer_deadline = c->a[1];
         if (n->timer_deadline) {
             RB_INSERT(timer_tree, &timers, n);
-            if (n->timer_deadline < this_hart()->timer_next)
-                sched_timer_start(this_hart());
+            sched_timer_before(this_hart(), n->timer_deadline);
         }
     }
     kernel_unlock();

@@ -54,8 +54,16 @@ bool pager_fault(struct thread *t, struct thread *w)
 
 bool pager_foreign(struct thread *t, struct thread *w)
 {
-    const uint64_t a[8] = {t->x[10], t->x[11], t->x[12],       t->x[13],
-                           t->x[14], t->x[15], t->pager.badge, t->x[17]};
+    uint64_t number = t->x[17];
+    bool pager = number >= 512 || (t->call_mask[number >> 6] >> (number & 63) & 1);
+    const uint64_t a[8] = {t->x[10],
+                           t->x[11],
+                           t->x[12],
+                           t->x[13],
+                           t->x[14],
+                           t->x[15],
+                           pager ? t->pager.badge : t->personality.badge,
+                           number};
 
     count(this_hart(), COUNT_call_fast);
     straight_begin(t, w, THREAD_CALL);

@@ -15,10 +15,25 @@
 
 #define TIMER_HZ 100
 
+#define OVERDUE_HZ 10000 /* how soon to look again at timers that one tick left over */
+
 static void enqueue(struct hart *h, struct thread *t)
 {
     TAILQ_INSERT_TAIL(&h->run[t->priority], t, run);
     h->run_bits |= 1u << t->priority;
+}
+
+/*
+ * A straight answer gives the hart to the client without asking the scheduler. So if threads of
+ * priority p are ready, workers whose client should wait for them have to answer on the slow path.
+ */
+static void straight_review(struct thread *t, int p)
+{
+    for (; worker_has_client(t); t = t->client) {
+        const struct thread *c = t->client;
+        if (p > (int)c->priority || (p == (int)c->priority && !c->slice_left))
+            t->attention = 1;
+    }
 }
 
 void sched_ready(struct thread *t)
@@ -29,10 +44,13 @@ void sched_ready(struct thread *t)
     t->state = THREAD_READY;
     t->slice_left = SLICE_PERIODS;
     enqueue(h, t);
-    if (h != this_hart())
+    if (h != this_hart()) {
         arch_interrupt_hart(h->id);
-    else if (h->current && t->priority > h->current->priority)
-        h->look_again = 1;
+    } else if (h->current) {
+        if (t->priority > h->current->priority)
+            h->look_again = 1;
+        straight_review(h->current, (int)t->priority);
+    }
 }
 
 void sched_remove(struct thread *t)
@@ -51,10 +69,18 @@ static int best_priority(const struct hart *h)
     return h->run_bits ? 31 - __builtin_clz(h->run_bits) : -1;
 }
 
+/*
+ * Workers have no floating-point state: while one serves on the straight path, the registers are
+ * those of the thread at the root of it, and stay so until a thread of another root comes.
+ */
 static void fp_enter(struct hart *h, struct thread *t)
 {
+    while (worker_has_client(t))
+        t = t->client;
     if (h->fp_owner == t || !(arch_features & BOOT_HAS_FP))
         return;
+    if (h->fp_owner)
+        thread_fp_leave(h->fp_owner);
     if (t->fp_valid)
         arch_fp_load(t);
     else
@@ -73,6 +99,8 @@ static bool go(struct hart *h, struct thread *t)
     fp_enter(h, t);
     if (!t->serves) /* a worker's space is pinned: its value never changes */
         t->satp = space_activate(t->space, h);
+    arch_satp_write(t->satp); /* under the lock: after it, what was loaded may be destroyed */
+    count(h, COUNT_satp_slow);
     kernel_unlock();
     return resume_full(t);
 }
@@ -85,20 +113,33 @@ static void tick(struct hart *h)
     count(h, COUNT_interrupt_timer);
     timers_run_locked(now);
     watchdog_tick_locked(h, now);
-    if (t) {
+    if (t)
         t->user_ticks++;
+    /* Whoever is served on the straight path pays for it. */
+    for (; t; t = worker_has_client(t) ? t->client : NULL)
         if (t->slice_left)
             t->slice_left--;
-    }
     sched_timer_start(h);
 }
 
 void sched_timer_start(struct hart *h)
 {
-    uint64_t period = arch_timebase_hz / TIMER_HZ, now = arch_time(), next = timers_next();
+    uint64_t now = arch_time(), next = timers_next();
 
-    h->timer_next = next > now && next - now < period ? next : now + period;
+    h->timer_next = now + arch_timebase_hz / TIMER_HZ;
+    if (next <= now)
+        next = now + arch_timebase_hz / OVERDUE_HZ;
+    if (next < h->timer_next)
+        h->timer_next = next;
     arch_timer_set(h->timer_next);
+}
+
+void sched_timer_before(struct hart *h, uint64_t deadline)
+{
+    if (deadline >= h->timer_next)
+        return;
+    h->timer_next = deadline;
+    arch_timer_set(deadline);
 }
 
 void sched_interrupts(struct hart *h)
@@ -121,12 +162,15 @@ void sched_interrupts(struct hart *h)
     workers_attend_locked(h);
 }
 
-/* Nothing to run: offer the time to the memory server, else wait. Lock held before and after. */
+/*
+ * Nothing to run: offer the time to the memory server, else wait. Lock held before and after.
+ * Interrupts are taken in either case: the in-kernel server's idle steps do not leave the kernel.
+ */
 static void idle(struct hart *h)
 {
     struct thread *w = h->idle_worker;
 
-    if (h->current) {
+    if (h->current || h->space_active) {
         h->current = NULL;
         arch_satp_write(arch_satp_kernel());
         count(h, COUNT_satp_slow);
@@ -135,11 +179,11 @@ static void idle(struct hart *h)
     if (w && worker_parked(w) && h->idle_mark != hart_events(h) + 1) {
         count(h, COUNT_idle_enter);
         worker_enter_locked(w, ENTER_IDLE, 0);
-        return;
+    } else {
+        kernel_unlock();
+        arch_wait();
+        kernel_lock();
     }
-    kernel_unlock();
-    arch_wait();
-    kernel_lock();
     sched_interrupts(h);
 }
 
@@ -156,6 +200,8 @@ bool sched_run(struct hart *h)
         if (t->space)
             return go(h, t);
         t->state = THREAD_RUNNING;
+        arch_satp_write(arch_satp_kernel()); /* what is loaded may be destroyed meanwhile */
+        count(h, COUNT_satp_slow);
         kernel_unlock();
         pager_run(t);
         kernel_lock();
@@ -176,6 +222,7 @@ bool sched_return(struct hart *h, struct thread *t)
     }
     if (!t->slice_left)
         t->slice_left = SLICE_PERIODS;
+    straight_review(t, p);
     kernel_unlock();
     return resume_full(t);
 }

@@ -22,6 +22,8 @@ bool sched_return(struct hart *h, struct thread *t);
 void sched_interrupts(struct hart *h);
 /* Arm this hart's timer for its next period or the earliest timer, whichever comes first. */
 void sched_timer_start(struct hart *h);
+/* Kernel lock held. Have this hart's timer fire by `deadline` at the latest. */
+void sched_timer_before(struct hart *h, uint64_t deadline);
 /* From the trap code: an interrupt came while t ran; all its registers are saved. */
 bool interrupt_enter(struct thread *t);
 

@@ -4,6 +4,8 @@
  * Stopping is the delicate part, because a hart-owned thread changes state without a lock. Only its
  * own hart may take it out of such a state: thread_stop() of another hart's thread puts it on that
  * hart's list, interrupts it and answers ERR_AGAIN; the interrupt does it (thread_stop_wanted).
+ * The same goes for every worker, whatever its state: its client's state and registers may be its
+ * hart's, and that hart's straight paths look at it without a lock. A stopped worker is unbound.
  */
 #include "kernel/thread.h"
 #include "arch/arch.h"
@@ -85,9 +87,45 @@ static void hold_straight(struct thread *t)
     client_of_locked(w);
 }
 
+/*
+ * w's place is free; on its own hart. Threads of its space that go on here, or that are served on
+ * the straight path here, did so by its pin: the space becomes this hart's active one, or they have
+ * to pass through the scheduler.
+ */
+static void worker_unbind(struct thread *w)
+{
+    struct hart *h = w->hart;
+    struct endpoint *e = w->serves;
+    struct thread *other;
+
+    kassert(h == this_hart() && e->slot[h->id] == w);
+    e->slot[h->id] = &thread_nobody;
+    e->workers--;
+    w->serves = NULL;
+    w->attention = 0;
+    TAILQ_REMOVE(&h->workers, w, bench);
+    if (h->idle_worker == w)
+        h->idle_worker = NULL;
+    if (w->bound)
+        w->bound->worker = NULL;
+    w->bound = NULL;
+    if (w->space) {
+        space_unpin(w->space, h);
+        if (h->current && h->current->space == w->space)
+            space_activate(w->space, h);
+        TAILQ_FOREACH(other, &h->workers, bench)
+        if (worker_has_client(other))
+            other->attention = 1;
+    }
+    endpoint_rouse_locked(e);
+}
+
 /* t's state is ours to change: by the lock, or because this is its hart. */
 static void stop_now(struct thread *t)
 {
+    if (t->stop_wanted)
+        TAILQ_REMOVE(&t->hart->stops, t, stop);
+    t->stop_wanted = 0;
     if (thread_hart_owned(t) && t->state != THREAD_RUNNING)
         hold_straight(t);
     switch ((enum thread_state)t->state) {
@@ -118,8 +156,10 @@ static void stop_now(struct thread *t)
     default: /* stopped already */
         break;
     }
-    if (t->serves)
+    if (t->serves) {
         client_release(t);
+        worker_unbind(t);
+    }
     t->state = THREAD_STOPPED;
 }
 
@@ -127,7 +167,7 @@ long thread_stop(struct thread *t)
 {
     struct hart *h = this_hart();
 
-    if (thread_hart_owned(t) && t->hart != h) {
+    if ((thread_hart_owned(t) || t->serves) && t->hart != h) {
         if (!t->stop_wanted) {
             t->stop_wanted = 1;
             TAILQ_INSERT_TAIL(&t->hart->stops, t, stop);
@@ -147,11 +187,8 @@ void thread_stop_wanted(struct hart *h)
 {
     struct thread *t;
 
-    while ((t = TAILQ_FIRST(&h->stops)) != NULL) {
-        TAILQ_REMOVE(&h->stops, t, stop);
-        t->stop_wanted = 0;
+    while ((t = TAILQ_FIRST(&h->stops)) != NULL)
         stop_now(t);
-    }
 }
 
 static void route_set(struct route *r, struct endpoint *e, uint64_t badge)
@@ -189,32 +226,9 @@ static void table_set(struct thread *t, struct table *table)
         table->users++;
 }
 
-static void worker_unbind(struct thread *w)
-{
-    struct hart *h = w->hart;
-
-    w->serves->slot[h->id] = &thread_nobody;
-    w->serves->workers--;
-    w->serves = NULL;
-    TAILQ_REMOVE(&h->workers, w, bench);
-    if (h->idle_worker == w)
-        h->idle_worker = NULL;
-    if (w->space)
-        space_unpin(w->space, h);
-    w->attention = 0;
-}
-
 void thread_unlink(struct thread *t)
 {
-    struct hart *h = t->hart;
-
-    kassert(t->state == THREAD_STOPPED);
-    if (t->stop_wanted)
-        TAILQ_REMOVE(&h->stops, t, stop);
-    if (t->serves)
-        worker_unbind(t);
-    if (t->bound)
-        t->bound->worker = NULL;
+    kassert(t->state == THREAD_STOPPED && !t->stop_wanted && !t->serves && !t->bound);
     if (t->operation_page)
         block_put_n(t->operation_pfn, 1);
     route_set(&t->pager, NULL, 0);
@@ -222,8 +236,9 @@ void thread_unlink(struct thread *t)
     space_set(t, NULL);
     table_set(t, NULL);
     fp_forget(t);
+    /* Another hart can have it there only while it is in its scheduler, and waits for the lock. */
     for (unsigned i = 0; i < harts_online; i++)
-        if (harts[i]->current == t && harts[i] == this_hart())
+        if (harts[i]->current == t)
             harts[i]->current = NULL;
 }
 
@@ -364,9 +379,10 @@ long call_thread_regs(struct thread *caller, struct call_args *c)
     struct thread *t = control(caller, c->a[0], &error);
     if (t)
         error = thread_hold(t);
-    if (!error && c->a[2])
+    if (!error && c->a[2]) {
         memcpy(t->x, regs.x, sizeof(regs.x));
-    else if (!error)
+        t->regs_written = t->event != EVENT_NONE; /* what it waits for shall not happen again */
+    } else if (!error)
         memcpy(regs.x, t->x, sizeof(regs.x));
     kernel_unlock();
     if (!error && !c->a[2])

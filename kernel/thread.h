@@ -1,8 +1,9 @@
 /*
  * Thread: registers, and everything that delivering its events needs, in one page.
  *
- * A worker is parked exactly while its `client` is NULL (thread_in_kernel for the in-kernel pager's).
- * Otherwise `client` is the thread whose event it has on the straight path, or thread_nobody.
+ * A worker is parked exactly while its `client` is NULL (thread_in_kernel for the in-kernel
+ * pager's). Otherwise `client` is the thread whose event it has on the straight path, or
+ * thread_nobody.
  *
  * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL and
  * MESSAGE change without a lock on the straight paths and therefore only on the thread's own
@@ -53,17 +54,17 @@ struct thread {
 
     /* Line by line what the straight paths touch; offsets reach the assembly by asm-offsets. */
     struct hart *hart;
-    void *kernel_stack; /* top of the hart's stack */
-    uint64_t satp;      /* space and ASID as the hart must load it */
-    uint32_t state;     /* enum thread_state */
-    uint32_t event;     /* enum event_kind */
-    struct thread **pager_slot;  /* pager.endpoint's slot of this hart; never NULL */
+    void *kernel_stack;         /* top of the hart's stack */
+    uint64_t satp;              /* space and ASID as the hart must load it */
+    uint32_t state;             /* enum thread_state */
+    uint32_t event;             /* enum event_kind */
+    struct thread **pager_slot; /* pager.endpoint's slot of this hart; never NULL */
     uint64_t fault_address;
     uint64_t fault_cause;
     struct thread **personality_slot; /* likewise */
 
-    uint64_t leaf_tag;  /* address >> 21 of the cached leaf table, ~0 for none */
-    uint64_t leaf_bias; /* entry address = leaf_bias + (address >> 12) * 8 */
+    uint64_t leaf_tag;      /* address >> 21 of the cached leaf table, ~0 for none */
+    uint64_t leaf_bias;     /* entry address = leaf_bias + (address >> 12) * 8 */
     struct cap *table_caps; /* the capability table's entries, NULL: no kernel calls */
     uint64_t table_size;
     struct thread *client; /* of a worker: see above; of any other thread thread_nobody */
@@ -75,12 +76,13 @@ struct thread {
     uint64_t enter_pc;
     uint64_t enter_sp;
     uint64_t enter_tp;
-    struct endpoint *serves;      /* the endpoint that it is a worker of, or NULL */
-    struct notification *bound;   /* its signals enter this worker */
-    void *operation_page;         /* struct batch_page, kernel address; or NULL */
-    struct thread *served;        /* of a worker: client of an event taken on the slow path */
-    uint32_t enter_flags;         /* WORKER_* */
-    uint32_t enter_kind;          /* how the slow path last made it enter */
+    struct endpoint *serves;    /* the endpoint that it is a worker of, or NULL: changes only on
+                                   its own hart, or while it is STOPPED */
+    struct notification *bound; /* its signals enter this worker */
+    void *operation_page;       /* struct batch_page, kernel address; or NULL */
+    struct thread *served;      /* of a worker: client of an event taken on the slow path */
+    uint32_t enter_flags;       /* WORKER_* */
+    uint32_t enter_kind;        /* how the slow path last made it enter */
 
     struct route pager;
     struct route personality;
@@ -90,24 +92,26 @@ struct thread {
     /* Slow path only. */
     struct table *table; /* counted reference */
     uint32_t priority;
-    uint32_t stop_wanted; /* bool: linked by `stop` at its hart */
+    uint32_t stop_wanted;      /* bool: linked by `stop` at its hart */
     TAILQ_ENTRY(thread) run;   /* run queue, endpoint queue or notification queue */
     TAILQ_ENTRY(thread) mates; /* threads of the same space */
-    TAILQ_ENTRY(thread) kept;  /* faults whose answer was kept, oldest first (watchdog) */
+    TAILQ_ENTRY(thread) kept;  /* in kept_faults, while `watched` */
     TAILQ_ENTRY(thread) stop;  /* asked to stop, at its hart */
     TAILQ_ENTRY(thread) bench; /* a worker's place in its hart's list */
-    struct cap *reply;   /* the Reply capability that names this thread, or NULL */
+    struct cap *reply;         /* the Reply capability that names this thread, or NULL */
     struct notification *waits_for;
-    uint64_t waiting_since; /* ticks, for the watchdog */
-    uint64_t event_badge;   /* badge of the route or capability that the event came by */
+    uint64_t waiting_since;          /* ticks, for the watchdog */
+    uint64_t event_badge;            /* badge of the route or capability that the event came by */
     struct endpoint *event_endpoint; /* where it is queued */
-    uint64_t operation_pfn; /* of operation_page, which counts as a mapping of its block */
-    uint64_t slice_left;    /* timer periods */
-    uint32_t watchdog_said;
-    uint32_t fp_valid;      /* f[] and fcsr hold its state */
+    uint64_t operation_pfn;          /* of operation_page, which counts as a mapping of its block */
+    uint64_t slice_left;             /* timer periods */
+    uint32_t watched;                /* bool: its event is a fault and it is in kept_faults */
+    uint32_t watchdog_said;          /* bool: the watchdog has reported that fault */
+    uint32_t regs_written;           /* bool: thread_regs replaced its registers since its event */
+    uint32_t fp_valid;               /* f[] and fcsr hold its state */
     uint64_t f[32];
     uint64_t fcsr;
-    uint64_t user_ticks;    /* time base ticks at which it was seen running, sampled by the timer */
+    uint64_t user_ticks; /* time base ticks at which it was seen running, sampled by the timer */
 };
 
 _Static_assert(sizeof(struct thread) <= PAGE_BYTES, "a thread is one page");
@@ -147,7 +151,9 @@ static inline void thread_leaf_forget(struct thread *t)
     __atomic_store_n(&t->leaf_tag, ~0UL, __ATOMIC_RELAXED);
 }
 
-/* Kernel lock held. -ERR_AGAIN while another hart owns its state (which is then asked to let go). */
+/* Kernel lock held. -ERR_AGAIN while another hart owns its state, or has it as a worker (that hart
+ * is then asked to let go); -ERR_BUSY if it is the one that makes this call. A worker that is
+ * stopped is no longer one. */
 long thread_stop(struct thread *t);
 /* Kernel lock held. Stop those of this hart that other harts asked to be stopped. */
 void thread_stop_wanted(struct hart *h);

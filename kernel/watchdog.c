@@ -1,7 +1,8 @@
 /*
  * A fault that nobody answers is a bug in a pager, and looks like a hang. Two kinds are noticed:
- * a fault whose answer was kept for too long, and a worker that has had the same fault in hand
- * for too many timer periods. Each is said once, with what is needed to find it.
+ * a fault that has waited off the straight path for too long (no worker takes it, or its answer was
+ * kept), and a worker that has had the same fault in hand for too many timer periods. Each is said
+ * once, with what is needed to find it.
  */
 #include "kernel/watchdog.h"
 #include "arch/arch.h"
@@ -19,17 +20,22 @@ static void say(const char *how, struct thread *t)
             (ulong)t->x[0], (ulong)t->pager.badge);
 }
 
-static void kept_too_long(uint64_t now)
+/* One fault in each timer period, in turn. */
+static void waits_too_long(uint64_t now)
 {
     struct thread *t = TAILQ_FIRST(&kept_faults);
 
-    if (!t || t->watchdog_said || now - t->waiting_since < PATIENCE_SECONDS * arch_timebase_hz)
+    if (!t)
         return;
-    t->watchdog_said = 1;
-    say("kept", t);
-    /* The next oldest gets its turn. */
     TAILQ_REMOVE(&kept_faults, t, kept);
     TAILQ_INSERT_TAIL(&kept_faults, t, kept);
+    if (t->watchdog_said || now - t->waiting_since < PATIENCE_SECONDS * arch_timebase_hz)
+        return;
+    t->watchdog_said = 1;
+    say(t->state == THREAD_QUEUED ? "no worker takes it"
+        : t->state == THREAD_KEPT ? "kept"
+                                  : "being served",
+        t);
 }
 
 static void served_too_long(struct hart *h)
@@ -51,6 +57,6 @@ static void served_too_long(struct hart *h)
 
 void watchdog_tick_locked(struct hart *h, uint64_t now)
 {
-    kept_too_long(now);
+    waits_too_long(now);
     served_too_long(h);
 }

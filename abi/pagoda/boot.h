@@ -3,8 +3,8 @@
  * the first worker's first entry. Physical ranges are in pages.
  *
  * Capabilities are at fixed indices of the server's table: see SLOT_*. Each memory range i with
- * kind BOOT_FREE stands as Memory at SLOT_MEMORY + i with all rights, BOOT_DEVICE with RIGHT_IO |
- * RIGHT_WRITE; the other kinds have no capability.
+ * kind BOOT_FREE stands as Memory at SLOT_MEMORY + i with all rights but RIGHT_IO, BOOT_DEVICE with
+ * RIGHT_IO | RIGHT_WRITE, BOOT_INITRD with RIGHT_EXEC; the other kinds have no capability.
  */
 #ifndef PAGODA_BOOT_H
 #define PAGODA_BOOT_H

@@ -22,6 +22,7 @@
 #define FIRST_PAGE_DEFAULT 0x80000
 #define PAGES_DEFAULT      (4 * PAGES_PER_BLOCK)
 #define CONSOLE_BYTES      65536
+#define WAITS_MAX          8 /* of a hart in a row, before a test that catches idleness gets it */
 #define NEVER              (~0UL)
 
 struct source {
@@ -245,20 +246,27 @@ unsigned arch_interrupt_pending(void)
     return source_ready() ? ARCH_IRQ_EXTERNAL : ARCH_IRQ_NONE;
 }
 
-void arch_wait(void)
+/* The hart sleeps for ever, or the test has seen enough of it. */
+_Noreturn static void idle_end(void)
 {
-    if (selected->software_pending || source_ready())
-        return;
-    if (selected->timer_deadline != NEVER) {
-        if (machine.time < selected->timer_deadline)
-            machine.time = selected->timer_deadline;
-        return;
-    }
+    selected->waits = 0;
     selected->note.way = MACHINE_IDLE;
     selected->note.times++;
     if (!machine_idle_caught)
         misused("the hart would wait for ever");
     longjmp(machine_idle_jump, 1);
+}
+
+void arch_wait(void)
+{
+    if (machine_idle_caught && ++selected->waits > WAITS_MAX)
+        idle_end();
+    if (selected->software_pending || source_ready())
+        return;
+    if (selected->timer_deadline == NEVER)
+        idle_end();
+    if (machine.time < selected->timer_deadline)
+        machine.time = selected->timer_deadline;
 }
 
 uint32_t arch_source_claim(void)
@@ -340,6 +348,7 @@ static bool note_set(struct machine_note note)
     kassert(note.thread != NULL);
     note.times = selected->note.times + 1;
     selected->note = note;
+    selected->waits = 0;
     if (note.way != MACHINE_RESUME_SAME && note.thread->space)
         tlb_satp_load((unsigned)selected->hart.id, note.thread->satp);
     hart_idle(&selected->hart);

@@ -49,6 +49,7 @@ struct machine_hart {
     struct machine_note note;
     uint64_t timer_deadline; /* ~0: not armed */
     bool software_pending;
+    unsigned waits;           /* arch_wait() in a row */
     uint64_t interrupts_sent; /* software interrupts to it so far */
     bool fp_dirty;
     uint64_t f[32];
@@ -99,7 +100,8 @@ extern jmp_buf machine_power_jump;
 extern bool machine_power_caught;
 extern int machine_power_status;
 
-/* Idle: arch_wait() with nothing pending or armed jumps here if set, else it is a test's error. */
+/* Idle: if set, arch_wait() jumps here when nothing is pending or armed, or after a few times in a
+ * row. Else the former is a test's error. */
 extern jmp_buf machine_idle_jump;
 extern bool machine_idle_caught;
 

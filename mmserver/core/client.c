@@ -10,8 +10,9 @@
 #include "mmserver/core/slab.h"
 #include <string.h>
 
-static void *client_slots[CLIENTS_MAX];
+struct client *client_slots[CLIENTS_MAX];
 static struct id_table client_ids;
+static uint64_t client_generation;
 
 #define MASK_BIT(word, nr) ((nr) / 64 == (word) ? 1UL << ((nr) & 63) : 0)
 #define MASK_WORD(word)                                                                            \
@@ -32,7 +33,7 @@ _Static_assert(NR_madvise / 64 == NR_brk / 64 && NR_riscv_flush_icache / 64 == N
 void client_ids_init(void)
 {
     memset(client_slots, 0, sizeof client_slots);
-    client_ids = (struct id_table){client_slots, 1, CLIENTS_MAX, 0, 0};
+    client_ids = (struct id_table){(void **)client_slots, 1, CLIENTS_MAX, 0, 0};
 }
 
 static long client_configure(struct client *c, const struct client_route *route)
@@ -42,7 +43,7 @@ static long client_configure(struct client *c, const struct client_route *route)
     if (!error)
         error = place_thread_set(c->slot, THREAD_SPACE, c->mm->space_slot, 0);
     if (!error)
-        error = place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, (uintptr_t)c);
+        error = place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, c->tag);
     if (!error && route->endpoint_slot)
         error = place_thread_set(c->slot, THREAD_PERSONALITY, route->endpoint_slot, route->badge);
     for (unsigned word = 0; !error && word < ARRAY_COUNT(client_call_mask); word++) {
@@ -57,6 +58,7 @@ static bool client_number(struct client *c, struct mm *mm)
     lock_take(&ids_lock);
     c->id = id_take_locked(&client_ids, c);
     if (c->id) {
+        c->tag = ++client_generation << CLIENT_TAG_SHIFT | c->id;
         mm->clients++;
         c->busy = 1; /* for the maker, dropped when it is complete */
     }
@@ -64,11 +66,27 @@ static bool client_number(struct client *c, struct mm *mm)
     return c->id != 0;
 }
 
-static void client_forget(struct client *c)
+/* Its tag is gone or its mm changed: wait until no other worker still works with what was. */
+static void client_quiesce(struct worker *w, struct client *c)
 {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < worker_count; i++) {
+        while (&workers[i] != w && __atomic_load_n(&workers[i].serving, __ATOMIC_ACQUIRE) == c)
+            place_relax();
+    }
+}
+
+/* Nobody finds it by number any more: end it. It is stopped. */
+static void client_free(struct worker *w, struct client *c)
+{
+    struct mm *mm = c->mm;
+
+    __atomic_store_n(&c->tag, 0, __ATOMIC_RELAXED);
+    client_quiesce(w, c);
+    mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
+    slab_free(w, SLAB_CLIENT, c);
     lock_take(&ids_lock);
-    id_drop_locked(&client_ids, c->id);
-    c->mm->clients--;
+    mm->clients--;
     lock_drop(&ids_lock);
 }
 
@@ -96,7 +114,11 @@ long client_create(struct worker *w, struct mm *mm, const struct mm_thread *want
     return 0;
 
 refused:
-    client_forget(c);
+    lock_take(&ids_lock);
+    id_drop_locked(&client_ids, c->id);
+    lock_drop(&ids_lock);
+    client_free(w, c);
+    return -LINUX_ENOMEM;
 no_number:
     mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
 no_thread:
@@ -132,40 +154,48 @@ uint64_t client_next_id(uint64_t id)
     return id < CLIENTS_MAX ? id : 0;
 }
 
-void client_stop(struct client *c)
+long client_stop(struct client *c)
 {
-    while (place_thread_stop(c->slot) == -ERR_AGAIN)
-        place_relax();
+    long error = place_thread_stop(c->slot);
+
+    if (error == -ERR_AGAIN)
+        return -LINUX_EAGAIN;
+    if (error)
+        return -LINUX_EBUSY;
     c->state = CLIENT_STOPPED;
+    return 0;
 }
 
 long client_destroy(struct worker *w, struct client *c)
 {
+    long error = client_stop(c);
+
+    if (error)
+        return error;
     lock_take(&ids_lock);
     bool busy = c->busy != 1;
     if (!busy)
-        id_drop_locked(&client_ids, c->id); /* from here on nobody finds it */
+        id_drop_locked(&client_ids, c->id);
     lock_drop(&ids_lock);
     if (busy)
-        return -LINUX_EBUSY;
-    client_stop(c);
-    mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
-    lock_take(&ids_lock);
-    c->mm->clients--;
-    lock_drop(&ids_lock);
-    slab_free(w, SLAB_CLIENT, c);
+        return -LINUX_EAGAIN;
+    client_free(w, c);
     return 0;
 }
 
 long client_move(struct worker *w, struct client *c, struct mm *mm)
 {
-    (void)w;
+    struct mm *old = c->mm;
+
     if (place_thread_set(c->slot, THREAD_SPACE, mm->space_slot, 0))
         return -LINUX_EBUSY;
     lock_take(&ids_lock);
-    c->mm->clients--;
     c->mm = mm;
     mm->clients++;
+    lock_drop(&ids_lock);
+    client_quiesce(w, c);
+    lock_take(&ids_lock);
+    old->clients--;
     lock_drop(&ids_lock);
     return 0;
 }

@@ -1,7 +1,11 @@
 /*
- * Clients: threads whose faults and memory calls come to the server. The badge of a client's pager
- * route is the address of its descriptor; only the server sets routes, so a badge that arrives is one
- * of its own, and a descriptor is freed only after its thread object is gone.
+ * Clients: threads whose faults and memory calls come to the server.
+ *
+ * The badge of a client's pager route is its tag: number and generation. Only the server sets such
+ * routes, so a badge that arrives was given to a client; but that client may be stopped and freed by
+ * another hart's worker at any moment, even before this worker's first instruction. So a worker
+ * says whom it serves, then looks whether it is still there (client_serve); and who frees a client
+ * clears its tag, then waits until no worker serves it. Descriptors stay descriptors when freed.
  *
  * Lock: LOCK_IDS for the table, `busy` and `mm`'s count; the counters belong to the hart it runs on.
  */
@@ -11,12 +15,14 @@
 #include "mmserver/core/mm.h"
 #include <pagoda/mm.h>
 
-#define CLIENTS_MAX 8192
+#define CLIENTS_MAX      8192 /* a power of two */
+#define CLIENT_TAG_SHIFT 32   /* number below, generation from here on */
 
 enum client_state { CLIENT_MADE, CLIENT_STARTED, CLIENT_STOPPED };
 
 struct client {
     struct mm *mm;
+    uint64_t tag; /* 0: being freed */
     uint64_t minor_faults, major_faults;
     uint32_t id;
     uint32_t slot; /* Thread capability */
@@ -37,6 +43,22 @@ struct client_route {
     uint64_t badge;
 };
 
+extern struct client *client_slots[CLIENTS_MAX];
+
+/* The client whose event arrived, or NULL if it is gone. It stays until the worker answers. */
+static inline struct client *client_serve(struct worker *w, uint64_t badge)
+{
+    struct client *c =
+        __atomic_load_n(&client_slots[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
+
+    w->client_tag = badge;
+    __atomic_store_n(&w->serving, c, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (unlikely(!c || __atomic_load_n(&c->tag, __ATOMIC_RELAXED) != badge))
+        return NULL;
+    return c;
+}
+
 void client_ids_init(void);
 /* A new stopped thread in mm, with the routes of a client. 0 on success and *made, or -LINUX_x. */
 long client_create(struct worker *w, struct mm *mm, const struct mm_thread *wanted,
@@ -44,12 +66,13 @@ long client_create(struct worker *w, struct mm *mm, const struct mm_thread *want
 struct client *client_get(uint64_t id);
 void client_put(struct client *c);
 uint64_t client_next_id(uint64_t id);
-/* Stop it and destroy it. 0 or -LINUX_EBUSY; the reference is consumed when it answers 0. */
+/* Stop it and destroy it. 0, or -LINUX_EAGAIN while its hart has not let go of it or a call names
+ * it; the reference is consumed when it answers 0. */
 long client_destroy(struct worker *w, struct client *c);
 /* To another address space. It waits or is stopped. */
 long client_move(struct worker *w, struct client *c, struct mm *mm);
-/* Stop it where it is; returns when it no longer runs. */
-void client_stop(struct client *c);
+/* Stop it where it is: 0, or -LINUX_EAGAIN while its hart has not let go of it. */
+long client_stop(struct client *c);
 
 /* Call numbers that come to the server, one bit each, as words of the call mask. */
 extern uint64_t client_call_mask[8];

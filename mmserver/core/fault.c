@@ -361,6 +361,18 @@ static bool cause_is_page_fault(uint64_t cause)
     return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
 }
 
+/* mm locked: from now on the page is on its way. */
+static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address, pfn_t page,
+                               uint64_t cause, vaddr_t pc)
+{
+    w->pending_cause = cause;
+    w->pending_pc = pc;
+    w->pending.address = address;
+    w->pending.page = page;
+    w->pending.failed = 0;
+    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELEASE);
+}
+
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
 static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
                                 vaddr_t pc, bool by_reply, uint64_t begun)
@@ -372,17 +384,11 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
                       .by_reply = by_reply};
     enum fault_outcome outcome = FAULT_NONE;
 
-    w->pending_client = NULL;
     if (cause_is_page_fault(cause)) {
         mm_lock(f.mm);
         outcome = fault_resolve(&f);
         if (f.reply) {
-            w->pending_client = c;
-            w->pending_cause = cause;
-            w->pending_pc = pc;
-            w->pending.address = address;
-            w->pending.page = entry_page(f.reply);
-            __atomic_store_n(&w->pending.mm, f.mm, __ATOMIC_RELEASE);
+            pending_set(w, f.mm, address, entry_page(f.reply), cause, pc);
         }
         if (!fault_is_bad(outcome))
             f.mm->fast.minor_faults++;
@@ -398,15 +404,18 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     return answer_make(ANSWER_FAULT, f.reply, page_of(entry_page(f.reply))->slot);
 }
 
-struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vaddr_t pc,
+struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
 {
     uint64_t begun = place_instructions();
-    struct mm *mm = c->mm;
+    struct client *c = client_serve(w, badge);
 
     (void)sequence, (void)info0, (void)info1;
+    if (unlikely(!c))
+        return answer_make(ANSWER_PARK, 0, 0);
     if (unlikely(cause != CAUSE_STORE_PAGE || !w->zeroed_count))
         return fault_slow(w, c, address, cause, pc, true, begun);
+    struct mm *mm = c->mm;
     mm_lock(mm);
     uint64_t *leaf =
         (uint64_t *)(mm->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
@@ -423,13 +432,8 @@ struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vad
     mm->fast.anon_pages++;
     mm->fast.minor_faults++;
     c->minor_faults++;
-    w->pending_client = c;
-    w->pending_cause = cause;
-    w->pending_pc = pc;
-    w->pending.address = address;
-    w->pending.page = pfn;
     uint64_t entry = entry_make(pfn, mm->fast.bits);
-    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELEASE);
+    pending_set(w, mm, address, pfn, cause, pc);
     mm_unlock(mm);
     mm_count(w, fault_fast_slot);
     mm_count(w, fault_anon_prezeroed);
@@ -437,39 +441,65 @@ struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vad
     return answer_make(ANSWER_FAULT, entry, page->slot);
 }
 
-/* The page that a refused reply carried goes back to where it came from. */
-static void reply_undo(struct worker *w, struct mm *mm, pfn_t pfn)
+void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
 {
-    struct page *page = page_of(pfn);
+    struct mm *mm = owner->pending.mm;
+    struct page *page = page_of(owner->pending.page);
 
-    mm_lock(mm);
     if (page->state == PAGE_ZERO) {
         __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
         mm->zero_maps--;
     } else {
-        anon_unaccount(w, mm, pfn);
+        anon_unaccount(w, mm, owner->pending.page);
     }
     mm->fast.minor_faults--;
-    mm_unlock(mm);
+}
+
+/*
+ * The mm may be released by another worker as soon as the reply is said to have failed; that one then
+ * takes the page back. If the mm is still listed, a reference keeps it, and whoever of us locks it
+ * first does it.
+ */
+static void pending_undo(struct worker *w)
+{
+    struct mm *mm = w->pending.mm;
+    uint64_t id;
+
+    if (!mm)
+        return;
+    id = mm->id;
+    __atomic_store_n(&w->pending.failed, 1, __ATOMIC_RELEASE);
+    struct mm *found = mm_get(id);
+    if (found == mm) {
+        mm_lock(mm);
+        if (w->pending.mm == mm)
+            fault_pending_undo_locked(w, w);
+        w->pending.mm = NULL;
+        mm_unlock(mm);
+    }
+    if (found)
+        mm_put(found);
+    while (__atomic_load_n(&w->pending.mm, __ATOMIC_ACQUIRE))
+        place_relax();
 }
 
 struct answer fault_reply_failed(struct worker *w, long error)
 {
-    struct pending_reply p = w->pending;
-    struct client *c = w->pending_client;
+    vaddr_t address = w->pending.address;
 
-    if (!c)
-        return answer_make(ANSWER_PARK, 0, 0); /* the client is gone: nobody to answer */
-    w->pending_client = NULL;
-    /* First of all, and without the lock: whoever holds it may wait for this. */
-    __atomic_store_n(&w->pending.mm, NULL, __ATOMIC_RELEASE);
-    reply_undo(w, c->mm, p.page);
+    pending_undo(w);
     if (error == -ERR_CLIENT)
-        return answer_make(ANSWER_PARK, 0, 0);
+        return answer_make(ANSWER_PARK, 0, 0); /* it was stopped meanwhile: nobody to answer */
     if (error == -ERR_MAPPED)
         mm_count(w, fault_raced);
-    return fault_slow(w, c, p.address, w->pending_cause, w->pending_pc, false,
-                      place_instructions());
+    struct client *c = client_get(w->client_tag & (CLIENTS_MAX - 1));
+    struct answer answer = answer_make(ANSWER_REPLY, 0, 0); /* being destroyed: let it be stopped */
+    if (c && c->tag == w->client_tag)
+        answer = fault_slow(w, c, address, w->pending_cause, w->pending_pc, false,
+                            place_instructions());
+    if (c)
+        client_put(c);
+    return answer;
 }
 
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)

@@ -22,13 +22,15 @@ static inline bool fault_is_bad(enum fault_outcome outcome)
 }
 
 /*
- * An exception of client c on this worker's hart: the way from the entry to the answer. cause, address and
- * pc as the machine gave them. Unlocked.
+ * An exception of the client of that badge on this worker's hart: the way from the entry to the
+ * answer. cause, address and pc as the machine gave them. Unlocked.
  */
-struct answer fault_enter(struct client *c, vaddr_t address, uint64_t cause, vaddr_t pc,
+struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w);
-/* The kernel refused the answer to a fault with -error: undo it, and do it the long way. */
+/* The kernel refused fault_reply with -error: undo it, and serve the fault the long way. */
 struct answer fault_reply_failed(struct worker *w, long error);
+/* mm of owner's pending reply locked, the reply failed: take its page back. */
+void fault_pending_undo_locked(struct worker *w, const struct worker *owner);
 
 /* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM. */
 long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write);

@@ -117,12 +117,12 @@ void mm_clear(struct worker *w, struct mm *mm)
 long mm_release(struct worker *w, struct mm *mm)
 {
     lock_take(&ids_lock);
-    bool busy = mm->references != 1 || mm->clients;
-    if (!busy)
+    long error = mm->clients ? -LINUX_EBUSY : mm->references != 1 ? -LINUX_EAGAIN : 0;
+    if (!error)
         id_drop_locked(&mm_ids, mm->id);
     lock_drop(&ids_lock);
-    if (busy)
-        return -LINUX_EBUSY;
+    if (error)
+        return error;
     native_release_all(w, mm);
     mm_clear(w, mm);
     mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
@@ -130,8 +130,8 @@ long mm_release(struct worker *w, struct mm *mm)
     return 0;
 }
 
-/* Wait for one worker's reply to stand in the table of `mm`, then forget it. */
-static void settle_worker(struct mm *mm, struct worker *other)
+/* Wait for one worker's reply to stand in the table of `mm`, or take its page back; forget it. */
+static void settle_worker(struct worker *w, struct mm *mm, struct worker *other)
 {
     struct mm *expected = mm;
     bool waited = false;
@@ -141,13 +141,17 @@ static void settle_worker(struct mm *mm, struct worker *other)
 
         if ((entry & ENTRY_V) && entry_page(entry) == other->pending.page)
             break;
+        if (__atomic_load_n(&other->pending.failed, __ATOMIC_ACQUIRE)) {
+            fault_pending_undo_locked(w, other);
+            break;
+        }
         waited = true;
         place_relax();
     }
-    __atomic_compare_exchange_n(&other->pending.mm, &expected, NULL, false, __ATOMIC_RELAXED,
+    __atomic_compare_exchange_n(&other->pending.mm, &expected, NULL, false, __ATOMIC_RELEASE,
                                 __ATOMIC_RELAXED);
     if (waited)
-        mm_count(other, settle_wait);
+        mm_count(w, settle_wait);
 }
 
 void mm_settle_locked(struct worker *w, struct mm *mm)
@@ -155,10 +159,12 @@ void mm_settle_locked(struct worker *w, struct mm *mm)
     for (uint32_t i = 0; i < worker_count; i++) {
         struct worker *other = &workers[i];
 
+        if (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) != mm)
+            continue;
         if (other == w)
             other->pending.mm = NULL; /* it was entered again, so its last reply has arrived */
-        else if (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) == mm)
-            settle_worker(mm, other);
+        else
+            settle_worker(w, mm, other);
     }
 }
 

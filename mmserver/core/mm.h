@@ -85,8 +85,8 @@ struct mm *mm_get(uint64_t id);
 void mm_put(struct mm *mm);
 /* Call each mm in turn, without a lock: the id after `id` that is in use, or 0. */
 uint64_t mm_next_id(uint64_t id);
-/* Unmap everything, give back everything. 0 or -LINUX_EBUSY. The caller's reference from mm_get is
- * consumed if and only if it answers 0. */
+/* Unmap everything, give back everything. 0, -LINUX_EBUSY with threads in it, or -LINUX_EAGAIN while
+ * another call names it. The caller's reference from mm_get is consumed if and only if it answers 0. */
 long mm_release(struct worker *w, struct mm *mm);
 /* The same for VMAs only: the mm stays, empty. */
 void mm_clear(struct worker *w, struct mm *mm);

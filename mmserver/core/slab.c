@@ -96,7 +96,8 @@ void slab_free(struct worker *w, enum slab_kind kind, void *object)
     s->free = object;
     s->used--;
     c->objects--;
-    bool empty = !s->used;
+    /* A freed client's descriptor may still be looked at: its memory stays what it is. */
+    bool empty = !s->used && kind != SLAB_CLIENT;
     if (empty) {
         LIST_REMOVE(s, link);
         c->pages--;

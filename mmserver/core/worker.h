@@ -26,12 +26,14 @@ struct client;
 /*
  * The mapping that the worker's last fault_reply carries. Between the end of the server's work and the
  * kernel's writing of the entry no lock is held; who wants to change what is mapped in that space
- * first waits for it (mm_settle). Cleared when the worker is next entered or the reply fails.
+ * first waits for it (mm_settle), and forgets it. A reply that the kernel refused is marked `failed`;
+ * then whoever holds the lock of that space first takes its page back.
  */
 struct pending_reply {
     struct mm *mm; /* NULL: none */
     vaddr_t address;
     pfn_t page; /* only this worker maps it: own zero page, or a page fresh from the allocator */
+    uint64_t failed;
 };
 
 struct fault_record {
@@ -45,10 +47,13 @@ struct fault_record {
 };
 
 struct worker {
+    /* The client whose event is being handled: who wants to free it waits until no worker has it
+     * here (client.c). Cleared before the answer. First, for the entry code. */
+    struct client *serving;
     uint64_t zeroed_count;
     uint64_t ring_next;
     struct pending_reply pending;
-    struct client *pending_client;
+    uint64_t client_tag; /* the badge of the event that is or was handled */
     uint64_t pending_cause;
     vaddr_t pending_pc;
     uint64_t count[MMCOUNT_COUNT];

@@ -5,6 +5,9 @@
  */
 #include <pagoda/call.h>
 
+    /* For the trampoline at the end, which is entered by programs. */
+    .attribute arch, "rv64i2p0_m2p0_a2p0_f2p0_d2p0_c2p0"
+
     .section .text.worker, "ax", @progbits
     .option norvc
 
@@ -105,7 +108,6 @@ kcall_call:
 #define FCSR_TO_T1   .4byte 0x00302373 /* frcsr t1 */
 #define FCSR_FROM_T1 .4byte 0x00331073 /* fscsr t1 */
 
-    .attribute arch, "rv64imafdc"
     .section .text.trampoline, "ax", @progbits
     .balign 4096
     .globl signal_trampoline

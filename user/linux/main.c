@@ -23,7 +23,7 @@
 #include "user/linux/time.h"
 
 #define HARTS_MAX     64
-#define WORKER_STACK  16384
+#define WORKER_STACK  65536 /* a path of nested links takes most */
 #define WORKER_TLS    512
 #define DEFAULT_INIT  "/bin/init"
 #define CONSOLE_PATH  "/dev/console"

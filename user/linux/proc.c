@@ -151,9 +151,12 @@ static void uptime(struct text *text)
 
 static void cpuinfo(struct text *text)
 {
+    const char *mode = "sv39";
+    long bytes = machine_argument("paging", &mode);
+
     for (unsigned i = 0; i < threads_harts(); i++)
-        text_printf(text, "processor\t: %u\nhart\t\t: %u\nisa\t\t: rv64imafdc\nmmu\t\t: %s\n\n", i,
-                    i, "sv39");
+        text_printf(text, "processor\t: %u\nhart\t\t: %u\nisa\t\t: rv64imafdc\nmmu\t\t: %.*s\n\n",
+                    i, i, bytes > 0 ? (int)bytes : 4, mode);
 }
 
 static void system_stat(struct text *text)

@@ -14,6 +14,7 @@
 #define STACK_LIMIT_BYTES (8UL << 20)
 
 static struct process processes[PROCESSES_MAX];
+static struct process *processes_end = processes; /* those from here on were never used */
 static int last_pid;
 
 void processes_init(void)
@@ -23,7 +24,7 @@ void processes_init(void)
 
 struct process *process_by_pid(int pid)
 {
-    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+    for (struct process *p = processes; p < processes_end; p++) {
         if (p->state != PROCESS_FREE && p->pid == pid)
             return p;
     }
@@ -39,7 +40,7 @@ struct process *process_next(int pid)
 {
     struct process *next = NULL;
 
-    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+    for (struct process *p = processes; p < processes_end; p++) {
         if (p->state != PROCESS_FREE && p->pid > pid && (!next || p->pid < next->pid))
             next = p;
     }
@@ -48,7 +49,7 @@ struct process *process_next(int pid)
 
 static bool pid_in_use(int pid)
 {
-    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+    for (struct process *p = processes; p < processes_end; p++) {
         if (p->state != PROCESS_FREE && (p->pid == pid || p->pgid == pid || p->sid == pid))
             return true;
     }
@@ -98,10 +99,12 @@ struct process *process_create(struct process *parent)
 {
     struct process *p = processes;
 
-    while (p < processes + PROCESSES_MAX && p->state != PROCESS_FREE)
+    while (p < processes_end && p->state != PROCESS_FREE)
         p++;
     if (p == processes + PROCESSES_MAX)
         return NULL;
+    if (p == processes_end)
+        processes_end++;
     int pid = pid_allocate();
     memset(p, 0, sizeof(*p));
     p->state = PROCESS_ALIVE;
@@ -249,7 +252,7 @@ void process_reap(struct process *p)
 
 bool process_group_exists(int pgid, int sid)
 {
-    for (struct process *p = processes; p < processes + PROCESSES_MAX; p++) {
+    for (struct process *p = processes; p < processes_end; p++) {
         if (p->state == PROCESS_ALIVE && p->pgid == pgid && (sid == 0 || p->sid == sid))
             return true;
     }

@@ -9,7 +9,7 @@
  */
 #include "user/linux/thread.h"
 
-#include <stddef.h>
+#include <string.h>
 
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
@@ -22,6 +22,7 @@
 #define BADGE_INDEX_BITS 16
 
 static struct thread threads[THREADS_MAX];
+static struct thread *threads_end = threads; /* those from here on were never used */
 static struct thread_list late = TAILQ_HEAD_INITIALIZER(late);
 static unsigned harts;
 static unsigned load[64]; /* threads per hart */
@@ -67,7 +68,7 @@ struct thread *thread_from_badge(uint64_t badge)
 
 struct thread *thread_by_tid(int tid)
 {
-    for (struct thread *t = threads; t < threads + THREADS_MAX; t++) {
+    for (struct thread *t = threads; t < threads_end; t++) {
         if (t->state != THREAD_FREE && t->tid == tid)
             return t;
     }
@@ -96,13 +97,18 @@ static unsigned choose_hart(uint64_t affinity)
 
 static struct thread *take_free(void)
 {
-    for (struct thread *t = threads; t < threads + THREADS_MAX; t++) {
-        if (t->state != THREAD_FREE)
-            continue;
-        *t = (struct thread){.generation = t->generation + 1};
-        return t;
-    }
-    return NULL;
+    struct thread *t = threads;
+
+    while (t < threads_end && t->state != THREAD_FREE)
+        t++;
+    if (t == threads + THREADS_MAX)
+        return NULL;
+    if (t == threads_end)
+        threads_end++;
+    uint32_t generation = t->generation + 1;
+    memset(t, 0, sizeof(*t));
+    t->generation = generation;
+    return t;
 }
 
 struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,

@@ -91,6 +91,12 @@ void machine_power_off(int status)
     ktap_fail(__FILE__, __LINE__, "powered off with status %d", status);
 }
 
+long machine_argument(const char *name, const char **value)
+{
+    (void)name, (void)value;
+    return -1;
+}
+
 /* sim_start() does it. */
 void machine_start(void)
 {
