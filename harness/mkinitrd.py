@@ -1,8 +1,7 @@
 """Writes the initrd: a cpio archive of the "newc" kind, the same bytes for the same files.
 
 Owners are 0, times are 0, entries are sorted and inode numbers count up, so two builds of the same
-sources give the same archive. The contents of regular files begin at page boundaries of the
-archive, so that they can be mapped where they lie; NULs after the name fill the gap.
+sources give the same archive.
 
 usage: mkinitrd.py -o OUT [--root DIR] [path/in/archive=file]...
 """
@@ -19,20 +18,16 @@ MAGIC = "070701"
 TRAILER = "TRAILER!!!"
 ALIGNMENT_BYTES = 4
 ARCHIVE_BLOCK_BYTES = 512
-PAGE_BYTES = 4096
-HEADER_BYTES = 6 + 13 * 8
 
 
 def _padded(data: bytes, alignment_bytes: int) -> bytes:
     return data + b"\0" * (-len(data) % alignment_bytes)
 
 
-def entry(path: str, inode: int, mode: int, data: bytes, offset: int) -> bytes:
-    """One archive member at `offset`: header, name and contents, each padded to four bytes."""
+def entry(path: str, inode: int, mode: int, data: bytes) -> bytes:
+    """One archive member: header, name and contents, each padded to four bytes."""
     links = 2 if stat.S_ISDIR(mode) else 1
     name = path.encode() + b"\0"
-    if stat.S_ISREG(mode) and data:
-        name += b"\0" * (-(offset + HEADER_BYTES + len(name)) % PAGE_BYTES)
     fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(name), 0)
     header = MAGIC + "".join(f"{field:08x}" for field in fields)
     return _padded(header.encode() + name, ALIGNMENT_BYTES) + _padded(data, ALIGNMENT_BYTES)
@@ -47,8 +42,8 @@ def archive(files: dict[str, tuple[int, bytes]]) -> bytes:
             members.setdefault(str(parent), (stat.S_IFDIR | 0o755, b""))
     result = bytearray()
     for inode, (path, (mode, data)) in enumerate(sorted(members.items()), start=1):
-        result += entry(path, inode, mode, data, len(result))
-    result += entry(TRAILER, 0, 0, b"", len(result))
+        result += entry(path, inode, mode, data)
+    result += entry(TRAILER, 0, 0, b"")
     return _padded(bytes(result), ARCHIVE_BLOCK_BYTES)
 
 

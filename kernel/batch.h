@@ -114,25 +114,44 @@ static inline uint64_t slots_or8(const uint64_t *slot)
 }
 bool batch_table_empty(const uint64_t *table);
 
-/* Collects mappings of one block that are gone, so that its counter changes once for all of them.
+/*
+ * Collects mappings that are gone, so that a block's counter changes once for a run of them. The
+ * common case is one comparison: a leaf of the same block and kind as the one before.
  */
 struct leaf_puts {
-    uint64_t block;
-    uint32_t n;
+    uint64_t like;  /* the entry before; 0: none */
+    uint64_t n;     /* of that block, not yet taken from its counter */
+    uint64_t total; /* of all blocks before */
+    uint64_t seen;  /* one of each kind: has ENTRY_N if any had */
 };
+#define LEAF_LIKE \
+    (ENTRY_V | ENTRY_N | (ENTRY_PAGE_MASK & ~((PAGES_PER_BLOCK - 1) << ENTRY_PAGE_SHIFT)))
+
+/* As space_leaf_put(), which says why a counter may be negative. */
 static inline void leaf_puts_flush(struct leaf_puts *p)
 {
-    if (p->n)
-        space_leaf_put(p->block, p->n);
+    int32_t *c = &this_hart()->blocks[entry_block(p->like)];
+    if (p->n && __atomic_load_n(c, __ATOMIC_RELAXED) >= 0)
+        __atomic_fetch_sub(c, (int32_t)p->n, __ATOMIC_RELEASE);
+    p->total += p->n;
     p->n = 0;
 }
-static inline void leaf_puts_add(struct leaf_puts *p, uint64_t entry)
+/* False: not a leaf. */
+static inline bool leaf_puts_add(struct leaf_puts *p, uint64_t entry)
 {
-    if (entry_block(entry) != p->block) {
+    if (unlikely((entry ^ p->like) & LEAF_LIKE)) {
+        if (!(entry & ENTRY_V))
+            return false;
         leaf_puts_flush(p);
-        p->block = entry_block(entry);
+        p->like = entry;
+        p->seen |= entry;
     }
     p->n++;
+    return true;
+}
+static inline uint64_t leaf_puts_count(const struct leaf_puts *p)
+{
+    return p->total + p->n;
 }
 
 /* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole:

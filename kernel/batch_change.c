@@ -6,68 +6,74 @@
 #include "kernel/batch.h"
 #include "arch/arch.h"
 
-/* A run of slots that is worked on: what has to be fenced in the end. */
-struct run {
-    uint64_t first, last; /* slots that lost something; first > last: none */
-    uint64_t seen;        /* all bits of these */
+/* Slots of a run that lost something: what has to be fenced in the end. */
+struct lost {
+    uint64_t first, last; /* first > last: none */
+    uint64_t seen;        /* all bits of their entries, or more */
 };
 
-static inline void run_lost(struct run *r, uint64_t i, uint64_t entry)
+#define LOST_NONE ((struct lost){.first = TABLE_ENTRIES})
+
+static inline void lost_add(struct lost *l, uint64_t first, uint64_t last, uint64_t entry)
 {
-    if (r->first > i)
-        r->first = i;
-    r->last = i;
-    r->seen |= entry;
+    if (l->first > first)
+        l->first = first;
+    l->last = last;
+    l->seen |= entry;
 }
 
-static inline void run_fence(struct batch *b, const struct op *op, const struct run *r)
+static inline void lost_fence(struct batch *b, const struct op *op, const struct lost *l)
 {
-    if (r->first <= r->last)
-        batch_fence(b, op, r->first, r->last, r->seen);
+    if (l->first <= l->last)
+        batch_fence(b, op, l->first, l->last, l->seen);
 }
 
-#define RUN_NONE ((struct run){.first = TABLE_ENTRIES})
-
-/* Eight slots from i on are in the run and empty. */
-static inline bool eight_empty(const uint64_t *slot, uint64_t i, uint64_t count)
+/*
+ * Empty the slots from `slot` to `end`. False: the result words are full.
+ */
+static inline __attribute__((always_inline)) bool unmap_group(struct batch *b,
+                                                              struct leaf_puts *puts,
+                                                              uint64_t *software, uint64_t *slot,
+                                                              const uint64_t *end, bool keep)
 {
-    return count - i >= 8 && slots_or8(slot + i) == 0;
+    for (; slot < end; slot++) {
+        uint64_t entry = slot_load(slot);
+        if (entry == 0)
+            continue;
+        if (keep && (entry & ENTRY_V) && unlikely(!batch_result_room(b)))
+            return false;
+        entry = __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED);
+        if (unlikely(!leaf_puts_add(puts, entry)))
+            ++*software;
+        else if (keep)
+            batch_result(b, entry);
+    }
+    return true;
 }
 
+/* Groups of eight: an empty one is passed over at once, others are fenced as a whole. */
 static inline __attribute__((always_inline)) long unmap(struct batch *b, const struct op *op,
                                                         uint64_t *slot, bool keep)
 {
     struct leaf_puts puts = {0};
-    struct run run = RUN_NONE;
-    uint64_t i = 0, count = op->count, done = 0, gone = 0;
-    long error = 0;
+    struct lost lost = LOST_NONE;
+    uint64_t count = op->count, software = 0, before = 0;
+    bool room = true;
 
-    for (; i < count; i++) {
-        uint64_t entry = slot_load(slot + i);
-        if (entry == 0) {
-            while (i < count - 1 && eight_empty(slot, i + 1, count))
-                i += 8;
+    for (uint64_t i = 0, n; room && i < count; i += n) {
+        n = count - i < 8 ? count - i : 8;
+        if (slot_load(slot + i) == 0 && n == 8 && slots_or8(slot + i) == 0)
             continue;
-        }
-        if (keep && (entry & ENTRY_V) && unlikely(!batch_result_room(b))) {
-            error = -ERR_LIMIT;
-            break;
-        }
-        entry = __atomic_exchange_n(slot + i, 0, __ATOMIC_RELAXED);
-        done++;
-        if (!(entry & ENTRY_V))
-            continue;
-        gone++;
-        run_lost(&run, i, entry);
-        leaf_puts_add(&puts, entry);
-        if (keep)
-            batch_result(b, entry);
+        room = unmap_group(b, &puts, &software, slot + i, slot + i + n, keep);
+        if (leaf_puts_count(&puts) != before)
+            lost_add(&lost, i, i + n - 1, puts.seen);
+        before = leaf_puts_count(&puts);
     }
     leaf_puts_flush(&puts);
-    run_fence(b, op, &run);
-    b->done = (uint32_t)done;
-    b->unmapped += gone;
-    return error;
+    lost_fence(b, op, &lost);
+    b->done = (uint32_t)(puts.total + software);
+    b->unmapped += puts.total;
+    return room ? 0 : -ERR_LIMIT;
 }
 
 long batch_unmap(struct batch *b, const struct op *op)
@@ -80,37 +86,45 @@ long batch_unmap(struct batch *b, const struct op *op)
     return op->flags & BATCH_KEEP ? unmap(b, op, slot, true) : unmap(b, op, slot, false);
 }
 
-/* May these rights be added to the entry? The capability decoded last must give them, and cover all
- * pages that the entry can reach. */
-static bool may_add(const struct batch *b, const struct op *op, uint64_t entry, uint64_t rights)
-{
-    pfn_t page = entry_page(entry), pages = 1UL << (TABLE_SHIFT * op->level);
-
-    if (entry & ENTRY_N) {
-        page &= ~15UL;
-        pages = 16;
-    }
-    page -= b->first;
-    return b->memory_slot == op->memory && !(rights & b->forbid) && page < b->pages &&
-           pages <= b->pages - page;
-}
-
 #define GRANTS (ENTRY_W | ENTRY_X)
 
-/* Would any slot of the run gain a right that it may not? */
-static long protect_decode(struct batch *b, const struct op *op, const uint64_t *slot)
+/* What the capability of a protect operation gives. */
+struct grant {
+    pfn_t first;
+    uint64_t pages, rights; /* rights: of GRANTS */
+};
+
+/* May these rights be added to the entry? All pages that it can reach must be covered. */
+static inline bool may_add(const struct grant *g, uint64_t entry, uint64_t rights, uint64_t span)
 {
-    for (uint64_t i = 0; i < op->count; i++) {
-        uint64_t entry = slot_load(slot + i), added = op->entry & ~entry & GRANTS;
-        if (!(entry & ENTRY_V) || !added)
+    pfn_t page = entry_page(entry);
+
+    if (unlikely(entry & ENTRY_N)) {
+        page &= ~15UL;
+        span = 16;
+    }
+    page -= g->first;
+    return !(rights & ~g->rights) && page < g->pages && span <= g->pages - page;
+}
+
+/* Would any slot of the run gain a right that it may not? The capability is needed only for that.
+ */
+static long protect_decode(struct batch *b, const struct op *op, const uint64_t *slot,
+                           struct grant *g)
+{
+    uint64_t wanted = op->entry & GRANTS, span = 1UL << (TABLE_SHIFT * op->level);
+
+    *g = (struct grant){0};
+    for (const uint64_t *end = slot + op->count; wanted && slot < end; slot++) {
+        uint64_t entry = slot_load(slot), added = wanted & ~entry;
+        if (!(entry & ENTRY_V) || !added || may_add(g, entry, added, span))
             continue;
         long error = batch_memory(b, op->memory);
         if (error)
             return error;
-        if (added & b->forbid)
-            return -ERR_ENTRY;
-        if (!may_add(b, op, entry, added))
-            return -ERR_RANGE;
+        *g = (struct grant){b->first, b->pages, GRANTS & ~b->forbid};
+        if (!may_add(g, entry, added, span))
+            return added & b->forbid ? -ERR_ENTRY : -ERR_RANGE;
     }
     return 0;
 }
@@ -123,40 +137,52 @@ static long keep_decode(const struct batch *b, const struct op *op)
     return full ? -ERR_LIMIT : 0;
 }
 
+/* Take the bits of `less` from a live entry, then add those of `more`: a right that stays is never
+ * missing in between. The old entry. */
+static inline uint64_t entry_change(uint64_t *slot, uint64_t entry, uint64_t less, uint64_t more)
+{
+    if (less)
+        entry = __atomic_fetch_and(slot, ~less, __ATOMIC_RELAXED);
+    if (more)
+        __atomic_fetch_or(slot, more, __ATOMIC_RELAXED);
+    return entry;
+}
+
 /*
- * What goes is taken by one AND before what comes is added by one OR, so that a right that stays is
- * never missing. A slot that a fault reply filled after decoding is passed over if it may not get
- * what is asked: it counts as filled after the operation.
+ * A slot that a fault reply filled after decoding is passed over if it may not get what is asked:
+ * it counts as filled after the operation.
  */
 long batch_protect(struct batch *b, const struct op *op)
 {
-    const uint64_t which = GRANTS | ENTRY_D;
-    struct run run = RUN_NONE;
-    uint64_t *slot, done = 0;
+    const uint64_t which = GRANTS | ENTRY_D, wanted = op->entry;
+    const bool keep = op->flags & BATCH_KEEP;
+    struct lost lost = LOST_NONE;
+    struct grant grant;
+    uint64_t *slot, done = 0, span = 1UL << (TABLE_SHIFT * op->level);
     long error;
 
-    if (op->entry & ~which)
+    if (wanted & ~which)
         return -ERR_ENTRY;
     if ((error = batch_slots(b, op, op->count, &slot)) || (error = keep_decode(b, op)))
         return error;
-    if ((op->entry & GRANTS) && (error = protect_decode(b, op, slot)) != 0)
+    if ((error = protect_decode(b, op, slot, &grant)) != 0)
         return error;
-    for (uint64_t i = 0; i < op->count; i++) {
+    for (uint64_t i = 0, count = op->count; i < count; i++) {
         uint64_t entry = slot_load(slot + i);
-        uint64_t less = entry & which & ~op->entry, more = op->entry & ~entry;
-        if (!(entry & ENTRY_V) || ((more & GRANTS) && !may_add(b, op, entry, more & GRANTS)))
+        uint64_t less = entry & which & ~wanted, more = wanted & ~entry;
+        if (!(entry & ENTRY_V))
             continue;
-        if (less) {
-            entry = __atomic_fetch_and(slot + i, op->entry | ~which, __ATOMIC_RELAXED);
-            run_lost(&run, i, entry);
-        }
-        if (more)
-            __atomic_fetch_or(slot + i, more, __ATOMIC_RELAXED);
-        if (op->flags & BATCH_KEEP)
+        if ((more & GRANTS) && unlikely(!may_add(&grant, entry, more & GRANTS, span)))
+            continue;
+        /* Dirty goes also where the hardware sets it just now. */
+        entry = entry_change(slot + i, entry, less ? which & ~wanted : 0, more);
+        if (less)
+            lost_add(&lost, i, i, entry);
+        if (keep)
             batch_result(b, entry);
         done += (less | more) != 0;
     }
-    run_fence(b, op, &run);
+    lost_fence(b, op, &lost);
     b->done = (uint32_t)done;
     return 0;
 }
@@ -165,28 +191,30 @@ long batch_protect(struct batch *b, const struct op *op)
 long batch_clear_bits(struct batch *b, const struct op *op)
 {
     const uint64_t hardware = ENTRY_A | ENTRY_D, which = hardware | ENTRY_SOFT0 | ENTRY_SOFT1;
-    struct run run = RUN_NONE;
+    const uint64_t clear = op->entry;
+    const bool keep = op->flags & BATCH_KEEP;
+    struct lost lost = LOST_NONE;
     uint64_t *slot, done = 0;
     long error;
 
-    if (op->entry & ~which)
+    if (clear & ~which)
         return -ERR_ENTRY;
     if ((error = batch_slots(b, op, op->count, &slot)) || (error = keep_decode(b, op)))
         return error;
-    for (uint64_t i = 0; i < op->count; i++) {
+    for (uint64_t i = 0, count = op->count; i < count; i++) {
         uint64_t entry = slot_load(slot + i);
         if (!(entry & ENTRY_V))
             continue;
-        if (entry & op->entry) {
-            entry = __atomic_fetch_and(slot + i, ~op->entry, __ATOMIC_RELAXED);
-            if (entry & op->entry & hardware)
-                run_lost(&run, i, entry);
+        if (entry & clear) {
+            entry = entry_change(slot + i, entry, clear, 0);
+            if (entry & clear & hardware)
+                lost_add(&lost, i, i, entry);
             done++;
         }
-        if (op->flags & BATCH_KEEP)
+        if (keep)
             batch_result(b, entry);
     }
-    run_fence(b, op, &run);
+    lost_fence(b, op, &lost);
     b->done = (uint32_t)done;
     return 0;
 }

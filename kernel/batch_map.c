@@ -52,7 +52,8 @@ static inline bool leaves_get(pfn_t first, uint64_t count, unsigned level)
     return true;
 }
 
-/* Empty slots. Stops at one that another hart's fault reply filled meanwhile; the number written. */
+/* Empty slots. Stops at one that another hart's fault reply filled meanwhile; the number written.
+ */
 static inline uint64_t leaves_fill(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
 {
     uint64_t *at = slot, *end = slot + count;
@@ -147,7 +148,6 @@ static bool still_good(uint64_t old, uint64_t new)
 long batch_replace(struct batch *b, const struct op *op)
 {
     const uint64_t by_hardware = ENTRY_A | ENTRY_D;
-    struct leaf_puts puts = {0};
     uint64_t *slot, entry, old;
     long error;
 
@@ -171,8 +171,7 @@ long batch_replace(struct batch *b, const struct op *op)
             return old & ENTRY_V ? -ERR_MAPPED : -ERR_UNMAPPED;
         }
     } while (!slot_swap(slot, old, entry));
-    leaf_puts_add(&puts, old);
-    leaf_puts_flush(&puts);
+    space_leaf_put(entry_block(old), 1);
     if (!still_good(old, entry))
         batch_fence(b, op, 0, 0, old);
     if (op->flags & BATCH_KEEP)

@@ -185,69 +185,87 @@ static long source_gather(struct batch *b, struct space *source, struct gather *
 }
 
 /*
- * Leaves are counted in their block before they are written: on meeting a block as many as could
- * still come, and what did not come is given back when the next block begins.
+ * A leaf table being copied. Leaves are counted in their block before they are written: one when a
+ * block is met, then twice as many each time, and what was too many is given back. The common case
+ * is two comparisons: a leaf of the same block and kind as the one before, and counted.
  */
-struct leaf_gets {
-    uint64_t block;
-    uint32_t got, used;
+struct table_copy {
+    uint64_t like;  /* the leaf before; 0: none */
+    uint64_t got;   /* counted for its block */
+    uint64_t left;  /* of these, not yet written */
+    uint64_t total; /* counted in all */
+    uint64_t first; /* slot that lost its write permission first */
 };
 
-static void leaf_gets_end(struct batch *b, struct leaf_gets *g)
+#define COPY_LIKE (LEAF_LIKE | ENTRY_W)
+
+static inline void copy_block_end(struct table_copy *c)
 {
-    if (g->got > g->used)
-        block_put_n(g->block << TABLE_SHIFT, g->got - g->used);
-    b->mapped += g->used;
-    g->got = g->used = 0;
+    if (c->left)
+        block_put_n(entry_page(c->like), (uint32_t)c->left);
+    c->total -= c->left;
+    c->got = c->left = 0;
 }
 
-static bool leaf_gets_begin(struct batch *b, struct leaf_gets *g, uint64_t block, uint32_t most)
+/* A leaf in slot i that is of another block or kind, or not yet counted. False: the counter is
+ * full. */
+static inline bool copy_count(struct table_copy *c, uint64_t entry, uint64_t i)
 {
-    leaf_gets_end(b, g);
-    if (!block_get_n(block << TABLE_SHIFT, most))
+    if ((entry ^ c->like) & LEAF_LIKE)
+        copy_block_end(c);
+    c->like = entry;
+    if ((entry & ENTRY_W) && c->first > i)
+        c->first = i;
+    if (c->left)
+        return true;
+    uint64_t more = c->got ? c->got : 1, most = TABLE_ENTRIES - i;
+    more = more < most ? more : most;
+    if (!block_get_n(entry_page(entry), (uint32_t)more))
         return false;
-    g->block = block;
-    g->got = most;
+    c->got += more;
+    c->left = more;
+    c->total += more;
     return true;
 }
 
-/* What becomes of one entry of the source: it loses its write permission on both sides. */
-static inline uint64_t entry_share(uint64_t *slot, uint64_t entry, unsigned i,
-                                   struct gather *gather, vaddr_t address)
+/*
+ * What is there in the source loses its write permission and goes into the empty target. A slot of
+ * the target that a fault reply fills meanwhile stays: a page already there wins. Those from *first
+ * to *end lost their write permission.
+ */
+static long leaves_copy(struct batch *b, uint64_t *from, uint64_t *target, uint64_t *first,
+                        uint64_t *end)
 {
-    if (!(entry & ENTRY_W) || !(entry & ENTRY_V))
-        return entry;
-    entry = __atomic_fetch_and(slot, ~ENTRY_W, __ATOMIC_RELAXED);
-    gather_range(gather, address + i * PAGE_BYTES, address + (i + 1) * PAGE_BYTES);
-    return entry & ~ENTRY_W;
-}
-
-static long leaves_copy(struct batch *b, vaddr_t address, uint64_t *from, uint64_t *target,
-                        struct gather *gather)
-{
-    struct leaf_gets gets = {0};
+    struct table_copy c = {.first = TABLE_ENTRIES};
+    uint64_t software = 0, protected = 0;
     long error = 0;
 
-    for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-        if (i % 8 == 0 && slots_or8(from + i) == 0) {
-            i += 7;
+    for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+        uint64_t entry = slot_load(from + i);
+        if (entry == 0) {
+            if (i % 8 == 0 && slots_or8(from + i) == 0)
+                i += 7;
             continue;
         }
-        uint64_t entry = slot_load(from + i);
-        if (entry == 0)
+        if (unlikely(!(entry & ENTRY_V))) {
+            software += slot_swap(target + i, 0, entry);
             continue;
-        if ((entry & ENTRY_V) && (entry_block(entry) != gets.block || gets.got == 0) &&
-            !leaf_gets_begin(b, &gets, entry_block(entry), (uint32_t)TABLE_ENTRIES - i)) {
-            error = -ERR_CLASS; /* the counter is full */
+        }
+        if ((((entry ^ c.like) & COPY_LIKE) || c.left == 0) && !copy_count(&c, entry, i)) {
+            error = -ERR_CLASS;
             break;
         }
-        entry = entry_share(from + i, entry, i, gather, address);
-        if (unlikely(!slot_swap(target + i, 0, entry)))
-            continue; /* a fault reply in the target was faster: a page already there wins */
-        b->done++;
-        gets.used += entry & ENTRY_V;
+        if (entry & ENTRY_W) {
+            entry = __atomic_fetch_and(from + i, ~ENTRY_W, __ATOMIC_RELAXED) & ~ENTRY_W;
+            protected = i + 1;
+        }
+        c.left -= slot_swap(target + i, 0, entry);
     }
-    leaf_gets_end(b, &gets);
+    copy_block_end(&c);
+    b->done = (uint32_t)(c.total + software);
+    b->mapped += c.total;
+    *first = c.first;
+    *end = protected;
     return error;
 }
 
@@ -271,7 +289,11 @@ static long copy_locked(struct batch *b, struct op *op, struct space *source)
         return -ERR_MAPPED;
     if ((error = source_gather(b, source, &gather)) != 0)
         return error;
-    return leaves_copy(b, op->address, from, target, gather);
+    uint64_t first, end;
+    error = leaves_copy(b, from, target, &first, &end);
+    if (first < end)
+        gather_range(gather, op->address + first * PAGE_BYTES, op->address + end * PAGE_BYTES);
+    return error;
 }
 
 long batch_copy_table(struct batch *b, const struct op *op)

@@ -194,8 +194,10 @@ bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
 
     (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
     hart_busy(h);
+    if (unlikely(slot >= t->table_size))
+        return not_plain(t, slot, 0);
     struct cap *cap = &t->table_caps[slot];
-    if (unlikely(slot >= t->table_size || cap->type != CAP_ENDPOINT || !(cap->rights & RIGHT_CALL)))
+    if (unlikely(cap->type != CAP_ENDPOINT || !(cap->rights & RIGHT_CALL)))
         return not_plain(t, slot, 0);
     struct thread *w = ((struct endpoint *)cap->object)->slot[h->id];
     if (unlikely(w->client))

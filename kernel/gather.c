@@ -10,7 +10,7 @@
 #include "kernel/asid.h"
 
 /* More pages than this are not worth a fence each. */
-#define RANGE_PAGES_MAX 64
+#define RANGE_PAGES_MAX 32
 
 struct fence {
     uint64_t asid;

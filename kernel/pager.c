@@ -56,14 +56,9 @@ bool pager_foreign(struct thread *t, struct thread *w)
 {
     uint64_t number = t->x[17];
     bool pager = number >= 512 || (t->call_mask[number >> 6] >> (number & 63) & 1);
-    const uint64_t a[8] = {t->x[10],
-                           t->x[11],
-                           t->x[12],
-                           t->x[13],
-                           t->x[14],
-                           t->x[15],
-                           pager ? t->pager.badge : t->personality.badge,
-                           number};
+    uint64_t badge = pager ? t->pager.badge : t->personality.badge;
+    const uint64_t a[8] = {t->x[10], t->x[11], t->x[12], t->x[13],
+                           t->x[14], t->x[15], badge,    number};
 
     count(this_hart(), COUNT_call_fast);
     straight_begin(t, w, THREAD_CALL);

@@ -169,6 +169,13 @@ static void map_linear(void)
     server.space->linear_end = SPACE_LINEAR_BASE + (block_total << BLOCK_SHIFT);
 }
 
+/* A page of the server's own that it may unmap by a batch later: counted as any mapping is. */
+static void map_counted(vaddr_t address, paddr_t page, uint64_t bits)
+{
+    map(address, page, page + PAGE_BYTES, bits);
+    block_count[page >> BLOCK_SHIFT]++;
+}
+
 static void map_image(void)
 {
     struct elf_segment s;
@@ -180,7 +187,7 @@ static void map_image(void)
         uint64_t bits = s.flags & ELF_FLAG_W ? MAP_WRITE : MAP_READ;
         bits |= s.flags & ELF_FLAG_X ? ENTRY_X : 0;
         for (vaddr_t va = s.address & -PAGE_BYTES; at < end; va += PAGE_BYTES, at += PAGE_BYTES)
-            map(va, at, at + PAGE_BYTES, bits);
+            map_counted(va, at, bits);
     }
 }
 
@@ -190,7 +197,7 @@ static void make_space(void)
     space_init(s, virt_to_page(s), virt_to_page(s) + 1);
     map_image();
     paddr_t info = virt_to_phys(server.info);
-    map(INFO_ADDRESS, info, info + PAGE_BYTES, MAP_READ);
+    map_counted(INFO_ADDRESS, info, MAP_READ);
     map_linear();
     space_server = s;
     server.thread->space = s;

@@ -114,8 +114,10 @@ static void worker_unbind(struct thread *w)
         if (h->current && h->current->space == w->space)
             space_activate(w->space, h);
         TAILQ_FOREACH(other, &h->workers, bench)
-        if (worker_has_client(other))
-            other->attention = 1;
+        {
+            if (worker_has_client(other))
+                other->attention = 1;
+        }
     }
     endpoint_rouse_locked(e);
 }

@@ -58,7 +58,7 @@ static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, 
         return NULL;
     f->start = start;
     f->bytes = bytes;
-    uint64_t index_pages = PAGE_UP(file_pages(f) * sizeof(uint64_t)) >> PAGE_SHIFT;
+    uint64_t index_pages = PAGE_UP((file_pages(f) + 1) * sizeof(uint64_t)) >> PAGE_SHIFT;
     while (1UL << f->index_order < index_pages)
         f->index_order++;
     f->index = f->index_order <= ORDER_MAX ? buddy_alloc(w, f->index_order, CLASS_DATA, ALLOC_NORMAL)
@@ -82,7 +82,7 @@ static void file_free(struct worker *w, struct file *f)
 
 struct file *file_get(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
 {
-    if (!bytes || start > archive_bytes || bytes > archive_bytes - start)
+    if (start > archive_bytes || bytes > archive_bytes - start)
         return NULL;
     start += archive_start;
     lock_take(&file_lock);

@@ -65,6 +65,7 @@ struct mm {
     vaddr_t stack_top;
     vaddr_t arg_start, arg_end;
     uint64_t lock_future; /* mlockall(MCL_FUTURE) */
+    uint64_t membarrier;  /* bool: registered for it */
 
     uint32_t references; /* calls in progress that name it */
     uint32_t clients;    /* threads in it */

@@ -50,6 +50,7 @@ struct worker {
     /* The client whose event is being handled: who wants to free it waits until no worker has it
      * here (client.c). Cleared before the answer. First, for the entry code. */
     struct client *serving;
+    uint64_t answered; /* the kind of the answer that is being sent, for the entry code */
     uint64_t zeroed_count;
     uint64_t ring_next;
     struct pending_reply pending;
@@ -66,6 +67,7 @@ struct worker {
     pfn_t tables[TABLE_PAGES_KEPT];
 
     struct batch_page *ops; /* its operation page */
+    pfn_t ops_page;
     uint32_t ops_count;     /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;

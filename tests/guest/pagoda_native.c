@@ -444,84 +444,90 @@ NATIVE_CASE(replace_and_software_entries)
     area_clear();
 }
 
-/* One operation on SLOT_SPACE and what is to be said to it. */
-struct wrong {
-    struct batch_op op;
-    long error;
-};
-
-NATIVE_CASE(batch_refusals)
+static struct batch_op map_op(uint64_t memory, uint64_t address, uint64_t entry, uint32_t count)
 {
-    uint64_t read_only = fresh(), page = native_data_number(1);
+    return (struct batch_op){.code = BATCH_MAP,
+                             .count = count,
+                             .memory = (uint32_t)memory,
+                             .address = address,
+                             .entry = entry};
+}
+
+static struct batch_op other_op(enum batch_code code, unsigned level, uint64_t address,
+                                uint64_t entry)
+{
+    return (struct batch_op){.code = (uint8_t)code,
+                             .level = (uint8_t)level,
+                             .count = 1,
+                             .memory = NATIVE_SLOT_TABLES,
+                             .address = address,
+                             .entry = entry,
+                             .extra = NATIVE_SPACE};
+}
+
+static long operate(struct batch_op op)
+{
+    return native_operation(SLOT_SPACE, &op);
+}
+
+NATIVE_CASE(map_refusals)
+{
+    uint64_t read_only = fresh(), page = native_data_number(1), data = NATIVE_SLOT_DATA;
     uint64_t good = entry_make(page, ENTRY_ALWAYS | RW);
 
     EXPECT_OK(CALL(CALL_CAP_COPY, NATIVE_SLOT_DATA, SELF_TABLE, read_only, 0, 0, 8));
-#define MAP_OP(memory_, address_, entry_, count_)                                   \
-    {                                                                               \
-        .code = BATCH_MAP, .count = count_, .memory = memory_, .address = address_, \
-        .entry = entry_                                                             \
-    }
-    struct wrong list[] = {
-        {{.code = BATCH_CODES, .count = 1, .address = AREA}, -ERR_ARGUMENT},
-        {{.code = BATCH_NOP, .flags = 2}, -ERR_ARGUMENT},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good, 0), -ERR_ARGUMENT},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good, 513), -ERR_ARGUMENT},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good, ~0U), -ERR_ARGUMENT},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA + 1, good, 1), -ERR_ALIGN},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA + PAGE, good, 512), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, KERNEL_ADDRESS, good, 1), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, 1UL << 62, good, 1), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA + (1UL << 30), good, 1), -ERR_NOTABLE},
-        {MAP_OP((uint32_t)NO_SLOT, AREA, good, 1), -ERR_SLOT},
-        {MAP_OP((uint32_t)slots_used, AREA, good, 1), -ERR_EMPTY},
-        {MAP_OP(SLOT_DONE, AREA, good, 1), -ERR_TYPE},
-        {MAP_OP((uint32_t)read_only, AREA, good, 1), -ERR_ENTRY},
-        {MAP_OP((uint32_t)read_only, AREA, entry_make(page, ENTRY_X), 1), -ERR_ENTRY},
-        {MAP_OP((uint32_t)read_only, AREA, entry_make(page, 0), 8), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good | ENTRY_G, 1), -ERR_ENTRY},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good | 1UL << 54, 1), -ERR_ENTRY},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, good | ENTRY_PBMT_IO, 1), -ERR_ENTRY},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, entry_make(native_data_number(0) - 1, 0), 1), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, entry_make(0, 0), 1), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_DATA, AREA, entry_make((1UL << 44) - 1, 0), 2), -ERR_RANGE},
-        {MAP_OP(NATIVE_SLOT_TABLES, AREA, entry_make(native_tables_number(1), 0), 1), -ERR_CLASS},
-        {{.code = BATCH_MAP, .level = 3, .count = 1, .address = AREA}, -ERR_LEVEL},
-        {{.code = BATCH_MAP, .level = 1, .count = 1, .address = AREA}, -ERR_LEVEL},
-        {{.code = BATCH_MAP, .level = 1, .count = 1, .address = AREA + PAGE}, -ERR_ALIGN},
-        {{.code = BATCH_PROTECT, .count = 1, .address = AREA, .entry = ENTRY_U}, -ERR_ENTRY},
-        {{.code = BATCH_CLEAR_BITS, .count = 1, .address = AREA, .entry = ENTRY_W}, -ERR_ENTRY},
-        {{.code = BATCH_TABLE, .level = 0, .address = AREA}, -ERR_LEVEL},
-        {{.code = BATCH_TABLE, .level = 5, .address = AREA}, -ERR_LEVEL},
-        {{.code = BATCH_TABLE,
-          .level = 1,
-          .memory = NATIVE_SLOT_TABLES,
-          .address = AREA,
-          .entry = entry_make(native_tables_number(500), ENTRY_V)},
-         -ERR_MAPPED},
-        {{.code = BATCH_TABLE,
-          .level = 1,
-          .memory = NATIVE_SLOT_TABLES,
-          .address = AREA + BLOCK_BYTES,
-          .entry = entry_make(native_tables_number(0), ENTRY_V)},
-         -ERR_BUSY},
-        {{.code = BATCH_TABLE,
-          .level = 1,
-          .memory = NATIVE_SLOT_DATA,
-          .address = AREA + BLOCK_BYTES,
-          .entry = entry_make(page, ENTRY_V)},
-         -ERR_CLASS},
-        {{.code = BATCH_TABLE_REMOVE, .level = 2, .address = AREA}, -ERR_BUSY},
-        {{.code = BATCH_TABLE_REMOVE, .level = 1, .address = AREA + BLOCK_BYTES}, -ERR_UNMAPPED},
-        {{.code = BATCH_COPY_TABLE, .count = 1, .address = AREA, .extra = NATIVE_SPACE},
-         -ERR_RIGHTS},
-    };
-#undef MAP_OP
-    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-        long got = native_operation(SLOT_SPACE, &list[i].op);
-        if (got != list[i].error)
-            ktap_fail(__FILE__, __LINE__, "operation %zu: %ld (%s), not %s", i, got,
-                      native_error_name(got), native_error_name(list[i].error));
-    }
+    EXPECT_CALL(operate(map_op(data, AREA, good, 0)), -ERR_ARGUMENT);
+    EXPECT_CALL(operate(map_op(data, AREA, good, 513)), -ERR_ARGUMENT);
+    EXPECT_CALL(operate(map_op(data, AREA, good, ~0U)), -ERR_ARGUMENT);
+    EXPECT_CALL(operate(map_op(data, AREA + 1, good, 1)), -ERR_ALIGN);
+    EXPECT_CALL(operate(map_op(data, AREA + PAGE, good, 512)), -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, KERNEL_ADDRESS, good, 1)), -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, 1UL << 62, good, 1)), -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, AREA + (1UL << 30), good, 1)), -ERR_NOTABLE);
+    EXPECT_CALL(operate(map_op(NO_SLOT, AREA, good, 1)), -ERR_SLOT);
+    EXPECT_CALL(operate(map_op(slots_used, AREA, good, 1)), -ERR_EMPTY);
+    EXPECT_CALL(operate(map_op(SLOT_DONE, AREA, good, 1)), -ERR_TYPE);
+    EXPECT_CALL(operate(map_op(read_only, AREA, good, 1)), -ERR_ENTRY);
+    EXPECT_CALL(operate(map_op(read_only, AREA, entry_make(page, ENTRY_X), 1)), -ERR_ENTRY);
+    EXPECT_CALL(operate(map_op(read_only, AREA, entry_make(page, 0), 8)), -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, AREA, good | ENTRY_G, 1)), -ERR_ENTRY);
+    EXPECT_CALL(operate(map_op(data, AREA, good | 1UL << 54, 1)), -ERR_ENTRY);
+    EXPECT_CALL(operate(map_op(data, AREA, good | ENTRY_PBMT_IO, 1)), -ERR_ENTRY);
+    EXPECT_CALL(operate(map_op(data, AREA, entry_make(native_data_number(0) - 1, 0), 1)),
+                -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, AREA, entry_make(0, 0), 1)), -ERR_RANGE);
+    EXPECT_CALL(operate(map_op(data, AREA, entry_make((1UL << 44) - 1, 0), 2)), -ERR_RANGE);
+    EXPECT_CALL(
+        operate(map_op(NATIVE_SLOT_TABLES, AREA, entry_make(native_tables_number(1), 0), 1)),
+        -ERR_CLASS);
+    EXPECT_CALL(operate(other_op(BATCH_MAP, 3, AREA, good)), -ERR_LEVEL);
+    EXPECT_CALL(operate(other_op(BATCH_MAP, 1, AREA, good)), -ERR_ALIGN);
+    EXPECT_CALL(operate(other_op(BATCH_MAP, 1, AREA & -BLOCK_BYTES, good)), -ERR_LEVEL);
+}
+
+NATIVE_CASE(other_operation_refusals)
+{
+    uint64_t page = native_data_number(1), next = AREA + BLOCK_BYTES;
+    struct batch_op flags = {.code = BATCH_NOP, .flags = 2};
+    struct batch_op data_table = other_op(BATCH_TABLE, 1, next, entry_make(page, ENTRY_V));
+
+    data_table.memory = NATIVE_SLOT_DATA;
+    EXPECT_CALL(operate(flags), -ERR_ARGUMENT);
+    EXPECT_CALL(operate(other_op(BATCH_CODES, 0, AREA, 0)), -ERR_ARGUMENT);
+    EXPECT_CALL(operate(other_op(BATCH_PROTECT, 0, AREA, ENTRY_U)), -ERR_ENTRY);
+    EXPECT_CALL(operate(other_op(BATCH_CLEAR_BITS, 0, AREA, ENTRY_W)), -ERR_ENTRY);
+    EXPECT_CALL(operate(other_op(BATCH_TABLE, 0, AREA, 0)), -ERR_LEVEL);
+    EXPECT_CALL(operate(other_op(BATCH_TABLE, 5, AREA, 0)), -ERR_LEVEL);
+    EXPECT_CALL(
+        operate(other_op(BATCH_TABLE, 1, AREA, entry_make(native_tables_number(500), ENTRY_V))),
+        -ERR_MAPPED);
+    EXPECT_CALL(
+        operate(other_op(BATCH_TABLE, 1, next, entry_make(native_tables_number(0), ENTRY_V))),
+        -ERR_BUSY);
+    EXPECT_CALL(operate(data_table), -ERR_CLASS);
+    EXPECT_CALL(operate(other_op(BATCH_TABLE_REMOVE, 2, AREA, 0)), -ERR_BUSY);
+    EXPECT_CALL(operate(other_op(BATCH_TABLE_REMOVE, 1, next, 0)), -ERR_UNMAPPED);
+    EXPECT_CALL(operate(other_op(BATCH_COPY_TABLE, 0, AREA, 0)), -ERR_RIGHTS);
     EXPECT_CALL(CALL(CALL_BATCH, NATIVE_SPACE, 0), -ERR_RIGHTS);
     EXPECT_CALL(CALL(CALL_BATCH, SLOT_DONE, 0), -ERR_TYPE);
     EXPECT_CALL(CALL(CALL_BATCH, SLOT_SPACE, BATCH_OPS_MAX + 1), -ERR_LIMIT);

@@ -201,6 +201,11 @@ long native_tables(size_t n)
     return give(&tables_next, PAGES_PER_BLOCK, n);
 }
 
+void native_tables_reset(uint64_t page)
+{
+    tables_next = page;
+}
+
 uint64_t native_data_number(uint64_t page)
 {
     return data_first + page;
@@ -513,14 +518,14 @@ static uint64_t address_of(const char *symbol)
     return (uint64_t)symbol;
 }
 
-static uint64_t image_pages(void)
+uint64_t native_image_pages(void)
 {
     return (address_of(_end) - NATIVE_IMAGE + PAGE_BYTES - 1) / PAGE_BYTES;
 }
 
-static long image_copy(uint64_t first_page)
+long native_image_write(uint64_t first_page)
 {
-    for (uint64_t i = 0; i < image_pages(); i++) {
+    for (uint64_t i = 0; i < native_image_pages(); i++) {
         const char *from = (const char *)(NATIVE_IMAGE + i * PAGE_BYTES);
         (void)*(const volatile char *)from; /* present */
         long error = native_poke(first_page + i, 0, from, PAGE_BYTES);
@@ -530,32 +535,47 @@ static long image_copy(uint64_t first_page)
     return 0;
 }
 
-long native_space_image(uint64_t space)
+long native_image_make(void)
 {
-    uint64_t pages = image_pages();
+    long first = native_data(native_image_pages());
+    long error = first < 0 ? first : native_image_write((uint64_t)first);
+
+    return error ? error : first;
+}
+
+static long image_tables(uint64_t space)
+{
+    uint64_t end = address_of(_end);
+    long error = 0;
+
+    for (uint64_t at = NATIVE_IMAGE & -BLOCK_BYTES; !error && at < end; at += BLOCK_BYTES)
+        error = native_space_tables(space, at);
+    return error;
+}
+
+long native_image_map(uint64_t space, uint64_t first)
+{
+    uint64_t pages = native_image_pages();
     uint64_t text = (address_of(__text_start) - NATIVE_IMAGE) / PAGE_BYTES;
     uint64_t after = (address_of(__text_end) - NATIVE_IMAGE + PAGE_BYTES - 1) / PAGE_BYTES;
-    long first = native_data(pages), error;
+    long error = image_tables(space);
 
-    if (first < 0)
-        return first;
-    for (uint64_t at = NATIVE_IMAGE; at < address_of(_end); at += BLOCK_BYTES) {
-        error = native_space_tables(space, at);
-        if (error)
-            return error;
-    }
-    error = native_space_tables(space, address_of(_end) - 1);
     if (!error)
-        error = image_copy((uint64_t)first);
+        error = native_space_map(space, NATIVE_IMAGE, first, text, 0);
     if (!error)
-        error = native_space_map(space, NATIVE_IMAGE, (uint64_t)first, text, 0);
-    if (!error)
-        error = native_space_map(space, NATIVE_IMAGE + text * PAGE_BYTES, (uint64_t)first + text,
+        error = native_space_map(space, NATIVE_IMAGE + text * PAGE_BYTES, first + text,
                                  after - text, ENTRY_X);
     if (!error)
-        error = native_space_map(space, NATIVE_IMAGE + after * PAGE_BYTES, (uint64_t)first + after,
+        error = native_space_map(space, NATIVE_IMAGE + after * PAGE_BYTES, first + after,
                                  pages - after, DATA_WRITABLE);
     return error;
+}
+
+long native_space_image(uint64_t space)
+{
+    long first = native_image_make();
+
+    return first < 0 ? first : native_image_map(space, (uint64_t)first);
 }
 
 static long variable_copy(uint64_t space, void *variable, size_t bytes, unsigned direction)
@@ -623,13 +643,11 @@ static long set(uint64_t thread, enum thread_field field, uint64_t value, uint64
     return native_call(CALL_THREAD_SET, thread, field, value, value2, 0, 0);
 }
 
-long native_client(const struct native_client *client)
+long native_client_configure(const struct native_client *client)
 {
     uint64_t slot = client->slot;
-    long error = native_object(CAP_THREAD, 0, slot);
+    long error = set(slot, THREAD_SPACE, client->space, 0);
 
-    if (!error)
-        error = set(slot, THREAD_SPACE, client->space, 0);
     if (!error && client->table)
         error = set(slot, THREAD_TABLE, client->table, 0);
     if (!error && client->pager)
@@ -641,6 +659,13 @@ long native_client(const struct native_client *client)
     if (!error)
         error = set(slot, THREAD_HART, hart_now(), 0);
     return error;
+}
+
+long native_client(const struct native_client *client)
+{
+    long error = native_object(CAP_THREAD, 0, client->slot);
+
+    return error ? error : native_client_configure(client);
 }
 
 long native_client_start(const struct native_client *client, void (*fn)(void *arg), void *arg,

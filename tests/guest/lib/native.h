@@ -159,6 +159,9 @@ long native_object(enum cap_type type, uint64_t parameter, uint64_t slot);
 /* A page of the tables memory not yet given out, as an index; -ERR_LIMIT. */
 long native_tables(size_t n);
 uint64_t native_tables_number(uint64_t page);
+/* Give back the pages of the tables memory from `page` on: for those who have deleted everything
+ * that was made of them. native_tables(0) is the next page to be given. */
+void native_tables_reset(uint64_t page);
 
 /* A new space; the tables down to the leaf table for `address`; data pages mapped from `address`
  * on, with the entry bits. */
@@ -167,6 +170,11 @@ long native_space_tables(uint64_t space, uint64_t address);
 long native_space_map(uint64_t space, uint64_t address, uint64_t page, size_t count, uint64_t bits);
 /* Map a copy of this program, as it is now, at the same addresses: code and variables. */
 long native_space_image(uint64_t space);
+/* The same in two steps: data pages that hold a copy, the first as an index; mapping them. */
+long native_image_make(void);
+long native_image_write(uint64_t first_page);
+long native_image_map(uint64_t space, uint64_t first_page);
+uint64_t native_image_pages(void);
 /* Bring the copy up to date with the program's variables as they are now. */
 long native_space_image_refresh(uint64_t space);
 /* Copy a variable of the program's own between its copy in the space and here. */
@@ -191,6 +199,8 @@ struct native_client {
     uint64_t priority;
 };
 long native_client(const struct native_client *client);
+/* Set everything but its registers again; it is stopped. */
+long native_client_configure(const struct native_client *client);
 /* (Re)start it, stopped, at fn(arg) on that stack. */
 long native_client_start(const struct native_client *client, void (*fn)(void *arg), void *arg,
                          void *stack_end);

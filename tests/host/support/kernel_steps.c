@@ -85,38 +85,140 @@ static uint64_t value(void)
     }
 }
 
+/*
+ * What each call's arguments are, so that most of them mean something: s slot, t table, e entry,
+ * a address, p page of the memory, b first page of a block, r rights, y type, n small number,
+ * v anything, S mostly a space.
+ */
+static const char *const shapes[] = {
+    [-CALL_FAULT_REPLY] = "es",
+    [-CALL_REPLY_PARK] = "n",
+    [-CALL_CALL] = "s",
+    [-CALL_PARK] = "n",
+    [-CALL_FORWARD_PARK] = "vv",
+    [-CALL_BATCH] = "Sn",
+    [-CALL_REPLY_KEEP] = "s",
+    [-CALL_REPLY_SEND] = "sn",
+    [-CALL_CAP_COPY] = "stsrpn",
+    [-CALL_CAP_DELETE] = "ts",
+    [-CALL_CAP_REVOKE] = "ts",
+    [-CALL_CAP_READ] = "ts",
+    [-CALL_OBJECT_CREATE] = "spyns",
+    [-CALL_BLOCK_CLASS] = "sbn",
+    [-CALL_SPACE_COPY] = "saavn",
+    [-CALL_THREAD_SET] = "snsv",
+    [-CALL_THREAD_REGS] = "san",
+    [-CALL_THREAD_START] = "s",
+    [-CALL_THREAD_STOP] = "s",
+    [-CALL_WORKER_BIND] = "ssaaan",
+    [-CALL_WORKER_PAGE] = "ssp",
+    [-CALL_SIGNAL] = "sv",
+    [-CALL_WAIT] = "s",
+    [-CALL_NOTIFICATION_BIND] = "ss",
+    [-CALL_TIMER_SET] = "svv",
+    [-CALL_INTERRUPT_BIND] = "ssv",
+    [-CALL_INTERRUPT_ACK] = "s",
+    [-CALL_LOG_WRITE] = "sav",
+    [-CALL_POWER_OFF] = "sn",
+    [-CALL_COUNTERS_READ] = "savn",
+    [-CALL_YIELD] = "",
+    [-CALL_SPACE_DROP] = "ss",
+    [-CALL_INSTRUCTION_FENCE] = "s",
+    [-CALL_NULL] = "",
+    [-CALL_SPACE_INFO] = "s",
+    [-CALL_LAST + 1] = "vvvvvv",
+};
+
+static uint64_t slot(uint8_t b)
+{
+    static const uint8_t fixed[] = {SLOT_MEMORY,       SLOT_SPACE,        SLOT_MEMORY,
+                                    SLOT_TABLE,        SLOT_THREAD,       SLOT_ENDPOINT,
+                                    WORLD_SLOT_DEVICE, SLOT_INTERRUPT + 1};
+    return b & 16 ? fixed[b & 7] : S + (b & 15);
+}
+
+static uint64_t entry(uint8_t b)
+{
+    uint64_t bits = ENTRY_ALWAYS | (b & 1 ? ENTRY_W | ENTRY_D : 0) | (b & 2 ? ENTRY_X : 0);
+    return entry_make(world.first + 512 + (b >> 2 & 15) * 64, bits);
+}
+
+static uint64_t argument(char kind)
+{
+    uint8_t b = byte();
+    if (b >= 0xf0)
+        return value();
+    switch (kind) {
+    case 's':
+        return slot(b);
+    case 'S':
+        return b & 1 ? SLOT_SPACE : b & 6 ? S + 8 : slot(b >> 3);
+    case 't':
+        return b & 3 ? SELF_TABLE : slot(b >> 2);
+    case 'e':
+        return entry(b);
+    case 'a':
+        return (uint64_t)(b & 31) << PAGE_SHIFT | (b & 32 ? 8 : 0);
+    case 'p':
+        return b & 31;
+    case 'b':
+        return (uint64_t)(b & 3) * PAGES_PER_BLOCK;
+    case 'r':
+        return b & 1 ? 0xff : b;
+    case 'y':
+        return b % CAP_TYPES;
+    case 'n':
+        return b & 7;
+    default:
+        return value();
+    }
+}
+
+static void batch_op_fill(struct batch_op *o)
+{
+    *o = (struct batch_op){
+        .code = byte() % (BATCH_CODES + 1),
+        .level = byte(),
+        .flags = byte() & BATCH_KEEP,
+        .memory = byte() & 3 ? SLOT_MEMORY : (uint32_t)argument('s'),
+        .address = argument('a'),
+    };
+    bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE;
+    o->level = o->level >= 0xf0 ? o->level : table ? 1 + (o->level & 1) : (o->level & 15) == 0;
+    o->count = o->level == 0 ? 1 + byte() % 40 : (uint32_t)argument('n');
+    o->entry = table                           ? entry_make(world.first + (byte() & 31), 0)
+               : o->code == BATCH_SOFTWARE     ? (uint64_t)byte() << 8
+               : o->level == 1 && (byte() & 7) ? entry_make(world.first + 512, ENTRY_ALWAYS)
+                                               : argument('e');
+    o->extra = argument(o->code == BATCH_COPY_TABLE ? 'S' : 'e');
+}
+
 static void batch_fill(struct thread *t)
 {
     struct batch_page *page = t->operation_page;
-    if (page == NULL)
-        return;
-    for (unsigned i = 0; i < 3; i++) {
-        page->op[i] = (struct batch_op){
-            .code = byte() % (BATCH_CODES + 1),
-            .level = byte() & 3,
-            .flags = byte() & 3,
-            .memory = (uint32_t)value(),
-            .address = value(),
-            .entry = value(),
-            .extra = value(),
-        };
-        page->op[i].count = page->op[i].level ? byte() & 3 : (uint32_t)value();
-    }
+    for (unsigned i = 0; page && i < 3; i++)
+        batch_op_fill(&page->op[i]);
+}
+
+/* Batches and answers more often than others. */
+static long call_number(void)
+{
+    uint8_t b = byte();
+    return b < 48 ? CALL_BATCH : b < 64 ? CALL_FAULT_REPLY : -1 - b % (-CALL_LAST + 1);
 }
 
 /* A native call as the trap code makes it: three of them try the straight path first. */
 static void call_native(struct thread *t)
 {
-    long number = -1 - byte() % (-CALL_LAST + 1);
-    uint64_t a[6];
-    for (unsigned i = 0; i < 6; i++)
-        a[i] = value();
+    long number = call_number();
+    uint64_t a[6] = {0};
+    const char *shape = shapes[-number];
+    for (unsigned i = 0; shape[i]; i++)
+        a[i] = argument(shape[i]);
     if (number == CALL_CAP_DELETE && (a[1] == SLOT_MEMORY || a[1] == SLOT_TABLE))
         a[1] = S; /* else nothing could be taken back at the end */
-    if (number == CALL_BATCH) {
+    if (number == CALL_BATCH)
         batch_fill(t);
-        a[1] %= 5;
-    }
     t->x[0] += 4;
     if (number == CALL_POWER_OFF && (a[1] & 3)) /* mostly the run goes on */
         number = CALL_NULL;
@@ -140,7 +242,7 @@ static void fault(struct thread *t, uint64_t cause, uint64_t address)
 static void access(struct thread *t, uint8_t kind)
 {
     unsigned hart = (unsigned)t->hart->id;
-    uint64_t address = value() & ~7UL;
+    uint64_t address = argument('a') & ~7UL;
     bool done = kind == 0   ? sim_load(hart, address, NULL)
                 : kind == 1 ? sim_store(hart, address, address)
                             : sim_fetch(hart, address);
@@ -207,6 +309,18 @@ static void step(unsigned hart, uint8_t what)
         running[hart] = machine_note()->thread;
 }
 
+/* The tables for the first 2 MiB of a space. */
+static void tables_make(uint64_t space, uint64_t first)
+{
+    struct batch_page *page = world.thread->operation_page;
+    for (unsigned i = 0; i < 2; i++)
+        page->op[i] = (struct batch_op){.code = BATCH_TABLE,
+                                        .level = 2 - i,
+                                        .memory = SLOT_MEMORY,
+                                        .entry = entry_make(world.first + first + i, 0)};
+    WORLD_CALL(call_batch, space, 2);
+}
+
 /* Something to begin with: two clients, their pager's worker, a table, a notification. */
 static void prelude(void)
 {
@@ -232,13 +346,8 @@ static void prelude(void)
         WORLD_CALL(call_thread_set, S + i, THREAD_PERSONALITY, S + 6, 8);
         WORLD_CALL(call_thread_start, S + i);
     }
-    struct batch_page *page = world.thread->operation_page;
     for (unsigned i = 0; i < 2; i++)
-        page->op[i] = (struct batch_op){.code = BATCH_TABLE,
-                                        .level = 2 - i,
-                                        .memory = SLOT_MEMORY,
-                                        .entry = entry_make(world.first + 20 + i, 0)};
-    WORLD_CALL(call_batch, S + 8, 2);
+        tables_make(i ? S + 8 : SLOT_SPACE, 20 + 2 * i);
 }
 
 /* Taking everything back. */
@@ -274,9 +383,19 @@ static long repeat(long (*what)(void))
     return result;
 }
 
+/* The world's thread may have changed its table meanwhile. */
 static long drop_mappings(void)
 {
-    return WORLD_CALL(call_space_drop, SLOT_SPACE, SLOT_MEMORY);
+    struct thread who = {.table_caps = world.table->caps, .table_size = world.table->size};
+    return WORLD_CALL_AS(&who, call_space_drop, SLOT_SPACE, SLOT_MEMORY);
+}
+
+static long drop_space(void)
+{
+    kernel_lock();
+    long result = cap_remove(world_cap(SLOT_SPACE));
+    kernel_unlock();
+    return result;
 }
 
 static long drop_all(void)
@@ -297,10 +416,13 @@ static void world_thread_unlink(void)
     kernel_unlock();
 }
 
+/* Of the space that the boot made; its destruction may have begun. */
 static void own_mappings_gone(void)
 {
-    if (world_cap(SLOT_SPACE)->type == CAP_SPACE)
-        kassert(repeat(drop_mappings) == 0);
+    const struct cap *c = world_cap(SLOT_SPACE);
+    if (c->type != CAP_SPACE || !c->primary)
+        return;
+    kassert(repeat(c->rights ? drop_mappings : drop_space) == 0);
 }
 
 static void take_back(void)

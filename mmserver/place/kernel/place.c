@@ -1,0 +1,136 @@
+/*
+ * The placement in the kernel: the same server, entered by pager_enter() on the hart's kernel stack
+ * with interrupts off. Its kernel calls are made by kernel_call() on behalf of the worker's thread
+ * object.
+ */
+#include "kernel/pager_hook.h"
+#include "kernel/hart.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/place.h"
+#include "mmserver/core/text.h"
+#include "mmserver/place/place_server.h"
+#include "mmserver/server/server.h"
+
+uint64_t place_linear_base;
+
+long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                uint64_t a5, uint64_t out[2])
+{
+    return kernel_call(number, a0, a1, a2, a3, a4, a5, out);
+}
+
+long place_call_switching(long number, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    return kernel_call(number, a0, a1, a2, 0, 0, 0, NULL);
+}
+
+uint64_t place_ticks(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("rdtime %0" : "=r"(value));
+    return value;
+}
+
+uint64_t place_instructions(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("rdinstret %0" : "=r"(value));
+    return value;
+}
+
+void place_relax(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+/* cbo.zero, 64-byte blocks. */
+void place_clear_blocks(void *page)
+{
+    char *end = (char *)page + PAGE_BYTES;
+
+    for (char *p = page; p < end; p += 64)
+        __asm__ volatile(".insn i 0x0f, 2, x0, %0, 4" ::"r"(p) : "memory");
+}
+
+void place_log(const char *text, size_t bytes)
+{
+    kernel_call(CALL_LOG_WRITE, SLOT_KERNEL, (uintptr_t)text, bytes, 0, 0, 0, NULL);
+}
+
+_Noreturn void place_power_off(uint64_t status)
+{
+    kernel_call(CALL_POWER_OFF, SLOT_KERNEL, status, 0, 0, 0, 0, NULL);
+    for (;;)
+        place_relax();
+}
+
+_Noreturn void place_panic(const char *file, int line, const char *what)
+{
+    text_log("panic: %s:%lu: %s", file, (uint64_t)line, what);
+    place_power_off(1);
+}
+
+bool place_worker_prepare(struct worker *boot, struct worker *w)
+{
+    (void)boot; /* kernel stacks serve */
+    return !place_thread_set(w->thread_slot, THREAD_TABLE, SLOT_TABLE, 0);
+}
+
+long place_worker_bind(struct worker *w)
+{
+    return kernel_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, 0, 0, 0, WORKER_IDLE, NULL);
+}
+
+void pager_start(const struct boot_info *info)
+{
+    place_linear_base = info->linear_base;
+    mmserver_start(info);
+}
+
+static long answer_send(struct answer a)
+{
+    switch (answer_kind(a)) {
+    case ANSWER_FAULT:
+        return kernel_call(CALL_FAULT_REPLY, a.value, answer_second(a), 0, 0, 0, 0, NULL);
+    case ANSWER_REPLY:
+        return kernel_call(CALL_REPLY_PARK, a.value, 0, 0, 0, 0, 0, NULL);
+    case ANSWER_FORWARD:
+        return kernel_call(CALL_FORWARD_PARK, a.value, answer_second(a), 0, 0, 0, 0, NULL);
+    default:
+        return kernel_call(CALL_PARK, a.value, 0, 0, 0, 0, 0, NULL);
+    }
+}
+
+void pager_enter(unsigned kind, const uint64_t a[8])
+{
+    struct worker *w = &workers[this_hart()->id];
+    struct answer answer;
+
+    switch (kind) {
+    case ENTER_FAULT:
+        answer = fault_enter(a[0], a[1], a[2], a[3], a[4], a[5], a[6], w);
+        break;
+    case ENTER_CALL:
+        answer = server_call(a[0], a[1], a[2], a[3], a[4], a[5], a[6], (long)a[7], w);
+        break;
+    case ENTER_IDLE:
+        answer = server_idle(w);
+        break;
+    case ENTER_MESSAGE: /* nobody is given the right to send one */
+        answer = answer_make(ANSWER_REPLY, (uint64_t)-ERR_CALL, 0);
+        break;
+    default:
+        answer = answer_make(ANSWER_PARK, 0, 0);
+    }
+    for (;;) {
+        __atomic_store_n(&w->serving, NULL, __ATOMIC_RELEASE);
+        long error = answer_send(answer);
+        if (!error)
+            return;
+        answer = answer_kind(answer) == ANSWER_FAULT
+                     ? fault_reply_failed(w, error)
+                     : server_answer_refused(w, answer_kind(answer), error);
+    }
+}

@@ -1,0 +1,170 @@
+/*
+ * The placement in user mode: kernel calls by ecall, the worker in tp, the log by its kernel call.
+ */
+#include "mmserver/core/place.h"
+#include "mmserver/core/text.h"
+#include "mmserver/core/mm.h"
+#include "mmserver/core/phys.h"
+#include "mmserver/place/place_server.h"
+#include "mmserver/server/server.h"
+#include <pagoda/batch.h>
+#include <string.h>
+
+/* Where workers' stacks are mapped: one every 64 KiB, with nothing below and above. */
+#define STACKS_BASE    0x8000000UL
+#define STACK_STRIDE   0x10000UL
+#define STACK_PAGES    4UL
+
+uint64_t place_linear_base;
+
+static vaddr_t stack_top(const struct worker *w)
+{
+    return STACKS_BASE + (w->hart + 1) * STACK_STRIDE - PAGE_BYTES;
+}
+
+_Static_assert(offsetof(struct worker, serving) == WORKER_SERVING, "as start.S has it");
+_Static_assert(offsetof(struct worker, answered) == WORKER_ANSWERED, "as start.S has it");
+_Static_assert(ERR_CALL == ERR_CALL_VALUE, "as start.S has it");
+
+extern const char worker_entry[];
+
+long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                uint64_t a5, uint64_t out[2])
+{
+    register uint64_t x10 __asm__("a0") = a0;
+    register uint64_t x11 __asm__("a1") = a1;
+    register uint64_t x12 __asm__("a2") = a2;
+    register uint64_t x13 __asm__("a3") = a3;
+    register uint64_t x14 __asm__("a4") = a4;
+    register uint64_t x15 __asm__("a5") = a5;
+    register long x17 __asm__("a7") = number;
+
+    __asm__ volatile("ecall"
+                     : "+r"(x10), "+r"(x11), "+r"(x12), "+r"(x13), "+r"(x14), "+r"(x15), "+r"(x17)
+                     :
+                     : "memory", "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a6");
+    if (out) {
+        out[0] = x11;
+        out[1] = x12;
+    }
+    return (long)x10;
+}
+
+uint64_t place_ticks(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("rdtime %0" : "=r"(value));
+    return value;
+}
+
+uint64_t place_instructions(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("rdinstret %0" : "=r"(value));
+    return value;
+}
+
+void place_relax(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+void place_log(const char *text, size_t bytes)
+{
+    place_call(CALL_LOG_WRITE, SLOT_KERNEL, (uintptr_t)text, bytes, 0, 0, 0, NULL);
+}
+
+_Noreturn void place_power_off(uint64_t status)
+{
+    place_call(CALL_POWER_OFF, SLOT_KERNEL, status, 0, 0, 0, 0, NULL);
+    for (;;)
+        place_relax();
+}
+
+_Noreturn void place_panic(const char *file, int line, const char *what)
+{
+    text_log("panic: %s:%lu: %s", file, (uint64_t)line, what);
+    place_power_off(1);
+}
+
+/* One operation on the server's own space, on the first thread's page. */
+static long own_space_op(struct worker *boot, const struct batch_op *op)
+{
+    long stopped = 0;
+
+    boot->ops->op[0] = *op;
+    long done = place_batch(SLOT_SPACE, 1, &stopped);
+    return done == 1 ? 0 : done < 0 ? done : stopped;
+}
+
+static bool own_tables_make(struct worker *boot, vaddr_t address)
+{
+    for (unsigned level = mm_levels - 1; level > 0; level--) {
+        pfn_t pfn = page_alloc_table(boot);
+
+        if (!pfn)
+            return false;
+        page_of(pfn)->state = PAGE_OBJECT;
+        const struct batch_op op = {.code = BATCH_TABLE,
+                                    .level = (uint8_t)level,
+                                    .count = 1,
+                                    .memory = page_of(pfn)->slot,
+                                    .address = address,
+                                    .entry = entry_make(pfn, 0)};
+        long error = own_space_op(boot, &op);
+        if (!error)
+            continue;
+        page_of(pfn)->state = PAGE_TABLE;
+        page_free_table(boot, pfn);
+        if (error != -ERR_MAPPED)
+            return false;
+    }
+    return true;
+}
+
+static bool stack_make(struct worker *boot, const struct worker *w)
+{
+    if (!own_tables_make(boot, stack_top(w) - PAGE_BYTES))
+        return false;
+    for (uint64_t i = 1; i <= STACK_PAGES; i++) {
+        pfn_t pfn = page_alloc(boot);
+
+        if (!pfn)
+            return false;
+        page_of(pfn)->state = PAGE_SERVER;
+        const struct batch_op op = {.code = BATCH_MAP,
+                                    .count = 1,
+                                    .memory = page_of(pfn)->slot,
+                                    .address = stack_top(w) - i * PAGE_BYTES,
+                                    .entry = entry_make(pfn, ENTRY_ALWAYS | ENTRY_W | ENTRY_D)};
+        if (own_space_op(boot, &op))
+            return false;
+    }
+    return true;
+}
+
+bool place_worker_prepare(struct worker *boot, struct worker *w)
+{
+    long error = place_thread_set(w->thread_slot, THREAD_SPACE, SLOT_SPACE, 0);
+
+    if (!error)
+        error = place_thread_set(w->thread_slot, THREAD_TABLE, SLOT_TABLE, 0);
+    return !error && stack_make(boot, w);
+}
+
+long place_worker_bind(struct worker *w)
+{
+    return place_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, (uintptr_t)worker_entry,
+                      stack_top(w), (uintptr_t)w, WORKER_IDLE, NULL);
+}
+
+_Noreturn void server_main(const struct boot_info *info)
+{
+    place_linear_base = info->linear_base;
+    mmserver_start(info);
+    /* The first thread has done its work. */
+    place_call_switching(CALL_THREAD_STOP, SLOT_THREAD, 0, 0);
+    place_panic(__FILE__, __LINE__, "the first thread was started again");
+}

@@ -1,0 +1,161 @@
+/*
+ * Entry points of the server in user mode, and how a worker's turn ends.
+ *
+ * The kernel enters a worker at worker_entry + 16 * kind (enum enter_kind) with sp at the top of its
+ * stack and tp at its struct worker. Nothing needs to be saved: the worker was parked in a call. gp
+ * is the client's and is not used.
+ */
+#include <pagoda/call.h>
+#include "mmserver/server/server.h"
+
+    .section .text.start, "ax", @progbits
+    .globl _start
+    .type _start, @function
+_start:
+    /* a0: struct boot_info */
+    la      sp, boot_stack_top
+    li      tp, 0
+    call    server_main
+1:  j       1b
+    .size _start, . - _start
+
+    .option push
+    .option norvc
+    .balign 16
+    .globl worker_entry
+    .type worker_entry, @function
+worker_entry:
+    /* fault: a0..a6 as fault_enter wants them, the worker as its eighth argument */
+    mv      a7, tp
+    j       enter_fault
+    .balign 16
+    /* call: a0..a7 as server_call wants them, the worker as its ninth */
+    addi    sp, sp, -16
+    sd      tp, 0(sp)
+    j       enter_call
+    .balign 16
+    /* message: nobody is given the right to send one */
+    j       enter_refuse
+    .balign 16
+    /* signal: no notification is bound */
+    j       enter_park
+    .balign 16
+    /* idle */
+    mv      a0, tp
+    j       enter_idle
+    .balign 16
+    .size worker_entry, . - worker_entry
+    .option pop
+
+enter_fault:
+    call    fault_enter
+/* a0, a1: struct answer. Its kind is in the upper half of a1, 0: fault_reply. */
+answer:
+    fence   rw, w
+    sd      zero, WORKER_SERVING(tp)
+    srli    s0, a1, 32
+    bnez    s0, answer_other
+    li      a7, CALL_FAULT_REPLY
+    ecall
+answer_refused:
+    /* a0: -ERR_x */
+    mv      a1, a0
+    mv      a0, tp
+    call    fault_reply_failed
+    j       answer
+
+answer_other:
+    sd      s0, WORKER_ANSWERED(tp)
+    slli    a1, a1, 32
+    srli    a1, a1, 32
+    li      t0, ANSWER_KIND_REPLY
+    li      a7, CALL_REPLY_PARK
+    beq     s0, t0, 1f
+    li      t0, ANSWER_KIND_FORWARD
+    li      a7, CALL_FORWARD_PARK
+    beq     s0, t0, 1f
+    li      a7, CALL_PARK
+1:  ecall
+    mv      a2, a0
+    ld      a1, WORKER_ANSWERED(tp)
+    mv      a0, tp
+    call    server_answer_refused
+    j       answer
+
+enter_call:
+    call    server_call
+    j       answer
+
+enter_idle:
+    call    server_idle
+    j       answer
+
+enter_refuse:
+    li      a0, -ERR_CALL_VALUE
+    li      a7, CALL_REPLY_PARK
+    ecall
+enter_park:
+    li      a0, 0
+    li      a7, CALL_PARK
+    ecall
+    j       enter_park
+
+/* long place_call_switching(number, a0, a1, a2): a call that preserves only sp, tp and gp. */
+    .globl place_call_switching
+    .type place_call_switching, @function
+place_call_switching:
+    addi    sp, sp, -112
+    sd      ra, 0(sp)
+    sd      s0, 8(sp)
+    sd      s1, 16(sp)
+    sd      s2, 24(sp)
+    sd      s3, 32(sp)
+    sd      s4, 40(sp)
+    sd      s5, 48(sp)
+    sd      s6, 56(sp)
+    sd      s7, 64(sp)
+    sd      s8, 72(sp)
+    sd      s9, 80(sp)
+    sd      s10, 88(sp)
+    sd      s11, 96(sp)
+    mv      a7, a0
+    mv      a0, a1
+    mv      a1, a2
+    mv      a2, a3
+    ecall
+    ld      ra, 0(sp)
+    ld      s0, 8(sp)
+    ld      s1, 16(sp)
+    ld      s2, 24(sp)
+    ld      s3, 32(sp)
+    ld      s4, 40(sp)
+    ld      s5, 48(sp)
+    ld      s6, 56(sp)
+    ld      s7, 64(sp)
+    ld      s8, 72(sp)
+    ld      s9, 80(sp)
+    ld      s10, 88(sp)
+    ld      s11, 96(sp)
+    addi    sp, sp, 112
+    ret
+    .size place_call_switching, . - place_call_switching
+
+/* void place_clear_blocks(void *page): Zicboz with 64-byte blocks. */
+    .globl place_clear_blocks
+    .type place_clear_blocks, @function
+place_clear_blocks:
+    li      t0, 4096
+    add     t0, a0, t0
+1:
+    .rept 8
+    .insn i 0x0f, 2, x0, a0, 4 /* cbo.zero (a0) */
+    addi    a0, a0, 64
+    .endr
+    bltu    a0, t0, 1b
+    ret
+    .size place_clear_blocks, . - place_clear_blocks
+
+    .section .bss.boot_stack, "aw", @nobits
+    .balign 16
+    .space 16384
+boot_stack_top:

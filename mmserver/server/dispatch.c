@@ -1,0 +1,57 @@
+/* One function for each way in which a worker is entered; faults go straight to the core. */
+#include "mmserver/core/fault.h"
+#include "mmserver/core/text.h"
+#include "mmserver/place/place_server.h"
+#include "mmserver/server/server.h"
+#include <pagoda/mm.h>
+
+#define IDLE_PAGES_ONCE 4 /* zeroed in one step */
+#define LINUX_CALLS_END 512
+
+struct answer server_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                          uint64_t a5, uint64_t badge, long number, struct worker *w)
+{
+    const uint64_t a[6] = {a0, a1, a2, a3, a4, a5};
+    struct answer answer = answer_make(ANSWER_REPLY, 0, 0);
+    struct client *c = client_serve(w, badge);
+    long value;
+
+    if (!c)
+        return answer_make(ANSWER_PARK, 0, 0);
+    if (number < LINUX_CALLS_END) {
+        mm_count(w, call_linux);
+        value = linux_call(w, c, number, a, &answer);
+    } else {
+        mm_count(w, call_pagoda);
+        value = mm_call(w, c, number, a);
+    }
+    if (value < 0 && value >= -4095)
+        mm_count(w, call_refused);
+    answer.value = (uint64_t)value;
+    return answer;
+}
+
+struct answer server_idle(struct worker *w)
+{
+    mm_count(w, idle_step);
+    unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
+    return answer_make(ANSWER_PARK, done == IDLE_PAGES_ONCE, 0);
+}
+
+struct answer server_answer_refused(struct worker *w, enum answer_kind kind, long error)
+{
+    if (kind == ANSWER_PARK)
+        mm_assert(error == -ERR_CLIENT);
+    if (error == -ERR_CLIENT && kind != ANSWER_PARK)
+        return answer_make(ANSWER_PARK, 0, 0); /* stopped meanwhile: nobody to answer */
+    if (error == -ERR_GONE) {
+        /* Only the personality's own threads have no personality. */
+        const struct fault_record *r = &w->ring[(w->ring_next - 1) & (FAULT_RING_MAX - 1)];
+
+        text_log("the process personality failed: thread %lu at %lx, cause %lu, address %lx: %s",
+                 (uint64_t)r->client, r->pc, (uint64_t)r->cause, r->address,
+                 fault_outcome_text[r->outcome % FAULT_OUTCOMES]);
+        place_power_off(1);
+    }
+    return answer_make(ANSWER_REPLY, 0, 0);
+}

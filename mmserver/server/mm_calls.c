@@ -1,0 +1,371 @@
+/*
+ * The server's own calls (pagoda/mm.h): everything that comes from the caller is copied once, checked, and
+ * then used. mms and threads that are named by number are held by a reference while the call runs.
+ */
+#include "mmserver/core/check.h"
+#include "mmserver/core/exec.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/file.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/map.h"
+#include "mmserver/core/native.h"
+#include "mmserver/core/report.h"
+#include "mmserver/server/server.h"
+#include <string.h>
+
+/* A page of the server for strings and texts on their way. */
+static char *scratch_take(struct worker *w, pfn_t *page)
+{
+    *page = page_alloc(w);
+    if (!*page)
+        return NULL;
+    page_of(*page)->state = PAGE_SERVER;
+    return page_pointer(*page);
+}
+
+/* A NUL-terminated string of the caller, at most a page; 0 or -LINUX_x. */
+static long string_copy(struct worker *w, struct mm *mm, char *to, vaddr_t from)
+{
+    uint64_t done = 0;
+
+    while (done < PAGE_BYTES) {
+        uint64_t part = min_u64(PAGE_BYTES - done, PAGE_BYTES - ((from + done) & PAGE_MASK));
+
+        if (mm_copy_in(w, mm, to + done, from + done, part))
+            return -LINUX_EFAULT;
+        if (memchr(to + done, '\0', part))
+            return 0;
+        done += part;
+    }
+    return -LINUX_E2BIG;
+}
+
+static long call_create(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_create(w);
+
+    if (!mm)
+        return -LINUX_ENOMEM;
+    long error = place_cap_copy(mm->space_slot, personality_table, a[0], RIGHT_COPY | RIGHT_COPY_ON,
+                                0, 0);
+    uint64_t id = mm->id;
+    if (!error)
+        return (long)id;
+    struct mm *held = mm_get(id);
+    mm_assert(held == mm && !mm_release(w, held));
+    return error == -ERR_OCCUPIED ? -LINUX_EEXIST : -LINUX_EINVAL;
+}
+
+static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct mm_exec *e,
+                      char *path)
+{
+    long error = string_copy(w, c->mm, path, e->name);
+
+    if (error)
+        return error;
+    struct file *file = file_get(w, e->file_start, e->file_bytes, path);
+    if (!file)
+        return -LINUX_ENOEXEC;
+    struct exec_request r = {.caller = c->mm,
+                             .strings = e->strings,
+                             .strings_bytes = e->strings_bytes,
+                             .argc = e->argc,
+                             .envc = e->envc,
+                             .file = file,
+                             .path = path};
+    error = exec_load(w, mm, &r);
+    file_put(w, file);
+    e->entry = r.entry;
+    e->sp = r.sp;
+    return error;
+}
+
+static long call_exec(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm_exec e;
+    pfn_t scratch;
+
+    if (mm_copy_in(w, c->mm, &e, a[1], sizeof e))
+        return -LINUX_EFAULT;
+    struct mm *mm = mm_get(a[0]);
+    if (!mm)
+        return -LINUX_ESRCH;
+    char *path = scratch_take(w, &scratch);
+    long error = path ? exec_with(w, c, mm, &e, path) : -LINUX_ENOMEM;
+    if (path)
+        page_free(w, scratch);
+    if (!error && mm_copy_out(w, c->mm, a[1], &e, sizeof e)) {
+        mm_clear(w, mm);
+        error = -LINUX_EFAULT;
+    }
+    mm_put(mm);
+    return error;
+}
+
+static long call_release(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = mm_release(w, mm);
+    if (error)
+        mm_put(mm);
+    return error;
+}
+
+static bool thread_wanted_good(const struct mm_thread *t)
+{
+    return t->hart < worker_count && t->priority >= 1 && t->priority <= MM_PRIORITY_MAX;
+}
+
+static long call_thread_create(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm_thread wanted;
+    struct client *made;
+
+    if (mm_copy_in(w, c->mm, &wanted, a[1], sizeof wanted))
+        return -LINUX_EFAULT;
+    if (!thread_wanted_good(&wanted))
+        return -LINUX_EINVAL;
+    struct mm *mm = mm_get(a[0]);
+    if (!mm)
+        return -LINUX_ESRCH;
+    const struct client_route route = {personality_endpoint, wanted.badge};
+    long error = client_create(w, mm, &wanted, &route, &made);
+    long id = error ? error : (long)made->id;
+    mm_put(mm);
+    return id;
+}
+
+static long thread_regs(struct worker *w, struct client *c, struct client *t, const uint64_t a[6])
+{
+    struct user_regs regs;
+
+    if (a[2] && mm_copy_in(w, c->mm, &regs, a[1], sizeof regs))
+        return -LINUX_EFAULT;
+    if (place_thread_regs(t->slot, &regs, a[2] != 0))
+        return -LINUX_EBUSY;
+    return a[2] ? 0 : mm_copy_out(w, c->mm, a[1], &regs, sizeof regs);
+}
+
+static long thread_move(struct worker *w, struct client *t, uint64_t id)
+{
+    struct mm *mm = mm_get(id);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = client_move(w, t, mm);
+    mm_put(mm);
+    return error;
+}
+
+static long thread_start(struct client *t)
+{
+    if (place_thread_start(t->slot))
+        return -LINUX_EBUSY;
+    t->state = CLIENT_STARTED;
+    return 0;
+}
+
+static long thread_hart(struct client *t, uint64_t hart)
+{
+    if (hart >= worker_count)
+        return -LINUX_EINVAL;
+    if (place_thread_set(t->slot, THREAD_HART, hart, 0))
+        return -LINUX_EBUSY;
+    t->hart = (uint32_t)hart;
+    return 0;
+}
+
+/* Calls on a thread that is named by number; not one of the personality's own. */
+static long call_on_thread(struct worker *w, struct client *c, long number, const uint64_t a[6])
+{
+    struct client *t = client_get(a[0]);
+    long error = -LINUX_ENOSYS;
+
+    if (!t)
+        return -LINUX_ESRCH;
+    if (t->personality) {
+        client_put(t);
+        return -LINUX_EPERM;
+    }
+    if (number == MM_THREAD_DESTROY) {
+        error = client_destroy(w, t);
+        if (!error)
+            return 0; /* the reference went with it */
+    } else if (number == MM_THREAD_START) {
+        error = thread_start(t);
+    } else if (number == MM_THREAD_STOP) {
+        error = client_stop(t);
+    } else if (number == MM_THREAD_REGS) {
+        error = thread_regs(w, c, t, a);
+    } else if (number == MM_THREAD_MOVE) {
+        error = thread_move(w, t, a[1]);
+    } else if (number == MM_THREAD_HART) {
+        error = thread_hart(t, a[1]);
+    }
+    client_put(t);
+    return error;
+}
+
+static long call_fault_in(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = fault_in(w, mm, a[1], a[2], a[3] != 0);
+    mm_put(mm);
+    return error ? -LINUX_EFAULT : 0;
+}
+
+static long map_file(struct worker *w, struct mm *mm, const struct mm_map_file *m, const char *name)
+{
+    bool shared = (m->flags & MAP_TYPE) != MAP_PRIVATE;
+
+    if ((m->offset & PAGE_MASK) || (m->flags & MAP_ANONYMOUS))
+        return -LINUX_EINVAL;
+    if (shared && (m->prot & PROT_WRITE))
+        return -LINUX_EACCES;
+    struct file *file = file_get(w, m->file_start, m->file_bytes, name);
+    if (!file)
+        return -LINUX_ENOMEM;
+    const struct map_request r = {.address = m->address,
+                                  .bytes = m->bytes,
+                                  .prot = m->prot,
+                                  .flags = m->flags,
+                                  .file = file,
+                                  .offset = m->offset >> PAGE_SHIFT};
+    long at = map_mmap(w, mm, &r);
+    file_put(w, file);
+    return at;
+}
+
+static long call_map_file(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm_map_file m;
+    pfn_t scratch;
+
+    if (mm_copy_in(w, c->mm, &m, a[0], sizeof m))
+        return -LINUX_EFAULT;
+    struct mm *mm = mm_get(m.mm);
+    if (!mm)
+        return -LINUX_ESRCH;
+    char *name = scratch_take(w, &scratch);
+    long at = name ? string_copy(w, c->mm, name, m.name) : -LINUX_ENOMEM;
+    if (!at)
+        at = map_file(w, mm, &m, name);
+    if (name)
+        page_free(w, scratch);
+    mm_put(mm);
+    return at;
+}
+
+static bool report_needs_mm(uint64_t kind)
+{
+    return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS;
+}
+
+/* mm or thread of the number, both held; NULL where the kind needs none. */
+static long report_subject(struct client *c, uint64_t kind, uint64_t id, struct mm **mm,
+                           struct client **t)
+{
+    *mm = NULL;
+    *t = NULL;
+    if (kind == MM_REPORT_THREAD) {
+        *t = client_get(id ? id : c->id);
+        return *t ? 0 : -LINUX_ESRCH;
+    }
+    if (!report_needs_mm(kind) || (kind == MM_REPORT_CAPS && id == MM_ID_SERVER))
+        return 0;
+    *mm = mm_get(id ? id : c->mm->id);
+    return *mm ? 0 : -LINUX_ESRCH;
+}
+
+static long call_report(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct client *t;
+    struct mm *mm;
+    pfn_t scratch;
+
+    if (a[0] >= MM_REPORT_KINDS)
+        return -LINUX_EINVAL;
+    long result = report_subject(c, a[0], a[1], &mm, &t);
+    if (result)
+        return result;
+    char *buffer = scratch_take(w, &scratch);
+    result = -LINUX_ENOMEM;
+    if (buffer) {
+        struct text text = {
+            .buffer = buffer, .offset = a[4], .bytes = min_u64(a[3], PAGE_BYTES)};
+
+        report_write(&text, a[0], mm, t);
+        result = (long)text_kept(&text);
+        if (mm_copy_out(w, c->mm, a[2], buffer, text_kept(&text)))
+            result = -LINUX_EFAULT;
+        page_free(w, scratch);
+    }
+    if (mm)
+        mm_put(mm);
+    if (t)
+        client_put(t);
+    return result;
+}
+
+static long call_native_thread(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm_thread wanted;
+
+    if (mm_copy_in(w, c->mm, &wanted, a[1], sizeof wanted))
+        return -LINUX_EFAULT;
+    if (!thread_wanted_good(&wanted))
+        return -LINUX_EINVAL;
+    const struct client_route route = {personality_endpoint, c->badge};
+    return native_thread(w, c, a[0], &wanted, &route);
+}
+
+static long mm_call_open(struct worker *w, struct client *c, long number, const uint64_t a[6])
+{
+    switch (number) {
+    case MM_REPORT:
+        return call_report(w, c, a);
+    case MM_CHECK:
+        return (long)check_all(w);
+    case MM_NATIVE_ENABLE:
+        return native_enable(w, c, a[0]);
+    case MM_NATIVE_CREATE:
+        return native_create(w, c, a[0], a[1], a[2]);
+    case MM_NATIVE_THREAD:
+        return call_native_thread(w, c, a);
+    default:
+        return -LINUX_ENOSYS;
+    }
+}
+
+long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6])
+{
+    bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
+                      number == MM_THREAD_STOP;
+
+    if (!privileged)
+        return mm_call_open(w, c, number, a);
+    if (!c->personality)
+        return -LINUX_EPERM;
+    switch (number) {
+    case MM_CREATE:
+        return call_create(w, a);
+    case MM_EXEC:
+        return call_exec(w, c, a);
+    case MM_RELEASE:
+        return call_release(w, a);
+    case MM_THREAD_CREATE:
+        return call_thread_create(w, c, a);
+    case MM_FAULT_IN:
+        return call_fault_in(w, a);
+    case MM_MAP_FILE:
+        return call_map_file(w, c, a);
+    default:
+        return call_on_thread(w, c, number, a);
+    }
+}

@@ -1,0 +1,125 @@
+/*
+ * Start-up, by the first thread, before any worker exists:
+ *
+ *   1. memory: descriptors, buddy lists        4. the personality's process, not yet running
+ *   2. object caches, files, numbers, slots    5. workers are bound: from here on events come
+ *   3. a worker's things for every hart        6. the personality's first thread is started
+ *
+ * The first thread works as the boot hart's worker would, on the same operation page; that worker
+ * is not entered before this thread stops, because no client runs above it.
+ */
+#include "mmserver/core/exec.h"
+#include "mmserver/core/file.h"
+#include "mmserver/core/kobj.h"
+#include "mmserver/core/random.h"
+#include "mmserver/core/report.h"
+#include "mmserver/core/slab.h"
+#include "mmserver/place/place_server.h"
+#include "mmserver/server/server.h"
+#include <string.h>
+
+/* Bits of AT_HWCAP: one per letter. */
+#define HWCAP(letter) (1UL << ((letter) - 'a'))
+
+static void require(bool good, const char *what)
+{
+    if (good)
+        return;
+    text_log("start: %s", what);
+    place_power_off(1);
+}
+
+/* Is `word` one of the blank-separated words of the command line? */
+static bool argument_given(const char *args, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const char *at = args; (at = strstr(at, word)); at += length) {
+        bool begins = at == args || at[-1] == ' ';
+
+        if (begins && (at[length] == ' ' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static void core_init(const struct boot_info *info)
+{
+    require(phys_init(info), "too little memory");
+    mm_levels = info->levels;
+    mm_user_end = info->user_end;
+    random_state = info->rng_seed;
+    exec_randomise = !argument_given(info->args, "norandmaps");
+    exec_hwcap = HWCAP('i') | HWCAP('m') | HWCAP('a') | HWCAP('c');
+    if (info->features & BOOT_HAS_FP)
+        exec_hwcap |= HWCAP('f') | HWCAP('d');
+    report_command_line = info->args;
+    report_table_entries = info->table_entries;
+    slab_init();
+    file_init(info->initrd_start, info->initrd_bytes);
+    mm_ids_init();
+    client_ids_init();
+}
+
+/* Memory that a worker has for good; its thread object comes later. */
+static void worker_pages(struct worker *w)
+{
+    pfn_t ops = page_alloc(w);
+
+    require(ops != 0, "no memory for an operation page");
+    page_of(ops)->state = PAGE_SERVER;
+    w->ops_page = ops;
+    w->ops = page_pointer(ops);
+    w->zero_page = page_alloc_zeroed(w);
+    require(w->zero_page != 0, "no memory for a zero page");
+    page_of(w->zero_page)->state = PAGE_ZERO;
+}
+
+static void worker_thread(struct worker *boot, struct worker *w)
+{
+    uint64_t relative;
+    pfn_t page;
+
+    require(!kobj_create(boot, CAP_THREAD, 0, &w->thread_slot, &page), "no memory for a worker");
+    require(place_worker_prepare(boot, w), "a worker cannot be set up");
+    require(!place_thread_set(w->thread_slot, THREAD_HART, w->hart, 0), "a worker's hart");
+    require(!place_thread_set(w->thread_slot, THREAD_PRIORITY, MM_PRIORITY_SERVER, 0),
+            "a worker's priority");
+    uint32_t slot = kobj_memory(w->ops_page, &relative);
+    require(!place_worker_page(w->thread_slot, slot, relative), "a worker's operation page");
+}
+
+static void workers_init(const struct boot_info *info, struct worker *boot)
+{
+    uint64_t relative;
+
+    for (uint32_t i = 0; i < worker_count; i++)
+        worker_pages(&workers[i]);
+    require(kobj_init(boot, info->table_entries), "no memory for the list of slots");
+    uint32_t slot = kobj_memory(boot->ops_page, &relative);
+    require(!place_worker_page(SLOT_THREAD, slot, relative), "the first thread's operation page");
+    for (uint32_t i = 0; i < worker_count; i++)
+        worker_thread(boot, &workers[i]);
+}
+
+static void workers_bind(void)
+{
+    for (uint32_t i = 0; i < worker_count; i++)
+        require(!place_worker_bind(&workers[i]), "a worker cannot be bound");
+}
+
+void mmserver_start(const struct boot_info *info)
+{
+    require(info->magic == BOOT_MAGIC && info->size_bytes >= sizeof *info, "boot information");
+    require(info->harts >= 1 && info->harts <= BOOT_HARTS_MAX && info->boot_hart < info->harts,
+            "the number of harts");
+    worker_count = info->harts;
+    for (uint32_t i = 0; i < worker_count; i++)
+        workers[i].hart = i;
+    struct worker *boot = &workers[info->boot_hart];
+    core_init(info);
+    workers_init(info, boot);
+    require(personality_make(boot, info), "there is no process personality");
+    workers_bind();
+    require(personality_start(), "the process personality cannot be started");
+}
