@@ -158,7 +158,7 @@ long batch_protect(struct batch *b, const struct op *op)
     const bool keep = op->flags & BATCH_KEEP;
     struct lost lost = LOST_NONE;
     struct grant grant;
-    uint64_t *slot, done = 0, span = 1UL << (TABLE_SHIFT * op->level);
+    uint64_t *slot, done = 0;
     long error;
 
     if (wanted & ~which)
@@ -167,6 +167,7 @@ long batch_protect(struct batch *b, const struct op *op)
         return error;
     if ((error = protect_decode(b, op, slot, &grant)) != 0)
         return error;
+    uint64_t span = 1UL << (TABLE_SHIFT * op->level);
     for (uint64_t i = 0, count = op->count; i < count; i++) {
         uint64_t entry = slot_load(slot + i);
         uint64_t less = entry & which & ~wanted, more = wanted & ~entry;

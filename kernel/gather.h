@@ -32,8 +32,9 @@ static inline bool gather_needed(const struct gather *g)
 {
     return g->tables || g->start < g->end;
 }
-/* No lock held that another hart could want while its fence is awaited; the space cannot be destroyed
- * meanwhile (space_hold). Afterwards no hart uses a translation that the gather covers. */
+/* No lock held that another hart could want while its fence is awaited; the space cannot be
+ * destroyed meanwhile (space_hold). Afterwards no hart uses a translation that the gather covers.
+ */
 void gather_finish(struct gather *g);
 
 /*

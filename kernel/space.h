@@ -38,23 +38,23 @@
 #define ASID_BITS_ENOUGH 8
 
 struct space {
-    uint64_t *root;    /* kernel address of the root table */
-    pfn_t root_pfn;    /* the page after the object's own is the root table */
+    uint64_t *root; /* kernel address of the root table */
+    pfn_t root_pfn; /* the page after the object's own is the root table */
     pfn_t self_pfn;
-    uint64_t asid;     /* low bits: number; rest: generation */
-    uint64_t pinned;   /* harts with workers bound in it: its ASID never changes */
-    uint64_t running;  /* bit per hart */
-    uint64_t seen;     /* harts that may hold translations of it */
+    uint64_t asid;    /* low bits: number; rest: generation */
+    uint64_t pinned;  /* harts with workers bound in it: its ASID never changes */
+    uint64_t running; /* bit per hart */
+    uint64_t seen;    /* harts that may hold translations of it */
     uint64_t stale;
     uint64_t code_stale; /* harts that must fence their instruction fetch before they run it */
     uint32_t lock;
     uint32_t dying;
-    uint32_t holders;  /* calls that still fence for it after they released the lock */
-    uint64_t tables;   /* page tables in it, the root excepted */
+    uint32_t holders; /* calls that still fence for it after they released the lock */
+    uint64_t tables;  /* page tables in it, the root excepted */
     struct thread_list threads;
     uint64_t thread_count;
-    vaddr_t linear_end; /* nonzero: the memory server's own; its linear map lies below */
-    vaddr_t sweep;     /* call_space_drop resumes here */
+    vaddr_t linear_end;  /* nonzero: the memory server's own; its linear map lies below */
+    vaddr_t sweep;       /* call_space_drop resumes here */
     uint64_t drop_first; /* the extent that `sweep` is about */
     uint64_t drop_pages;
     uint16_t pins[HARTS_MAX]; /* workers bound on each hart */
@@ -69,20 +69,22 @@ extern struct space *space_server;
 void space_lock(struct space *s);
 bool space_trylock(struct space *s);
 void space_unlock(struct space *s);
-/* Lock the space named by a Space capability of `t` with `rights`; no lock held. NULL and a positive
- * *error if there is no such capability or the space is being destroyed. */
+/* Lock the space named by a Space capability of `t` with `rights`; no lock held. NULL and a
+ * positive *error if there is no such capability or the space is being destroyed. */
 struct space *space_enter(struct thread *t, uint64_t slot, uint8_t rights, long *error);
-/* One attempt of the same; the calling hart is busy and stays so. *error = ERR_AGAIN: it is locked. */
+/* One attempt of the same; the calling hart is busy and stays so. *error = ERR_AGAIN: it is locked.
+ */
 struct space *space_try_enter(struct thread *t, uint64_t slot, uint8_t rights, long *error);
-/* The space's lock held: keep the space in being after the lock is released, until space_drop_hold. */
+/* The space's lock held: keep the space in being after the lock is released, until space_drop_hold.
+ */
 void space_hold(struct space *s);
 void space_drop_hold(struct space *s);
 
 /* Kernel lock held. `root` is a zeroed table page; the kernel half is copied into it. */
 void space_init(struct space *s, pfn_t self_pfn, pfn_t root_pfn);
 /* Kernel lock held. One bounded step of destruction: 0 when all but the root page and the object's
- * own page is released, -ERR_AGAIN, or -ERR_BUSY while threads or workers are in it. The caller then
- * clears the capability, calls harts_quiesce() and releases those two pages. */
+ * own page is released, -ERR_AGAIN, or -ERR_BUSY while threads or workers are in it. The caller
+ * then clears the capability, calls harts_quiesce() and releases those two pages. */
 long space_destroy_step(struct space *s);
 
 /* The slot of `address` at `level` (0: 4 KiB leaf) or NULL if a table is missing on the way
@@ -99,9 +101,10 @@ static inline bool space_in_linear(const struct space *s, vaddr_t address, uint6
 void space_leaf_put(uint64_t block, uint32_t n);
 
 /*
- * Kernel lock held. Hart h, which is this one, is about to run `s`: marks, loads its root, fences if
- * stale, gives the satp value. A space that is pinned here does not replace h->space_active. Where
- * space_active changes, this hart's workers can no longer answer clients of the old space straight.
+ * Kernel lock held. Hart h, which is this one, is about to run `s`: marks, loads its root, fences
+ * if stale, gives the satp value. A space that is pinned here does not replace h->space_active.
+ * Where space_active changes, this hart's workers can no longer answer clients of the old space
+ * straight.
  */
 uint64_t space_activate(struct space *s, struct hart *h);
 /* Kernel lock held. This hart runs no client space any more (its satp already is another). */

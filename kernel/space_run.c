@@ -75,7 +75,8 @@ static void active_set(struct hart *h, struct space *s)
     h->space_active = s;
     if (old && !(old->pinned & bit(h)))
         __atomic_fetch_and(&old->running, ~bit(h), __ATOMIC_RELEASE);
-    TAILQ_FOREACH (w, &h->workers, bench) {
+    TAILQ_FOREACH(w, &h->workers, bench)
+    {
         if (worker_has_client(w))
             w->attention = 1;
     }

@@ -75,16 +75,25 @@ static void client_release(struct thread *w)
     sched_ready(c);
 }
 
-/* t waits on the straight path, on this hart: make it SERVED. */
-static void hold_straight(struct thread *t)
+/*
+ * A thread that this hart owns: if a worker has its event on the straight path, it becomes SERVED;
+ * if not, its state is what a straight answer left there (a parked worker's, too), and means
+ * RUNNING.
+ */
+static void settle(struct thread *t)
 {
     struct thread *w;
 
+    if (t->state == THREAD_RUNNING)
+        return;
     TAILQ_FOREACH(w, &t->hart->workers, bench)
-    if (w->client == t)
-        break;
-    kassert(w);
-    client_of_locked(w);
+    {
+        if (w->client == t) {
+            client_of_locked(w);
+            return;
+        }
+    }
+    t->state = THREAD_RUNNING;
 }
 
 /*
@@ -128,8 +137,8 @@ static void stop_now(struct thread *t)
     if (t->stop_wanted)
         TAILQ_REMOVE(&t->hart->stops, t, stop);
     t->stop_wanted = 0;
-    if (thread_hart_owned(t) && t->state != THREAD_RUNNING)
-        hold_straight(t);
+    if (thread_hart_owned(t))
+        settle(t);
     switch ((enum thread_state)t->state) {
     case THREAD_READY:
         sched_remove(t);
@@ -250,14 +259,12 @@ void thread_unlink(struct thread *t)
  */
 static long thread_hold(struct thread *t)
 {
-    if (t->state == THREAD_READY || t->state == THREAD_RUNNING || t->state == THREAD_MESSAGE)
-        return -ERR_STATE;
     if (!thread_hart_owned(t))
-        return 0;
-    if (t->hart != this_hart())
+        return t->state == THREAD_READY ? -ERR_STATE : 0;
+    if (t->hart != this_hart() || t->state == THREAD_MESSAGE)
         return -ERR_STATE;
-    hold_straight(t);
-    return 0;
+    settle(t);
+    return t->state == THREAD_RUNNING ? -ERR_STATE : 0;
 }
 
 static long set_route(struct thread *caller, struct route *r, uint64_t slot, uint64_t badge)

@@ -8,7 +8,8 @@
  * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL and
  * MESSAGE change without a lock on the straight paths and therefore only on the thread's own
  * hart ("hart-owned"); a straight answer does not even write the state, so a thread in user mode
- * has any of them until it enters the slow part of the kernel, which makes it RUNNING. All other
+ * has any of them until it enters the slow part of the kernel, which makes it RUNNING, and a worker
+ * that parks straight keeps any of them. All other
  * states change under the kernel lock, on any hart; a hart-owned thread is brought out of its
  * state by its own hart, asked by `stop_wanted` and an interrupt.
  *

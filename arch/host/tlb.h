@@ -57,8 +57,8 @@ void tlb_sabotage(enum tlb_sabotage how, uint64_t nth);
 /* Fence calls so far (not of instructions). */
 uint64_t tlb_fences(void);
 
-/* Called at the start of each fence call, if set: what other harts do between the kernel's change and
- * its fence. They may use old translations then, so accesses made here report nothing. */
+/* Called at the start of each fence call, if set: what other harts do between the kernel's change
+ * and its fence. They may use old translations then, so accesses made here report nothing. */
 extern void (*tlb_fence_hook)(void);
 
 /* ---- between tlb.c and tlb_check.c ---- */

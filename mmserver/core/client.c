@@ -183,6 +183,22 @@ long client_destroy(struct worker *w, struct client *c)
     return 0;
 }
 
+long client_destroy_native(struct worker *w, struct mm *mm)
+{
+    for (uint64_t id = client_next_id(0); id && mm->clients; id = client_next_id(id)) {
+        struct client *c = client_get(id);
+
+        if (!c)
+            continue;
+        long error = c->mm == mm && c->native ? client_destroy(w, c) : -LINUX_EINVAL;
+        if (error)
+            client_put(c);
+        if (error == -LINUX_EAGAIN)
+            return error;
+    }
+    return 0;
+}
+
 long client_move(struct worker *w, struct client *c, struct mm *mm)
 {
     struct mm *old = c->mm;

@@ -69,6 +69,8 @@ uint64_t client_next_id(uint64_t id);
 /* Stop it and destroy it. 0, or -LINUX_EAGAIN while its hart has not let go of it or a call names
  * it; the reference is consumed when it answers 0. */
 long client_destroy(struct worker *w, struct client *c);
+/* The same for all threads of mm that native programs made. 0 or -LINUX_EAGAIN. */
+long client_destroy_native(struct worker *w, struct mm *mm);
 /* To another address space. It waits or is stopped. */
 long client_move(struct worker *w, struct client *c, struct mm *mm);
 /* Stop it where it is: 0, or -LINUX_EAGAIN while its hart has not let go of it. */

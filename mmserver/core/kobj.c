@@ -122,23 +122,24 @@ bool kobj_revoke(uint32_t slot)
     return false;
 }
 
-bool kobj_destroy(struct worker *w, enum cap_type type, uint64_t parameter, uint32_t slot,
-                  pfn_t page)
+bool kobj_delete(uint32_t slot)
 {
-    if (!kobj_revoke(slot))
-        return false;
     for (unsigned i = 0; i < REVOKE_STEPS_MAX; i++) {
         long error = place_cap_delete(SELF_TABLE, slot);
 
-        if (error == -ERR_AGAIN) {
-            place_relax();
-            continue;
-        }
-        if (error)
-            return false;
-        buddy_free(w, page, object_order(type, parameter));
-        kobj_slot_free(slot);
-        return true;
+        if (error != -ERR_AGAIN)
+            return !error;
+        place_relax();
     }
     return false;
+}
+
+bool kobj_destroy(struct worker *w, enum cap_type type, uint64_t parameter, uint32_t slot,
+                  pfn_t page)
+{
+    if (!kobj_revoke(slot) || !kobj_delete(slot))
+        return false;
+    buddy_free(w, page, object_order(type, parameter));
+    kobj_slot_free(slot);
+    return true;
 }

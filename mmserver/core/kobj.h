@@ -23,6 +23,8 @@ bool kobj_destroy(struct worker *w, enum cap_type type, uint64_t parameter, uint
                   pfn_t page);
 /* Revoke until nothing derived is left; false if something is in use. */
 bool kobj_revoke(uint32_t slot);
+/* Delete a capability of which nothing is derived; false if it is in use. */
+bool kobj_delete(uint32_t slot);
 /* The slot of the Memory capability that covers a page, and the page's number in it. */
 uint32_t kobj_memory(pfn_t pfn, uint64_t *relative);
 

@@ -116,6 +116,8 @@ void mm_clear(struct worker *w, struct mm *mm)
 
 long mm_release(struct worker *w, struct mm *mm)
 {
+    if (client_destroy_native(w, mm))
+        return -LINUX_EAGAIN;
     lock_take(&ids_lock);
     long error = mm->clients ? -LINUX_EBUSY : mm->references != 1 ? -LINUX_EAGAIN : 0;
     if (!error)

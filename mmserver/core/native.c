@@ -10,6 +10,7 @@
 #include "mmserver/core/slab.h"
 
 #define ALL_RIGHTS         (RIGHT_ALL | RIGHT_COPY_ON)
+#define MEMORY_RIGHTS      (RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON)
 #define RELEASE_ROUNDS_MAX 1000 /* rounds of releasing that remove nothing */
 
 static uint64_t objects_of(struct mm *mm)
@@ -50,7 +51,7 @@ static long memory_make(struct worker *w, struct native_object *o)
             page_clear(page_pointer(o->page + i));
             page_of(o->page + i)->state = PAGE_NATIVE;
         }
-        if (!place_cap_copy(from, SELF_TABLE, o->slot, ALL_RIGHTS & ~RIGHT_IO, relative,
+        if (!place_cap_copy(from, SELF_TABLE, o->slot, MEMORY_RIGHTS, relative,
                             o->parameter * PAGES_PER_BLOCK))
             return 0;
         buddy_free(w, o->page, order);
@@ -75,7 +76,7 @@ static bool memory_destroy(struct worker *w, struct native_object *o)
         if (error && error != -ERR_CLASS) /* it was data all the time */
             return false;
     }
-    if (place_cap_delete(SELF_TABLE, o->slot))
+    if (!kobj_delete(o->slot))
         return false;
     kobj_slot_free(o->slot);
     buddy_free(w, o->page, order);
@@ -188,7 +189,7 @@ long native_create(struct worker *w, struct client *c, uint64_t type, uint64_t s
     if (error)
         return error;
     error = type == CAP_MEMORY ? place_cap_copy(o->slot, mm->native_table_slot, slot,
-                                                ALL_RIGHTS & ~RIGHT_IO, 0,
+                                                MEMORY_RIGHTS, 0,
                                                 parameter * PAGES_PER_BLOCK)
                                : give(o->slot, mm, slot, ALL_RIGHTS);
     if (error) {

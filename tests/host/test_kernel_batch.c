@@ -266,6 +266,24 @@ KTAP_CASE(unmap_is_refused)
     refused(with_level(op_simple(BATCH_UNMAP, VA, 1, 0), 2), ERR_LEVEL);
 }
 
+KTAP_CASE(no_operation_takes_a_level_that_does_not_exist)
+{
+    start();
+    for (unsigned code = BATCH_MAP; code < BATCH_CODES; code++)
+        for (unsigned level = 2; level < 256; level += 127) {
+            struct batch_op op = op_simple((enum batch_code)code, BIG, 1, 0);
+            if (code == BATCH_REPLACE)
+                op.extra = entry_make(data_page(0), ENTRY_ALWAYS);
+            if (code == BATCH_SOFTWARE)
+                op.entry = 0x10;
+            if (code == BATCH_COPY_TABLE)
+                op.extra = SPACE_SLOT(1);
+            bool table = code == BATCH_TABLE || code == BATCH_TABLE_REMOVE;
+            refused(with_level(op, table ? level + 1 : level), ERR_LEVEL);
+        }
+    refused(with_level(op_simple(BATCH_TABLE, BIG, 1, 0), 255), ERR_LEVEL);
+}
+
 KTAP_CASE(replace_needs_the_entry_that_is_expected)
 {
     start();

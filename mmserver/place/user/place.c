@@ -118,7 +118,8 @@ static bool own_tables_make(struct worker *boot, vaddr_t address)
             continue;
         page_of(pfn)->state = PAGE_TABLE;
         page_free_table(boot, pfn);
-        if (error != -ERR_MAPPED)
+        /* It is there already; ERR_RANGE: and it is also on the way to the linear map. */
+        if (error != -ERR_MAPPED && error != -ERR_RANGE)
             return false;
     }
     return true;

@@ -371,22 +371,27 @@ static long seed_write(uint64_t page, const struct batch_op *op, size_t count)
     return error;
 }
 
+/* A worker's page can only be changed by itself. */
+static long drive_page(void *page)
+{
+    return native_call(CALL_WORKER_PAGE, NATIVE_SLOT_DRIVER, NATIVE_SLOT_DATA, (uint64_t)page, 0, 0,
+                       0);
+}
+
 /* Perform the operations that were seeded into data pages 1, 2, ... */
 static long seed_perform(size_t count)
 {
     for (size_t done = 0, page = 1; done < count; done += SEED_OPS, page++) {
         size_t now = count - done < SEED_OPS ? count - done : SEED_OPS;
         struct batch_call call = {.space = NATIVE_SLOT_WINDOW, .count = now};
-        long error =
-            native_call(CALL_WORKER_PAGE, NATIVE_SLOT_DRIVER, NATIVE_SLOT_DATA, page, 0, 0, 0);
+        long error = native_drive(drive_page, (void *)page);
         if (error)
             return error;
         long performed = native_drive(drive_batch, &call);
         if (performed != (long)now)
             return performed < 0 ? performed : call.error;
     }
-    return native_call(CALL_WORKER_PAGE, NATIVE_SLOT_DRIVER, NATIVE_SLOT_DATA, OPERATION_PAGE, 0, 0,
-                       0);
+    return native_drive(drive_page, (void *)OPERATION_PAGE);
 }
 
 static long seed(void)

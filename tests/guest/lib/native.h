@@ -123,7 +123,7 @@ enum native_slot {
 };
 
 #define NATIVE_TABLE_ENTRIES 512UL /* of the program's capability table */
-#define NATIVE_DATA_BLOCKS   4UL
+#define NATIVE_DATA_BLOCKS   2UL   /* as many as the memory server gives in one piece */
 #define NATIVE_DATA_PAGES    (NATIVE_DATA_BLOCKS * PAGES_PER_BLOCK)
 /* Where data page 0 stands in the window. */
 #define NATIVE_WINDOW 0x40000000UL

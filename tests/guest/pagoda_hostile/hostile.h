@@ -3,9 +3,9 @@
  *
  * The *guests* are three threads that make random kernel calls, in an address space of their own
  * with a copy of this program. All that they hold is derived from the *sandbox*, memory that is
- * theirs to ruin: two data blocks and one of tables with all rights, one read-only. Their faults
- * and foreign calls go to the *jail*, a worker of this process. The *honest* part of this program
- * does meanwhile what well-behaved programs do, and checks that nothing of it suffers.
+ * theirs to ruin: a block of data and one of tables with all rights, and a part read-only. Their
+ * faults and foreign calls go to the *jail*, a worker of this process. The *honest* part of this
+ * program does meanwhile what well-behaved programs do, and checks that nothing of it suffers.
  *
  * A generation of guests makes some thousand calls; then everything of it is taken back, which must
  * succeed to the last page, and the next one is built.
@@ -63,11 +63,11 @@ enum guest_slot {
 #define GUEST_TABLE_SIZE  (GUEST_TABLE_PAGES * 64UL)
 
 /* Blocks of the sandbox. */
-#define SANDBOX_BLOCKS  4UL
+#define SANDBOX_BLOCKS  2UL
 #define SANDBOX_PAGES   (SANDBOX_BLOCKS * PAGES_PER_BLOCK)
 #define BLOCK_OF_TABLES 0UL
-#define BLOCK_OF_DATA   1UL /* two of them */
-#define BLOCK_TO_READ   3UL
+#define BLOCK_OF_DATA   1UL
+#define READ_PAGES      128UL /* the last of it, again as memory that may only be read */
 
 /* In the guests' space, beside the image, under the same leaf table. */
 #define GUEST_OPS        0x180000UL /* one operation page for each */

@@ -121,10 +121,9 @@ static struct native_client guest_client(unsigned i)
                                   .priority = MM_PRIORITY_CLIENT - 1};
 }
 
-static bool memory_part(uint64_t slot, uint64_t block, uint64_t blocks, uint64_t rights)
+static bool memory_part(uint64_t slot, uint64_t first, uint64_t pages, uint64_t rights)
 {
-    return GOOD(native_call(CALL_CAP_COPY, SLOT_SANDBOX, SELF_TABLE, slot, rights,
-                            block * PAGES_PER_BLOCK, blocks * PAGES_PER_BLOCK));
+    return GOOD(native_call(CALL_CAP_COPY, SLOT_SANDBOX, SELF_TABLE, slot, rights, first, pages));
 }
 
 static bool build_objects(void)
@@ -137,9 +136,11 @@ static bool build_objects(void)
            GOOD(native_object(CAP_TABLE, GUEST_TABLE_PAGES, SLOT_GUEST_TABLE)) &&
            GOOD(native_object(CAP_ENDPOINT, 0, SLOT_GUEST_ENDPOINT)) &&
            GOOD(native_object(CAP_NOTIFICATION, 0, SLOT_GUEST_NOTE)) &&
-           memory_part(SLOT_GUEST_TABLES, BLOCK_OF_TABLES, 1, all & ~RIGHT_IO) &&
-           memory_part(SLOT_GUEST_DATA, BLOCK_OF_DATA, 2, all & ~RIGHT_IO) &&
-           memory_part(SLOT_GUEST_READ, BLOCK_TO_READ, 1, RIGHT_COPY_ON);
+           memory_part(SLOT_GUEST_TABLES, BLOCK_OF_TABLES * PAGES_PER_BLOCK, PAGES_PER_BLOCK,
+                       all & ~RIGHT_IO) &&
+           memory_part(SLOT_GUEST_DATA, BLOCK_OF_DATA * PAGES_PER_BLOCK, PAGES_PER_BLOCK,
+                       all & ~RIGHT_IO) &&
+           memory_part(SLOT_GUEST_READ, SANDBOX_PAGES - READ_PAGES, READ_PAGES, RIGHT_COPY_ON);
 }
 
 static bool build_table(void)

@@ -21,6 +21,7 @@ void ipc_start(unsigned harts_wanted)
 {
     world_start(
         &(struct machine_options){.harts = harts_wanted, .asid_bits = 16, .features = BOOT_HAS_FP});
+    TAILQ_INIT(&kept_faults); /* of the last world */
     for (unsigned i = 0; i < HARTS_MAX; i++)
         ipc_hart[i] = (struct ipc_hart){0};
     ipc_hart[0].running = world.thread;
@@ -457,7 +458,7 @@ static void check_lists(const struct thread *t)
     bool slow = t->state == THREAD_QUEUED || t->state == THREAD_SERVED || t->state == THREAD_KEPT;
     CHECK(slow == (t->event != EVENT_NONE));
     CHECK(t->watched == (slow && t->event == EVENT_FAULT));
-    CHECK(slow || (!t->watchdog_said && !t->regs_written));
+    CHECK(slow || !t->regs_written);
 }
 
 /* Workers that have t, on the straight path and as taken on the slow one. */
@@ -478,7 +479,7 @@ static void check_servers(const struct thread *t)
     }
     bool runs_here = ipc_hart[t->hart->id].running == t;
     bool waits = t->state == THREAD_FAULT || t->state == THREAD_CALL || t->state == THREAD_MESSAGE;
-    CHECK(straight == (waits && !runs_here));
+    CHECK(straight == (waits && !runs_here && !worker_parked(t)));
     CHECK(served == (t->state == THREAD_SERVED));
     CHECK((t->server != NULL) == (t->state == THREAD_SERVED));
     CHECK((t->reply != NULL) == (t->state == THREAD_KEPT));
@@ -503,7 +504,7 @@ static void check_worker(const struct thread *t)
     CHECK(!worker_has_client(t) || (is_thread(t->client) && !t->served));
     if (worker_parked(t)) {
         CHECK((t->client == NULL) == (t->space != NULL));
-        CHECK(t->state == THREAD_RUNNING && !runs_here && !t->served);
+        CHECK(thread_hart_owned(t) && !runs_here && !t->served);
         CHECK(!t->attention || machine.hart[t->hart->id].software_pending);
     } else {
         CHECK(t->state != THREAD_RUNNING || runs_here);

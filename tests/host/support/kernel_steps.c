@@ -185,7 +185,7 @@ static void batch_op_fill(struct batch_op *o)
     };
     bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE;
     o->level = o->level >= 0xf0 ? o->level : table ? 1 + (o->level & 1) : (o->level & 15) == 0;
-    o->count = o->level == 0 ? 1 + byte() % 40 : (uint32_t)argument('n');
+    o->count = o->level == 0 ? 1u + byte() % 40u : (uint32_t)argument('n');
     o->entry = table                           ? entry_make(world.first + (byte() & 31), 0)
                : o->code == BATCH_SOFTWARE     ? (uint64_t)byte() << 8
                : o->level == 1 && (byte() & 7) ? entry_make(world.first + 512, ENTRY_ALWAYS)
