@@ -5,6 +5,8 @@
  */
 #include "mmserver/core/phys.h"
 
+#define BULK_ORDER_MAX 5 /* single pages are taken from chunks of at most this order */
+
 static void chunk_insert(struct page *page, unsigned order)
 {
     LIST_INSERT_HEAD(&phys.list[page->class][order], page, link);
@@ -117,13 +119,23 @@ uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint6
                                   pfn_t *pages, enum alloc_flags flags)
 {
     uint64_t got = 0;
+    unsigned order = 0;
 
+    while (2UL << order <= count && order < BULK_ORDER_MAX)
+        order++;
     while (got < count) {
-        struct page *page = alloc_locked(w, 0, class, flags);
+        struct page *page = alloc_locked(w, order, class, flags);
 
-        if (!page)
+        if (!page && order == 0)
             break;
-        pages[got++] = page_number(page);
+        if (!page) {
+            order--;
+            continue;
+        }
+        for (uint64_t i = 0; i < 1UL << order; i++)
+            pages[got++] = page_number(page) + i;
+        while (got < count && 1UL << order > count - got)
+            order--;
     }
     return got;
 }

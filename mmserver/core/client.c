@@ -199,11 +199,15 @@ long client_destroy_native(struct worker *w, struct mm *mm)
     return 0;
 }
 
-long client_move(struct worker *w, struct client *c, struct mm *mm)
+long client_move(struct worker *w, struct client *c, struct mm *mm,
+                 const struct client_route *route)
 {
     struct mm *old = c->mm;
 
-    if (place_thread_set(c->slot, THREAD_SPACE, mm->space_slot, 0))
+    /* A thread's routes do not follow it into another space by themselves. */
+    if (place_thread_set(c->slot, THREAD_SPACE, mm->space_slot, 0) ||
+        place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, c->tag) ||
+        place_thread_set(c->slot, THREAD_PERSONALITY, route->endpoint_slot, route->badge))
         return -LINUX_EBUSY;
     lock_take(&ids_lock);
     c->mm = mm;

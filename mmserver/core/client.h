@@ -72,7 +72,8 @@ long client_destroy(struct worker *w, struct client *c);
 /* The same for all threads of mm that native programs made. 0 or -LINUX_EAGAIN. */
 long client_destroy_native(struct worker *w, struct mm *mm);
 /* To another address space. It waits or is stopped. */
-long client_move(struct worker *w, struct client *c, struct mm *mm);
+long client_move(struct worker *w, struct client *c, struct mm *mm,
+                 const struct client_route *route);
 /* Stop it where it is: 0, or -LINUX_EAGAIN while its hart has not let go of it. */
 long client_stop(struct client *c);
 

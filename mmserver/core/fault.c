@@ -24,6 +24,7 @@
  * else is done by a batch before the client goes on.
  */
 #include "mmserver/core/fault.h"
+#include "mmserver/core/clear.h"
 #include "mmserver/core/file.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
@@ -172,8 +173,7 @@ static enum fault_outcome zero_page(struct fault *f)
 
     __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
     f->mm->zero_maps++;
-    enum fault_outcome outcome =
-        fill_empty(f, pfn, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
+    enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
     if (outcome == FAULT_OOM || outcome == FAULT_RACED) {
         __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
         f->mm->zero_maps--;
@@ -326,18 +326,14 @@ static uint64_t cause_access(uint64_t cause)
 }
 
 static inline void fault_record(struct worker *w, const struct client *c, vaddr_t address,
-                                uint64_t cause, vaddr_t pc, enum fault_outcome outcome,
-                                uint64_t begun)
+                                uint64_t cause, vaddr_t pc, uint64_t outcome, uint64_t begun)
 {
     struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
 
     r->ticks = place_ticks();
     r->address = address;
     r->pc = pc;
-    r->client = c->id;
-    r->cause = (uint16_t)cause;
-    r->outcome = (uint16_t)outcome;
-    r->instructions = place_instructions() - begun;
+    r->what = fault_what(c->id, cause, outcome, place_instructions() - begun);
 }
 
 static struct answer answer_bad(enum fault_outcome outcome)
@@ -362,15 +358,12 @@ static bool cause_is_page_fault(uint64_t cause)
 }
 
 /* mm locked: from now on the page is on its way. */
-static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address, pfn_t page,
-                               uint64_t cause, vaddr_t pc)
+static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address, pfn_t page)
 {
-    w->pending_cause = cause;
-    w->pending_pc = pc;
     w->pending.address = address;
     w->pending.page = page;
-    w->pending.failed = 0;
-    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELAXED);
 }
 
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
@@ -387,11 +380,8 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     if (cause_is_page_fault(cause)) {
         mm_lock(f.mm);
         outcome = fault_resolve(&f);
-        if (f.reply) {
-            pending_set(w, f.mm, address, entry_page(f.reply), cause, pc);
-        }
-        if (!fault_is_bad(outcome))
-            f.mm->fast.minor_faults++;
+        if (f.reply)
+            pending_set(w, f.mm, address, entry_page(f.reply));
         mm_unlock(f.mm);
     }
     w->count[outcome_counter[outcome]]++;
@@ -404,41 +394,55 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     return answer_make(ANSWER_FAULT, f.reply, page_of(entry_page(f.reply))->slot);
 }
 
+/*
+ * Entered for every fault. The straight way is a write into the fast slot with a page at hand; it
+ * is a leaf function, so that it needs no stack frame, and leaves everything else to fault_slow().
+ */
 struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
 {
     uint64_t begun = place_instructions();
     struct client *c = client_serve(w, badge);
+    uint64_t outcome;
+    pfn_t pfn;
 
     (void)sequence, (void)info0, (void)info1;
     if (unlikely(!c))
         return answer_make(ANSWER_PARK, 0, 0);
-    if (unlikely(cause != CAUSE_STORE_PAGE || !w->zeroed_count))
-        return fault_slow(w, c, address, cause, pc, true, begun);
     struct mm *mm = c->mm;
-    mm_lock(mm);
-    uint64_t *leaf =
-        (uint64_t *)(mm->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
-    if (unlikely(address - mm->fast.start >= mm->fast.bytes || *leaf)) {
-        mm_unlock(mm);
+    if (unlikely(cause != CAUSE_STORE_PAGE || !lock_try(&mm->fast.lock)))
         return fault_slow(w, c, address, cause, pc, true, begun);
+    const uint64_t *leaf =
+        (uint64_t *)(mm->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(address - mm->fast.start >= mm->fast.bytes || *leaf))
+        goto not_plain;
+    if (w->zeroed_count) {
+        pfn = w->zeroed[--w->zeroed_count];
+        outcome = FAULT_ANON_PREZEROED;
+        mm_count(w, fault_anon_prezeroed);
+    } else if (likely(w->hot_count)) {
+        pfn = w->hot[--w->hot_count];
+        outcome = FAULT_ANON_ZEROED;
+        mm_count(w, fault_anon_zeroed);
+        page_clear_here(page_pointer(pfn));
+    } else {
+        goto not_plain;
     }
-    pfn_t pfn = w->zeroed[--w->zeroed_count];
     struct page *page = page_of(pfn);
     page->owner = mm;
     page->index = address >> PAGE_SHIFT;
     page->maps = 1;
     page->state = PAGE_ANON;
     mm->fast.anon_pages++;
-    mm->fast.minor_faults++;
     c->minor_faults++;
     uint64_t entry = entry_make(pfn, mm->fast.bits);
-    pending_set(w, mm, address, pfn, cause, pc);
+    fault_record(w, c, address, CAUSE_STORE_PAGE, pc, outcome, begun);
+    pending_set(w, mm, address, pfn);
     mm_unlock(mm);
-    mm_count(w, fault_fast_slot);
-    mm_count(w, fault_anon_prezeroed);
-    fault_record(w, c, address, cause, pc, FAULT_ANON_PREZEROED, begun);
-    return answer_make(ANSWER_FAULT, entry, page->slot);
+    return (struct answer){entry, page->slot}; /* ANSWER_FAULT */
+not_plain:
+    mm_unlock(mm);
+    return fault_slow(w, c, address, cause, pc, true, begun);
 }
 
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
@@ -452,13 +456,12 @@ void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
     } else {
         anon_unaccount(w, mm, owner->pending.page);
     }
-    mm->fast.minor_faults--;
 }
 
 /*
- * The mm may be released by another worker as soon as the reply is said to have failed; that one then
- * takes the page back. If the mm is still listed, a reference keeps it, and whoever of us locks it
- * first does it.
+ * The mm may be released by another worker as soon as the reply is said to have failed; that one
+ * then takes the page back. If the mm is still listed, a reference keeps it, and whoever of us
+ * locks it first does it.
  */
 static void pending_undo(struct worker *w)
 {
@@ -481,11 +484,13 @@ static void pending_undo(struct worker *w)
         mm_put(found);
     while (__atomic_load_n(&w->pending.mm, __ATOMIC_ACQUIRE))
         place_relax();
+    w->pending.failed = 0;
 }
 
 struct answer fault_reply_failed(struct worker *w, long error)
 {
-    vaddr_t address = w->pending.address;
+    /* What was tried stands in the newest record. */
+    const struct fault_record *r = &w->ring[(w->ring_next - 1) & (FAULT_RING_MAX - 1)];
 
     pending_undo(w);
     if (error == -ERR_CLIENT)
@@ -495,8 +500,7 @@ struct answer fault_reply_failed(struct worker *w, long error)
     struct client *c = client_get(w->client_tag & (CLIENTS_MAX - 1));
     struct answer answer = answer_make(ANSWER_REPLY, 0, 0); /* being destroyed: let it be stopped */
     if (c && c->tag == w->client_tag)
-        answer = fault_slow(w, c, address, w->pending_cause, w->pending_pc, false,
-                            place_instructions());
+        answer = fault_slow(w, c, r->address, fault_cause(r), r->pc, false, place_instructions());
     if (c)
         client_put(c);
     return answer;
@@ -504,10 +508,8 @@ struct answer fault_reply_failed(struct worker *w, long error)
 
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)
 {
-    struct fault f = {.w = w,
-                      .mm = mm,
-                      .address = PAGE_DOWN(address),
-                      .access = write ? VM_WRITE : VM_READ};
+    struct fault f = {
+        .w = w, .mm = mm, .address = PAGE_DOWN(address), .access = write ? VM_WRITE : VM_READ};
     uint64_t entry = pt_leaf(mm, address);
 
     /* Nothing to do, and nothing to fence, if it is there already with the right asked for. */

@@ -59,6 +59,15 @@ static inline void lock_take(struct lock *l)
         place_relax();
 }
 
+/* Only if it is free. */
+static inline bool lock_try(struct lock *l)
+{
+    if (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
+        return false;
+    lock_check_take(l);
+    return true;
+}
+
 static inline void lock_drop(struct lock *l)
 {
     lock_check_drop(l);

@@ -33,9 +33,8 @@ struct fast_slot {
     uintptr_t leaf_bias; /* entry address = leaf_bias + (address >> 12) * 8 */
     uint64_t bits;       /* of the entry to make */
     uint64_t anon_pages; /* resident private pages: accounting kept on the same cache line */
-    uint64_t minor_faults;
     struct lock lock; /* mm->fast.lock is the address space's lock */
-    uint64_t spare;
+    uint64_t spare[2];
 };
 
 _Static_assert(sizeof(struct fast_slot) == 64, "the fast slot is one cache line");

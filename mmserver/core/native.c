@@ -6,12 +6,17 @@
  * table, a page mapped in a space), which goes in the same or the next round.
  */
 #include "mmserver/core/native.h"
+#include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/slab.h"
+#include "mmserver/core/text.h"
 
 #define ALL_RIGHTS         (RIGHT_ALL | RIGHT_COPY_ON)
 #define MEMORY_RIGHTS      (RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON)
-#define RELEASE_ROUNDS_MAX 1000 /* rounds of releasing that remove nothing */
+#define RELEASE_ROUNDS_MAX 100 /* rounds of releasing that remove nothing */
+
+/* Under ids_lock: what could not be released. */
+static struct native_list orphans = LIST_HEAD_INITIALIZER(orphans);
 
 static uint64_t objects_of(struct mm *mm)
 {
@@ -249,6 +254,20 @@ static bool release_round(struct worker *w, struct mm *mm, uint64_t *removed)
     return left;
 }
 
+/* The kernel holds on to something: better to lose the memory than to reuse it. */
+static void orphans_add(struct mm *mm)
+{
+    struct native_object *o;
+
+    text_log("native objects of address space %lu stay in use and are lost", (uint64_t)mm->id);
+    while ((o = LIST_FIRST(&mm->native_objects))) {
+        LIST_REMOVE(o, link);
+        lock_take(&ids_lock);
+        LIST_INSERT_HEAD(&orphans, o, link);
+        lock_drop(&ids_lock);
+    }
+}
+
 /* Spaces before Memory: when Memory goes, nothing of it may be mapped any more. */
 void native_release_all(struct worker *w, struct mm *mm)
 {
@@ -263,10 +282,11 @@ void native_release_all(struct worker *w, struct mm *mm)
             break;
         idle_rounds = removed ? 0 : idle_rounds + 1;
     }
-    mm_assert(idle_rounds < RELEASE_ROUNDS_MAX);
-    while ((o = LIST_FIRST(&mm->native_objects))) {
-        mm_assert(memory_destroy(w, o));
+    while (idle_rounds < RELEASE_ROUNDS_MAX && (o = LIST_FIRST(&mm->native_objects)) &&
+           memory_destroy(w, o)) {
         LIST_REMOVE(o, link);
         slab_free(w, SLAB_NATIVE, o);
     }
+    if (!LIST_EMPTY(&mm->native_objects))
+        orphans_add(mm);
 }

@@ -3,29 +3,13 @@
  * hart was idle, and a short list of pages for page tables. They need no lock; what passes between
  * them and the buddy allocator goes in batches.
  */
+#include "mmserver/core/clear.h"
 #include "mmserver/core/phys.h"
 #include "mmserver/core/file.h"
 
-#define CLEAR_STORES 32 /* per round of the unrolled loop */
-
 void page_clear(void *page)
 {
-    if (phys.clear_blocks) {
-        place_clear_blocks(page);
-        return;
-    }
-    uint64_t *p = page;
-    uint64_t *end = p + PAGE_BYTES / sizeof *p;
-
-    /* Stores through volatile keep the compiler from making this a call of memset. */
-    do {
-        volatile uint64_t *v = p;
-#define CLEAR_4(i) (v[i] = 0, v[(i) + 1] = 0, v[(i) + 2] = 0, v[(i) + 3] = 0)
-        CLEAR_4(0), CLEAR_4(4), CLEAR_4(8), CLEAR_4(12);
-        CLEAR_4(16), CLEAR_4(20), CLEAR_4(24), CLEAR_4(28);
-#undef CLEAR_4
-        p += CLEAR_STORES;
-    } while (p != end);
+    page_clear_here(page);
 }
 
 void page_copy(void *to, const void *from)

@@ -185,6 +185,20 @@ static void report_stat(struct text *t)
     stat_line(t, "slots_free", kobj_slots_free(), "empty slots of the server's capability table");
 }
 
+static const char *cause_text(uint32_t cause)
+{
+    switch (cause) {
+    case CAUSE_STORE_PAGE:
+        return "write";
+    case CAUSE_LOAD_PAGE:
+        return "read";
+    case CAUSE_FETCH_PAGE:
+        return "fetch";
+    default:
+        return "other";
+    }
+}
+
 /* The last faults of all harts, merged by time. */
 static void report_faults(struct text *t)
 {
@@ -208,13 +222,11 @@ static void report_faults(struct text *t)
             return;
         next[hart]++;
         text_format(t, "%lu hart %lu thread %lu at %012lx pc %012lx %s: %s, %lu instructions\n",
-                    oldest->ticks, (uint64_t)hart, (uint64_t)oldest->client, oldest->address,
+                    oldest->ticks, (uint64_t)hart, (uint64_t)fault_client(oldest), oldest->address,
                     oldest->pc,
-                    oldest->cause == CAUSE_STORE_PAGE   ? "write"
-                    : oldest->cause == CAUSE_LOAD_PAGE  ? "read"
-                    : oldest->cause == CAUSE_FETCH_PAGE ? "fetch"
-                                                        : "other",
-                    fault_outcome_text[oldest->outcome % FAULT_OUTCOMES], oldest->instructions);
+                    cause_text(fault_cause(oldest)),
+                    fault_outcome_text[fault_outcome(oldest) % FAULT_OUTCOMES],
+                    fault_instructions(oldest));
     }
 }
 

@@ -24,10 +24,10 @@ struct mm;
 struct client;
 
 /*
- * The mapping that the worker's last fault_reply carries. Between the end of the server's work and the
- * kernel's writing of the entry no lock is held; who wants to change what is mapped in that space
- * first waits for it (mm_settle), and forgets it. A reply that the kernel refused is marked `failed`;
- * then whoever holds the lock of that space first takes its page back.
+ * The mapping that the worker's last fault_reply carries. Between the end of the server's work and
+ * the kernel's writing of the entry no lock is held; who wants to change what is mapped in that
+ * space first waits for it (mm_settle), and forgets it. A reply that the kernel refused is marked
+ * `failed`; then whoever holds the lock of that space first takes its page back.
  */
 struct pending_reply {
     struct mm *mm; /* NULL: none */
@@ -40,11 +40,34 @@ struct fault_record {
     uint64_t ticks;
     vaddr_t address;
     vaddr_t pc;
-    uint32_t client; /* id */
-    uint16_t cause;
-    uint16_t outcome; /* enum fault_outcome */
-    uint64_t instructions;
+    /* Client id in bits 0..15, cause 16..23, enum fault_outcome 24..31, the server's instructions
+     * above: one store in the fault path. */
+    uint64_t what;
 };
+
+_Static_assert(sizeof(struct fault_record) == 32, "a record is half a cache line");
+
+static inline uint64_t fault_what(uint64_t client, uint64_t cause, uint64_t outcome,
+                                  uint64_t instructions)
+{
+    return client | (cause & 0xff) << 16 | outcome << 24 | instructions << 32;
+}
+static inline uint32_t fault_client(const struct fault_record *r)
+{
+    return r->what & 0xffff;
+}
+static inline uint32_t fault_cause(const struct fault_record *r)
+{
+    return r->what >> 16 & 0xff;
+}
+static inline uint32_t fault_outcome(const struct fault_record *r)
+{
+    return r->what >> 24 & 0xff;
+}
+static inline uint64_t fault_instructions(const struct fault_record *r)
+{
+    return r->what >> 32;
+}
 
 struct worker {
     /* The client whose event is being handled: who wants to free it waits until no worker has it
@@ -55,8 +78,6 @@ struct worker {
     uint64_t ring_next;
     struct pending_reply pending;
     uint64_t client_tag; /* the badge of the event that is or was handled */
-    uint64_t pending_cause;
-    vaddr_t pending_pc;
     uint64_t count[MMCOUNT_COUNT];
     struct fault_record ring[FAULT_RING_MAX];
     pfn_t zeroed[ZEROED_PAGES_MAX];
@@ -68,7 +89,7 @@ struct worker {
 
     struct batch_page *ops; /* its operation page */
     pfn_t ops_page;
-    uint32_t ops_count;     /* operations in it that were not sent yet */
+    uint32_t ops_count; /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
     pfn_t zero_page;

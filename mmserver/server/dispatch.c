@@ -49,8 +49,8 @@ struct answer server_answer_refused(struct worker *w, enum answer_kind kind, lon
         const struct fault_record *r = &w->ring[(w->ring_next - 1) & (FAULT_RING_MAX - 1)];
 
         text_log("the process personality failed: thread %lu at %lx, cause %lu, address %lx: %s",
-                 (uint64_t)r->client, r->pc, (uint64_t)r->cause, r->address,
-                 fault_outcome_text[r->outcome % FAULT_OUTCOMES]);
+                 (uint64_t)fault_client(r), r->pc, (uint64_t)fault_cause(r), r->address,
+                 fault_outcome_text[fault_outcome(r) % FAULT_OUTCOMES]);
         place_power_off(1);
     }
     return answer_make(ANSWER_REPLY, 0, 0);

@@ -155,7 +155,8 @@ static long thread_move(struct worker *w, struct client *t, uint64_t id)
 
     if (!mm)
         return -LINUX_ESRCH;
-    long error = client_move(w, t, mm);
+    const struct client_route route = {personality_endpoint, t->badge};
+    long error = client_move(w, t, mm, &route);
     mm_put(mm);
     return error;
 }

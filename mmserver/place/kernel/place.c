@@ -24,34 +24,9 @@ long place_call_switching(long number, uint64_t a0, uint64_t a1, uint64_t a2)
     return kernel_call(number, a0, a1, a2, 0, 0, 0, NULL);
 }
 
-uint64_t place_ticks(void)
-{
-    uint64_t value;
-
-    __asm__ volatile("rdtime %0" : "=r"(value));
-    return value;
-}
-
-uint64_t place_instructions(void)
-{
-    uint64_t value;
-
-    __asm__ volatile("rdinstret %0" : "=r"(value));
-    return value;
-}
-
 void place_relax(void)
 {
     __asm__ volatile("" ::: "memory");
-}
-
-/* cbo.zero, 64-byte blocks. */
-void place_clear_blocks(void *page)
-{
-    char *end = (char *)page + PAGE_BYTES;
-
-    for (char *p = page; p < end; p += 64)
-        __asm__ volatile(".insn i 0x0f, 2, x0, %0, 4" ::"r"(p) : "memory");
 }
 
 void place_log(const char *text, size_t bytes)

@@ -50,22 +50,6 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
     return (long)x10;
 }
 
-uint64_t place_ticks(void)
-{
-    uint64_t value;
-
-    __asm__ volatile("rdtime %0" : "=r"(value));
-    return value;
-}
-
-uint64_t place_instructions(void)
-{
-    uint64_t value;
-
-    __asm__ volatile("rdinstret %0" : "=r"(value));
-    return value;
-}
-
 void place_relax(void)
 {
     __asm__ volatile("" ::: "memory");

@@ -140,21 +140,6 @@ place_call_switching:
     ret
     .size place_call_switching, . - place_call_switching
 
-/* void place_clear_blocks(void *page): Zicboz with 64-byte blocks. */
-    .globl place_clear_blocks
-    .type place_clear_blocks, @function
-place_clear_blocks:
-    li      t0, 4096
-    add     t0, a0, t0
-1:
-    .rept 8
-    .insn i 0x0f, 2, x0, a0, 4 /* cbo.zero (a0) */
-    addi    a0, a0, 64
-    .endr
-    bltu    a0, t0, 1b
-    ret
-    .size place_clear_blocks, . - place_clear_blocks
-
     .section .bss.boot_stack, "aw", @nobits
     .balign 16
     .space 16384

@@ -82,9 +82,10 @@ KTAP_CASE(pagoda_nobody_else_maps_in_the_servers_spaces)
     uint64_t marker = MARKER;
 
     REQUIRE(hostile_world());
-    volatile uint64_t *fresh = ktap_map(PAGE, PROT_READ | PROT_WRITE);
+    volatile uint64_t *two = ktap_map(2 * PAGE, PROT_READ | PROT_WRITE), *fresh = two + PAGE / 8;
     marked_page = native_data(1);
-    REQUIRE(fresh != NULL && marked_page >= 0);
+    REQUIRE(two != NULL && marked_page >= 0);
+    two[0] = 1; /* the leaf table is there */
     REQUIRE(GOOD(native_poke((uint64_t)marked_page, 8, &marker, sizeof(marker))));
     REQUIRE(GOOD(native_object(CAP_ENDPOINT, 0, SLOT_ATTACK + 2)));
     REQUIRE(GOOD(native_worker_start(SLOT_ATTACK + 3, SLOT_ATTACK + 2, &pager)));
@@ -98,7 +99,7 @@ KTAP_CASE(pagoda_nobody_else_maps_in_the_servers_spaces)
     }
     GOOD(native_stop(SLOT_ATTACK + 1));
     EXPECT(fresh[1] != MARKER);
-    munmap((void *)fresh, PAGE);
+    munmap((void *)two, 2 * PAGE);
     EXPECT_EQ(pg_syscall(MM_CHECK), 0);
 }
 

@@ -148,6 +148,7 @@ static void check_counters(void)
 {
     static uint64_t last[COUNT_KERNEL], now[COUNT_KERNEL];
 
+    EXPECT_EQ(native_call(CALL_LAST - 1, 0, 0, 0, 0, 0, 0), -ERR_CALL);
     EXPECT_EQ(
         native_call(CALL_COUNTERS_READ, NATIVE_SLOT_KERNEL, (uint64_t)now, sizeof(now), ~0UL, 0, 0),
         sizeof(now));

@@ -15,13 +15,48 @@ struct ipc_hart ipc_hart[HARTS_MAX];
 
 static uint64_t next_slot, next_page;
 
+#define OBJECTS_MAX 512
+
+static struct objects {
+    struct thread *thread[OBJECTS_MAX];
+    struct endpoint *endpoint[OBJECTS_MAX];
+    struct notification *notification[OBJECTS_MAX];
+    struct table *table[OBJECTS_MAX];
+    struct space *space[OBJECTS_MAX];
+    unsigned threads, endpoints, notifications, tables, spaces;
+} objects;
+
 /* Making. */
+
+static void objects_find(void);
+
+/* The kernel's own lists must not name what was in the last world. */
+static void world_leave(void)
+{
+    objects_find();
+    for (unsigned i = 0; i < objects.threads; i++) {
+        struct thread *t = objects.thread[i];
+        machine_hart_select((unsigned)t->hart->id);
+        kernel_lock();
+        this_hart()->current = NULL;
+        if (t->serves)
+            EXPECT_EQ(thread_stop(t), 0);
+        kernel_unlock();
+    }
+    machine_hart_select(0);
+    kernel_lock();
+    while (timers_next() != ~0UL)
+        timers_run_locked(~0UL);
+    kernel_unlock();
+    TAILQ_INIT(&kept_faults);
+}
 
 void ipc_start(unsigned harts_wanted)
 {
+    if (world.thread)
+        world_leave();
     world_start(
         &(struct machine_options){.harts = harts_wanted, .asid_bits = 16, .features = BOOT_HAS_FP});
-    TAILQ_INIT(&kept_faults); /* of the last world */
     for (unsigned i = 0; i < HARTS_MAX; i++)
         ipc_hart[i] = (struct ipc_hart){0};
     ipc_hart[0].running = world.thread;
@@ -299,17 +334,6 @@ void ipc_stop(uint64_t slot)
 }
 
 /* Checking. */
-
-#define OBJECTS_MAX 512
-
-static struct objects {
-    struct thread *thread[OBJECTS_MAX];
-    struct endpoint *endpoint[OBJECTS_MAX];
-    struct notification *notification[OBJECTS_MAX];
-    struct table *table[OBJECTS_MAX];
-    struct space *space[OBJECTS_MAX];
-    unsigned threads, endpoints, notifications, tables, spaces;
-} objects;
 
 static const struct thread *check_thread; /* shown with a failure */
 
