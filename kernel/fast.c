@@ -19,6 +19,7 @@
  */
 #include "kernel/ipc.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 #include "kernel/block.h"
 #include "kernel/cap.h"
 #include "kernel/pager.h"
@@ -30,10 +31,12 @@ static inline bool is_page_fault(uint64_t cause)
 }
 
 /* An exception of t; all its registers are saved. */
-bool fault_deliver(struct thread *t, uint64_t address, uint64_t cause, uint64_t pc)
+bool fault_deliver(uint64_t a0, uint64_t address, uint64_t cause, uint64_t pc, uint64_t a4,
+                   uint64_t a5, struct thread *t)
 {
     struct thread *w = *t->pager_slot;
 
+    (void)a0, (void)a4, (void)a5; /* the registers are in the order in which the trap has them */
     t->fault_address = address;
     t->fault_cause = cause;
     if (unlikely(!is_page_fault(cause)))
@@ -67,17 +70,6 @@ bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a
 }
 
 /*
- * Write `entry` into an empty leaf slot; what the page holds comes before. False: it was not empty.
- */
-static inline bool slot_fill(uint64_t *slot, uint64_t entry)
-{
-    uint64_t empty = 0;
-
-    return __atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_RELAXED);
-}
-
-/*
  * Map `entry` under Memory capability `memory` of worker w where its client c faulted. False if
  * anything is not plain; then nothing has changed. Called inside hart_busy().
  */
@@ -100,7 +92,7 @@ static inline bool reply_map(struct thread *w, struct thread *c, uint64_t entry,
     uint64_t *slot = (uint64_t *)(c->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
     if (unlikely(!block_get(page)))
         return false;
-    if (unlikely(!slot_fill(slot, entry))) {
+    if (unlikely(!arch_slot_fill(slot, entry))) {
         block_put_n(page, 1);
         return false;
     }

@@ -89,7 +89,8 @@ extern struct thread_list kept_faults;
 /*
  * The straight paths (fast.c), entered from the trap code with everything saved as thread.h says.
  */
-bool fault_deliver(struct thread *t, uint64_t address, uint64_t cause, uint64_t pc);
+bool fault_deliver(uint64_t a0, uint64_t address, uint64_t cause, uint64_t pc, uint64_t a4,
+                   uint64_t a5, struct thread *t);
 bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                   struct thread *t, uint64_t number);
 bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,

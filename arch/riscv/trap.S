@@ -40,42 +40,41 @@
         .popsection
 .endm
 
-/* t0 = thread, t1 saved; sscratch = the user's t0. Leaves a0 = thread, tp, sp set. */
+/* a6 = thread, t1 saved; sscratch = the user's a6. Leaves tp and sp set. */
 .macro SAVE_ALL
-        sd      ra, X(1)(t0)
-        sd      sp, X(2)(t0)
-        sd      gp, X(3)(t0)
-        sd      tp, X(4)(t0)
-        sd      t2, X(7)(t0)
-        sd      s0, X(8)(t0)
-        sd      s1, X(9)(t0)
-        sd      a0, X(10)(t0)
-        sd      a1, X(11)(t0)
-        sd      a2, X(12)(t0)
-        sd      a3, X(13)(t0)
-        sd      a4, X(14)(t0)
-        sd      a5, X(15)(t0)
-        sd      a6, X(16)(t0)
-        sd      a7, X(17)(t0)
-        sd      s2, X(18)(t0)
-        sd      s3, X(19)(t0)
-        sd      s4, X(20)(t0)
-        sd      s5, X(21)(t0)
-        sd      s6, X(22)(t0)
-        sd      s7, X(23)(t0)
-        sd      s8, X(24)(t0)
-        sd      s9, X(25)(t0)
-        sd      s10, X(26)(t0)
-        sd      s11, X(27)(t0)
-        sd      t3, X(28)(t0)
-        sd      t4, X(29)(t0)
-        sd      t5, X(30)(t0)
-        sd      t6, X(31)(t0)
+        sd      ra, X(1)(a6)
+        sd      sp, X(2)(a6)
+        sd      gp, X(3)(a6)
+        sd      tp, X(4)(a6)
+        sd      t0, X(5)(a6)
+        sd      t2, X(7)(a6)
+        sd      s0, X(8)(a6)
+        sd      s1, X(9)(a6)
+        sd      a0, X(10)(a6)
+        sd      a1, X(11)(a6)
+        sd      a2, X(12)(a6)
+        sd      a3, X(13)(a6)
+        sd      a4, X(14)(a6)
+        sd      a5, X(15)(a6)
+        sd      a7, X(17)(a6)
+        sd      s2, X(18)(a6)
+        sd      s3, X(19)(a6)
+        sd      s4, X(20)(a6)
+        sd      s5, X(21)(a6)
+        sd      s6, X(22)(a6)
+        sd      s7, X(23)(a6)
+        sd      s8, X(24)(a6)
+        sd      s9, X(25)(a6)
+        sd      s10, X(26)(a6)
+        sd      s11, X(27)(a6)
+        sd      t3, X(28)(a6)
+        sd      t4, X(29)(a6)
+        sd      t5, X(30)(a6)
+        sd      t6, X(31)(a6)
         csrrw   t2, sscratch, zero
-        sd      t2, X(5)(t0)
-        ld      sp, T_KERNEL_STACK(t0)
-        ld      tp, T_HART(t0)
-        mv      a0, t0
+        sd      t2, X(16)(a6)
+        ld      sp, T_KERNEL_STACK(a6)
+        ld      tp, T_HART(a6)
 .endm
 
 .macro CLEAR_TEMPORARIES
@@ -88,7 +87,8 @@
         li      t6, 0
 .endm
 
-/* A worker at its entry of this kind; its space, stack and tp. \w is not t0 or t1. */
+/* A worker at its entry of this kind; its space, stack and tp. \w is not t0 or t1.
+ * ra is still the client's where no C function was called on the way. */
 .macro ENTER w, kind
         ld      t0, T_SATP(\w)
         ld      t1, T_ENTER_PC(\w)
@@ -100,38 +100,37 @@
         csrw    sscratch, \w
         ld      sp, T_ENTER_SP(\w)
         ld      tp, T_ENTER_TP(\w)
-        li      ra, 0
 .endm
 
         .globl  trap_entry
         .balign 64
 trap_entry:
-        csrrw   t0, sscratch, t0
-        beqz    t0, kernel_trap_entry
-        sd      t1, X(6)(t0)
+        csrrw   a6, sscratch, a6
+        beqz    a6, kernel_trap_entry
+        sd      t1, X(6)(a6)
         csrr    t1, scause
         addi    t1, t1, -8
         beqz    t1, user_ecall
         SAVE_ALL
         csrr    a3, sepc
         addi    a2, t1, 8
-        sd      a3, X(0)(a0)
+        sd      a3, X(0)(a6)
         bltz    a2, 1f
         csrr    a1, stval
-        tail    fault_deliver           /* (thread, address, cause, pc) */
-1:      tail    interrupt_enter
+        tail    fault_deliver           /* (-, address, cause, pc, -, -, thread) */
+1:      mv      a0, a6
+        tail    interrupt_enter
 
 user_ecall:
         bgez    a7, foreign_ecall
-        ld      t1, T_TABLE_CAPS(t0)
+        ld      t1, T_TABLE_CAPS(a6)
         beqz    t1, foreign_ecall
         /* Native. */
         csrw    sscratch, zero
-        sd      sp, X(2)(t0)
-        sd      tp, X(4)(t0)
-        ld      sp, T_KERNEL_STACK(t0)
-        ld      tp, T_HART(t0)
-        mv      a6, t0
+        sd      sp, X(2)(a6)
+        sd      tp, X(4)(a6)
+        ld      sp, T_KERNEL_STACK(a6)
+        ld      tp, T_HART(a6)
         li      t1, CALL_FAULT_REPLY
         bne     a7, t1, 2f
         call    fault_reply
@@ -143,9 +142,9 @@ user_ecall:
         li      a7, CALL_REPLY_PARK
         j       native_again
 3:      csrr    t1, sepc
-        sd      gp, X(3)(t0)
+        sd      gp, X(3)(a6)
         addi    t1, t1, 4
-        sd      t1, X(0)(t0)
+        sd      t1, X(0)(a6)
         li      t1, CALL_CALL
         bne     a7, t1, native
         call    message_call
@@ -197,9 +196,7 @@ native:
 foreign_ecall:
         SAVE_ALL
         csrr    t1, sepc
-        mv      a6, a0
         addi    t1, t1, 4
-        ld      a0, X(10)(a6)
         sd      t1, X(0)(a6)
         tail    call_deliver            /* (a0..a5, thread, number) */
 
@@ -230,6 +227,7 @@ enter_message:
         mv      a7, a0
         mv      a0, a1
         ENTER   a7, ENTER_MESSAGE
+        li      ra, 0
         CLEAR_TEMPORARIES
         li      a1, 0
         li      a2, 0
@@ -311,49 +309,49 @@ resume_same:
 
 kernel_trap_entry:
         /* A trap in the kernel. The first one keeps its frame; its stack may be the reason. */
-        la      t0, kernel_crash_frame
-        sd      ra, X(1)(t0)
-        sd      sp, X(2)(t0)
-        sd      gp, X(3)(t0)
-        sd      tp, X(4)(t0)
-        sd      t1, X(6)(t0)
-        sd      t2, X(7)(t0)
-        sd      s0, X(8)(t0)
-        sd      s1, X(9)(t0)
-        sd      a0, X(10)(t0)
-        sd      a1, X(11)(t0)
-        sd      a2, X(12)(t0)
-        sd      a3, X(13)(t0)
-        sd      a4, X(14)(t0)
-        sd      a5, X(15)(t0)
-        sd      a6, X(16)(t0)
-        sd      a7, X(17)(t0)
-        sd      s2, X(18)(t0)
-        sd      s3, X(19)(t0)
-        sd      s4, X(20)(t0)
-        sd      s5, X(21)(t0)
-        sd      s6, X(22)(t0)
-        sd      s7, X(23)(t0)
-        sd      s8, X(24)(t0)
-        sd      s9, X(25)(t0)
-        sd      s10, X(26)(t0)
-        sd      s11, X(27)(t0)
-        sd      t3, X(28)(t0)
-        sd      t4, X(29)(t0)
-        sd      t5, X(30)(t0)
-        sd      t6, X(31)(t0)
+        la      a6, kernel_crash_frame
+        sd      ra, X(1)(a6)
+        sd      sp, X(2)(a6)
+        sd      gp, X(3)(a6)
+        sd      tp, X(4)(a6)
+        sd      t1, X(6)(a6)
+        sd      t2, X(7)(a6)
+        sd      s0, X(8)(a6)
+        sd      s1, X(9)(a6)
+        sd      a0, X(10)(a6)
+        sd      a1, X(11)(a6)
+        sd      a2, X(12)(a6)
+        sd      a3, X(13)(a6)
+        sd      a4, X(14)(a6)
+        sd      a5, X(15)(a6)
+        sd      t0, X(5)(a6)
+        sd      a7, X(17)(a6)
+        sd      s2, X(18)(a6)
+        sd      s3, X(19)(a6)
+        sd      s4, X(20)(a6)
+        sd      s5, X(21)(a6)
+        sd      s6, X(22)(a6)
+        sd      s7, X(23)(a6)
+        sd      s8, X(24)(a6)
+        sd      s9, X(25)(a6)
+        sd      s10, X(26)(a6)
+        sd      s11, X(27)(a6)
+        sd      t3, X(28)(a6)
+        sd      t4, X(29)(a6)
+        sd      t5, X(30)(a6)
+        sd      t6, X(31)(a6)
         csrrw   t1, sscratch, zero
-        sd      t1, X(5)(t0)
+        sd      t1, X(16)(a6)
         csrr    t1, sepc
-        sd      t1, X(0)(t0)
+        sd      t1, X(0)(a6)
         csrr    t1, scause
-        sd      t1, KTF_SCAUSE(t0)
+        sd      t1, KTF_SCAUSE(a6)
         csrr    t1, stval
-        sd      t1, KTF_STVAL(t0)
+        sd      t1, KTF_STVAL(a6)
         csrr    t1, sstatus
-        sd      t1, KTF_SSTATUS(t0)
+        sd      t1, KTF_SSTATUS(a6)
         la      sp, kernel_crash_stack_top
-        mv      a0, t0
+        mv      a0, a6
         tail    kernel_trap
 
         .bss

@@ -23,6 +23,19 @@ static inline struct answer answer_make(enum answer_kind kind, uint64_t value, u
 {
     return (struct answer){value, (uint64_t)kind << 32 | second};
 }
+/*
+ * How the straight way of a fault ends. In user mode it is the entry code's own label, which is jumped
+ * to and sends the reply at once.
+ */
+#ifdef PAGODA_USER_PLACEMENT
+struct answer place_fault_answer(uint64_t entry, uint64_t slot);
+#else
+static inline struct answer place_fault_answer(uint64_t entry, uint64_t slot)
+{
+    return (struct answer){entry, slot}; /* ANSWER_FAULT */
+}
+#endif
+
 static inline enum answer_kind answer_kind(struct answer a)
 {
     return (enum answer_kind)(a.how >> 32);

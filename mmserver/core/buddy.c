@@ -5,7 +5,7 @@
  */
 #include "mmserver/core/phys.h"
 
-#define BULK_ORDER_MAX 5 /* single pages are taken from chunks of at most this order */
+#define BULK_ORDER_MAX 7 /* single pages are taken from chunks of at most this order */
 
 static void chunk_insert(struct page *page, unsigned order)
 {
@@ -59,7 +59,7 @@ void buddy_free_locked(pfn_t pfn, unsigned order)
 }
 
 /* A chunk of exactly `order`, split from the smallest that is large enough; NULL if none is. */
-static struct page *chunk_take(unsigned order, enum page_class class)
+static struct page *chunk_take(unsigned order, enum page_class class, enum page_state state)
 {
     unsigned have = order;
 
@@ -74,31 +74,33 @@ static struct page *chunk_take(unsigned order, enum page_class class)
         chunk_insert(page_of(page_number(page) + (1UL << have)), have);
     }
     phys.free_pages[class] -= 1UL << order;
-    for (pfn_t i = 0; i < 1UL << order; i++)
-        (page + i)->state = PAGE_USED;
+    for (struct page *p = page; p != page + (1UL << order); p++)
+        p->state = state;
     page->order = (uint8_t)order;
     return page;
 }
 
 static struct page *alloc_locked(struct worker *w, unsigned order, enum page_class class,
-                                 enum alloc_flags flags)
+                                 enum alloc_flags flags, enum page_state state)
 {
     if (class == CLASS_DATA && !(flags & ALLOC_RESERVE) &&
         phys.free_pages[CLASS_DATA] < RESERVE_PAGES + (1UL << order))
         return NULL;
-    struct page *page = chunk_take(order, class);
+    struct page *page = chunk_take(order, class, state);
     if (page)
         return page;
     if (class == CLASS_TABLES ? block_make_tables_locked(w) : block_make_data_locked(w))
-        return chunk_take(order, class);
+        return chunk_take(order, class, state);
     return NULL;
 }
 
 pfn_t buddy_alloc(struct worker *w, unsigned order, enum page_class class, enum alloc_flags flags)
 {
     mm_assert(order <= ORDER_MAX);
+    if (place_alloc_fails())
+        return 0;
     lock_take(&phys.lock);
-    struct page *page = alloc_locked(w, order, class, flags);
+    struct page *page = alloc_locked(w, order, class, flags, PAGE_USED);
     lock_drop(&phys.lock);
     if (!page) {
         mm_count(w, page_alloc_failed);
@@ -124,7 +126,7 @@ uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint6
     while (2UL << order <= count && order < BULK_ORDER_MAX)
         order++;
     while (got < count) {
-        struct page *page = alloc_locked(w, order, class, flags);
+        struct page *page = alloc_locked(w, order, class, flags, PAGE_HOT);
 
         if (!page && order == 0)
             break;
@@ -132,8 +134,8 @@ uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint6
             order--;
             continue;
         }
-        for (uint64_t i = 0; i < 1UL << order; i++)
-            pages[got++] = page_number(page) + i;
+        for (pfn_t pfn = page_number(page), end = pfn + (1UL << order); pfn != end; pfn++)
+            pages[got++] = pfn;
         while (got < count && 1UL << order > count - got)
             order--;
     }

@@ -7,10 +7,11 @@
 
 #include "mmserver/core/phys.h"
 
-static inline void page_clear_here(void *page)
+/* blocks: the machine clears memory by cache blocks. */
+static inline void page_clear_here(void *page, bool blocks)
 {
 #ifdef __riscv
-    if (unlikely(phys.clear_blocks)) {
+    if (unlikely(blocks)) {
         /* cbo.zero of Zicboz, in blocks of 64 bytes */
         for (char *p = page, *end = p + PAGE_BYTES; p != end; p += 64)
             __asm__ volatile(".insn i 0x0f, 2, x0, %0, 4" ::"r"(p) : "memory");
@@ -25,6 +26,7 @@ static inline void page_clear_here(void *page)
                      "\t.endr" ::"r"((char *)page + PAGE_BYTES / 2)
                      : "memory");
 #else
+    (void)blocks;
     __builtin_memset(page, 0, PAGE_BYTES);
 #endif
 }

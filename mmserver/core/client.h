@@ -52,7 +52,7 @@ static inline struct client *client_serve(struct worker *w, uint64_t badge)
         __atomic_load_n(&client_slots[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
 
     w->client_tag = badge;
-    __atomic_store_n(&w->serving, c, __ATOMIC_RELAXED);
+    *(struct client *volatile *)&w->serving = c;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (unlikely(!c || __atomic_load_n(&c->tag, __ATOMIC_RELAXED) != badge))
         return NULL;

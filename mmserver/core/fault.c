@@ -330,7 +330,7 @@ static inline void fault_record(struct worker *w, const struct client *c, vaddr_
 {
     struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
 
-    r->ticks = place_ticks();
+    r->begun = begun;
     r->address = address;
     r->pc = pc;
     r->what = fault_what(c->id, cause, outcome, place_instructions() - begun);
@@ -363,7 +363,7 @@ static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address,
     w->pending.address = address;
     w->pending.page = page;
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&w->pending.mm, mm, __ATOMIC_RELAXED);
+    *(struct mm *volatile *)&w->pending.mm = mm;
 }
 
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
@@ -384,7 +384,8 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
             pending_set(w, f.mm, address, entry_page(f.reply));
         mm_unlock(f.mm);
     }
-    w->count[outcome_counter[outcome]]++;
+    if (outcome != FAULT_ANON_PREZEROED)
+        w->count[outcome_counter[outcome]]++;
     fault_record(w, c, address, cause, pc, outcome, begun);
     if (outcome == FAULT_NONE || fault_is_bad(outcome))
         return answer_bad(outcome);
@@ -419,16 +420,15 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     if (w->zeroed_count) {
         pfn = w->zeroed[--w->zeroed_count];
         outcome = FAULT_ANON_PREZEROED;
-        mm_count(w, fault_anon_prezeroed);
     } else if (likely(w->hot_count)) {
         pfn = w->hot[--w->hot_count];
         outcome = FAULT_ANON_ZEROED;
         mm_count(w, fault_anon_zeroed);
-        page_clear_here(page_pointer(pfn));
+        page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
     } else {
         goto not_plain;
     }
-    struct page *page = page_of(pfn);
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof(struct page));
     page->owner = mm;
     page->index = address >> PAGE_SHIFT;
     page->maps = 1;
@@ -439,7 +439,7 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     fault_record(w, c, address, CAUSE_STORE_PAGE, pc, outcome, begun);
     pending_set(w, mm, address, pfn);
     mm_unlock(mm);
-    return (struct answer){entry, page->slot}; /* ANSWER_FAULT */
+    return place_fault_answer(entry, page->slot);
 not_plain:
     mm_unlock(mm);
     return fault_slow(w, c, address, cause, pc, true, begun);
@@ -496,7 +496,7 @@ struct answer fault_reply_failed(struct worker *w, long error)
     if (error == -ERR_CLIENT)
         return answer_make(ANSWER_PARK, 0, 0); /* it was stopped meanwhile: nobody to answer */
     if (error == -ERR_MAPPED)
-        mm_count(w, fault_raced);
+        mm_count(w, reply_raced);
     struct client *c = client_get(w->client_tag & (CLIENTS_MAX - 1));
     struct answer answer = answer_make(ANSWER_REPLY, 0, 0); /* being destroyed: let it be stopped */
     if (c && c->tag == w->client_tag)
@@ -504,6 +504,17 @@ struct answer fault_reply_failed(struct worker *w, long error)
     if (c)
         client_put(c);
     return answer;
+}
+
+/* Each fault counts in ring_next and in its outcome's counter; the most frequent one only there. */
+uint64_t fault_prezeroed_count(const struct worker *w)
+{
+    uint64_t others = 0;
+
+    for (unsigned i = 0; i < FAULT_OUTCOMES; i++)
+        if (i != FAULT_ANON_PREZEROED)
+            others += w->count[outcome_counter[i]];
+    return w->ring_next - others;
 }
 
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)

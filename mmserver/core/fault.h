@@ -37,4 +37,7 @@ long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, 
 /* The same for one page with the mm locked and settled: the outcome. */
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write);
 
+/* Faults of this worker whose outcome was FAULT_ANON_PREZEROED; they have no counter of their own. */
+uint64_t fault_prezeroed_count(const struct worker *w);
+
 #endif

@@ -19,6 +19,7 @@ enum linux_call {
     NR_membarrier = 283,
 };
 
+#define PROT_NONE      0x0
 #define PROT_READ      0x1
 #define PROT_WRITE     0x2
 #define PROT_EXEC      0x4

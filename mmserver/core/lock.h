@@ -22,8 +22,8 @@
 enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_FILE, LOCK_SLAB, LOCK_PHYS };
 
 struct lock {
-    uint32_t held;
-    uint32_t rank; /* enum lock_rank */
+    uint64_t held; /* bool, of the size that the machine's registers have */
+    uint64_t rank; /* enum lock_rank */
 };
 
 #define LOCK_INIT(r) ((struct lock){0, (r)})
@@ -71,7 +71,8 @@ static inline bool lock_try(struct lock *l)
 static inline void lock_drop(struct lock *l)
 {
     lock_check_drop(l);
-    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint64_t *)&l->held = 0; /* a plain store is all that is needed behind the fence */
 }
 
 static inline bool lock_is_held(const struct lock *l)

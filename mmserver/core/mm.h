@@ -34,7 +34,7 @@ struct fast_slot {
     uint64_t bits;       /* of the entry to make */
     uint64_t anon_pages; /* resident private pages: accounting kept on the same cache line */
     struct lock lock; /* mm->fast.lock is the address space's lock */
-    uint64_t spare[2];
+    uint64_t spare;
 };
 
 _Static_assert(sizeof(struct fast_slot) == 64, "the fast slot is one cache line");

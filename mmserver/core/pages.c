@@ -9,7 +9,7 @@
 
 void page_clear(void *page)
 {
-    page_clear_here(page);
+    page_clear_here(page, phys.clear_blocks);
 }
 
 void page_copy(void *to, const void *from)
@@ -26,13 +26,18 @@ void page_copy(void *to, const void *from)
     }
 }
 
+void pages_worker_init(struct worker *w)
+{
+    w->linear_base = place_linear_base;
+    w->pages_bias = phys.pages_bias;
+    w->clear_blocks = phys.clear_blocks;
+}
+
 static bool hot_refill(struct worker *w)
 {
     lock_take(&phys.lock);
     w->hot_count = buddy_alloc_pages_locked(w, CLASS_DATA, HOT_BATCH, w->hot, ALLOC_NORMAL);
     lock_drop(&phys.lock);
-    for (uint64_t i = 0; i < w->hot_count; i++)
-        page_of(w->hot[i])->state = PAGE_HOT;
     mm_count(w, page_refill);
     return w->hot_count != 0;
 }
@@ -48,6 +53,8 @@ static void hot_drain(struct worker *w, uint64_t keep)
 
 pfn_t page_alloc(struct worker *w)
 {
+    if (place_alloc_fails())
+        return 0;
     if (unlikely(!w->hot_count) && !hot_refill(w)) {
         /* Pages zeroed ahead are pages too; then whatever can be read again from the archive. */
         if (w->zeroed_count) {
@@ -71,7 +78,7 @@ pfn_t page_alloc(struct worker *w)
 
 pfn_t page_alloc_zeroed(struct worker *w)
 {
-    if (w->zeroed_count) {
+    if (w->zeroed_count && !place_alloc_fails()) {
         pfn_t pfn = w->zeroed[--w->zeroed_count];
 
         page_of(pfn)->state = PAGE_USED;
@@ -112,13 +119,13 @@ void page_free_list(struct worker *w, struct page_list *list)
 
 pfn_t page_alloc_table(struct worker *w)
 {
+    if (place_alloc_fails())
+        return 0;
     if (!w->tables_count) {
         lock_take(&phys.lock);
         w->tables_count = buddy_alloc_pages_locked(w, CLASS_TABLES, TABLE_PAGES_KEPT / 2, w->tables,
                                                    ALLOC_RESERVE);
         lock_drop(&phys.lock);
-        for (uint64_t i = 0; i < w->tables_count; i++)
-            page_of(w->tables[i])->state = PAGE_HOT;
     }
     if (!w->tables_count) {
         mm_count(w, page_alloc_failed);

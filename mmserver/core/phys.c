@@ -71,6 +71,8 @@ bool phys_init(const struct boot_info *info)
         return false;
     memset(page_pointer(home->first), 0, bytes);
     phys.pages_bias = (uintptr_t)page_pointer(home->first) - phys.first * sizeof(struct page);
+    for (uint32_t i = 0; i < BOOT_HARTS_MAX; i++)
+        pages_worker_init(&workers[i]);
     for (uint32_t i = 0; i < phys.ranges; i++) {
         const struct phys_range *r = &phys.range[i];
 

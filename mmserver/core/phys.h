@@ -139,6 +139,8 @@ unsigned pages_zero_ahead(struct worker *w, unsigned limit);
 void pages_drain(struct worker *w);
 /* Free pages of all kinds, lists of all harts included (others' unsynchronised). */
 uint64_t pages_free_total(void);
+/* phys_init() does it for all workers. */
+void pages_worker_init(struct worker *w);
 void page_clear(void *page);
 void page_copy(void *to, const void *from);
 

@@ -54,6 +54,15 @@ uint64_t place_instructions(void);
 void place_relax(void);            /* in a spin loop */
 void place_log(const char *text, size_t bytes);
 _Noreturn void place_panic(const char *file, int line, const char *what);
+#ifdef PAGODA_HOST
+/* Is this allocation to fail? Asked at each one, so that tests can fail any. */
+bool place_alloc_fails(void);
+#else
+static inline bool place_alloc_fails(void)
+{
+    return false;
+}
+#endif
 
 /* ---- thin wrappers: one per kernel call in use ---- */
 

@@ -21,7 +21,8 @@ uint64_t report_count(enum mm_counter counter)
     uint64_t sum = 0;
 
     for (uint32_t i = 0; i < worker_count; i++)
-        sum += workers[i].count[counter];
+        sum += counter == MMCOUNT_fault_anon_prezeroed ? fault_prezeroed_count(&workers[i])
+                                                       : workers[i].count[counter];
     return sum;
 }
 
@@ -213,7 +214,7 @@ static void report_faults(struct text *t)
         for (uint32_t i = 0; i < worker_count; i++) {
             const struct fault_record *r = &workers[i].ring[next[i] & (FAULT_RING_MAX - 1)];
 
-            if (next[i] < workers[i].ring_next && (!oldest || r->ticks < oldest->ticks)) {
+            if (next[i] < workers[i].ring_next && (!oldest || r->begun < oldest->begun)) {
                 oldest = r;
                 hart = i;
             }
@@ -222,7 +223,7 @@ static void report_faults(struct text *t)
             return;
         next[hart]++;
         text_format(t, "%lu hart %lu thread %lu at %012lx pc %012lx %s: %s, %lu instructions\n",
-                    oldest->ticks, (uint64_t)hart, (uint64_t)fault_client(oldest), oldest->address,
+                    oldest->begun, (uint64_t)hart, (uint64_t)fault_client(oldest), oldest->address,
                     oldest->pc,
                     cause_text(fault_cause(oldest)),
                     fault_outcome_text[fault_outcome(oldest) % FAULT_OUTCOMES],

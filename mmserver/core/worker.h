@@ -14,8 +14,8 @@
 #include <pagoda/batch.h>
 #include <pagoda/boot.h>
 
-#define HOT_PAGES_MAX    64 /* a hart's list of free pages */
-#define HOT_BATCH        32 /* moved between it and the buddy allocator at a time */
+#define HOT_PAGES_MAX    192 /* a hart's list of free pages */
+#define HOT_BATCH        128 /* moved between it and the buddy allocator at a time */
 #define ZEROED_PAGES_MAX 256
 #define TABLE_PAGES_KEPT 16
 #define FAULT_RING_MAX   64 /* a power of two */
@@ -37,7 +37,7 @@ struct pending_reply {
 };
 
 struct fault_record {
-    uint64_t ticks;
+    uint64_t begun; /* instructions executed when the server was entered */
     vaddr_t address;
     vaddr_t pc;
     /* Client id in bits 0..15, cause 16..23, enum fault_outcome 24..31, the server's instructions
@@ -75,15 +75,18 @@ struct worker {
     struct client *serving;
     uint64_t answered; /* the kind of the answer that is being sent, for the entry code */
     uint64_t zeroed_count;
-    uint64_t ring_next;
+    uint64_t ring_next; /* faults so far; those with a page zeroed before have no other counter */
     struct pending_reply pending;
     uint64_t client_tag; /* the badge of the event that is or was handled */
+    uint64_t linear_base;  /* constants of the machine, near at hand: place_linear_base, */
+    uintptr_t pages_bias;  /* phys.pages_bias, */
+    uint64_t clear_blocks; /* and whether memory can be cleared by cache blocks */
+    uint64_t hot_count;
+    pfn_t hot[HOT_PAGES_MAX]; /* in reach of a load's offset: taken from in most faults */
     uint64_t count[MMCOUNT_COUNT];
     struct fault_record ring[FAULT_RING_MAX];
     pfn_t zeroed[ZEROED_PAGES_MAX];
 
-    uint64_t hot_count;
-    pfn_t hot[HOT_PAGES_MAX];
     uint64_t tables_count;
     pfn_t tables[TABLE_PAGES_KEPT];
 

@@ -27,7 +27,8 @@ _start:
 worker_entry:
     /* fault: a0..a6 as fault_enter wants them, the worker as its eighth argument */
     mv      a7, tp
-    j       enter_fault
+    call    fault_enter
+    j       answer
     .balign 16
     /* call: a0..a7 as server_call wants them, the worker as its ninth */
     addi    sp, sp, -16
@@ -47,17 +48,18 @@ worker_entry:
     .size worker_entry, . - worker_entry
     .option pop
 
-enter_fault:
-    call    fault_enter
 /* a0, a1: struct answer. Its kind is in the upper half of a1, 0: fault_reply. */
 answer:
-    fence   rw, w
-    sd      zero, WORKER_SERVING(tp)
     srli    s0, a1, 32
     bnez    s0, answer_other
+/* struct answer place_fault_answer(entry, slot): jumped to from the end of fault_enter() */
+    .globl place_fault_answer
+    .type place_fault_answer, @function
+place_fault_answer:
+    fence   rw, w
+    sd      zero, WORKER_SERVING(tp)
     li      a7, CALL_FAULT_REPLY
     ecall
-answer_refused:
     /* a0: -ERR_x */
     mv      a1, a0
     mv      a0, tp
@@ -65,6 +67,8 @@ answer_refused:
     j       answer
 
 answer_other:
+    fence   rw, w
+    sd      zero, WORKER_SERVING(tp)
     sd      s0, WORKER_ANSWERED(tp)
     slli    a1, a1, 32
     srli    a1, a1, 32

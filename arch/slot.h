@@ -1,0 +1,34 @@
+/*
+ * Filling an empty page table slot: the one store of the straight fault path that other harts and
+ * the page table walkers see. One attempt; a spurious failure answers false like a lost race.
+ */
+#ifndef ARCH_SLOT_H
+#define ARCH_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* True: the slot was 0 and is `entry`; all earlier stores are seen before it. */
+static inline bool arch_slot_fill(uint64_t *slot, uint64_t entry)
+{
+#ifdef __riscv
+    uint64_t failed;
+
+    /* Not 0: what lr.d has read says "failed" as well as a failed sc.d does. */
+    __asm__ volatile("lr.d %0, %1\n\t"
+                     "bnez %0, 1f\n\t"
+                     "sc.d.rl %0, %2, %1\n"
+                     "1:"
+                     : "=&r"(failed), "+A"(*slot)
+                     : "r"(entry)
+                     : "memory");
+    return !failed;
+#else
+    uint64_t empty = 0;
+
+    return __atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+#endif
+}
+
+#endif

@@ -1,0 +1,1054 @@
+/*
+ * The simulated kernel. State: `block` (class, and count of mappings or pages in use, per 2 MiB),
+ * `use` (what each page of a tables block is), capability tables, objects. Page tables lie in the
+ * simulated memory as the real ones would.
+ *
+ * A refusal that a correct server can meet (no resources) comes from fault injection only; any
+ * other refusal is a broken expectation of the server and is answered with the kernel's error, so that
+ * the server's own assertions see it.
+ */
+#include "mmserver/place/host/sim.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/phys.h"
+#include "mmserver/core/text.h"
+#include "mmserver/place/place_server.h"
+#include "mmserver/server/server.h"
+#include <pagoda/counter.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_PAGE     0x80000UL
+#define TABLE_CAPS     4096U
+#define TABLES_MAX     64U
+#define OBJECTS_MAX    4096U
+#define CAPS_PER_PAGE  64U
+#define REVOKE_BUDGET  3U /* small, so that ERR_AGAIN is met */
+#define RANGES         3U
+
+struct sim_cap {
+    uint8_t type, rights, primary;
+    uint32_t object;
+    uint64_t first, pages;
+    struct sim_cap *parent;
+    struct sim_table *table; /* that it stands in */
+};
+
+struct sim_table {
+    struct sim_cap *cap;
+    uint32_t size;
+    uint32_t object;
+};
+
+struct sim_object {
+    uint8_t type, alive, running;
+    pfn_t page;
+    uint64_t pages;
+    pfn_t root;      /* Space */
+    uint64_t tables; /* Space: tables in it */
+    uint32_t space, table; /* Thread: objects */
+    uint64_t pager_badge, hart, mask[8];
+    bool pager, personality;
+    struct user_regs regs;
+    struct sim_table *entries; /* Table */
+};
+
+enum page_use { USE_FREE, USE_DIRECTORY, USE_TABLE, USE_OBJECT };
+
+static struct {
+    char *memory;
+    pfn_t first, end;
+    uint32_t levels;
+    uint64_t user_end;
+    int32_t *block;    /* >= 0 data and mappings; < 0: tables, -1 - pages in use */
+    uint8_t *use;      /* per page of tables blocks */
+    struct sim_table tables[TABLES_MAX];
+    struct sim_object object[OBJECTS_MAX];
+    uint32_t objects;
+    struct boot_info info;
+    uint32_t hart;             /* whose worker runs */
+    struct sim_object *thread; /* whose event it has */
+    uint64_t fail_call, calls, fail_alloc, allocs;
+    bool failed, race;
+    uint64_t ticks;
+    vaddr_t fault_address;
+} sim;
+
+uint64_t place_linear_base;
+
+/* ---- memory and walks ---- */
+
+static bool page_is_there(pfn_t page)
+{
+    return page >= sim.first && page < sim.end;
+}
+
+static int32_t *block_of(pfn_t page)
+{
+    return &sim.block[(page - sim.first) / PAGES_PER_BLOCK];
+}
+
+static bool block_is_tables(pfn_t page)
+{
+    return *block_of(page) < 0;
+}
+
+static uint64_t *entry_at(struct sim_object *space, vaddr_t address, unsigned level)
+{
+    uint64_t *table = page_pointer(space->root);
+
+    for (unsigned l = sim.levels - 1; l > level; l--) {
+        uint64_t e = table[address >> (PAGE_SHIFT + TABLE_SHIFT * l) & (TABLE_ENTRIES - 1)];
+
+        if (!entry_is_table(e))
+            return NULL;
+        table = page_pointer(entry_page(e));
+    }
+    return &table[address >> (PAGE_SHIFT + TABLE_SHIFT * level) & (TABLE_ENTRIES - 1)];
+}
+
+static void mapping_count(uint64_t entry, int change)
+{
+    if (!(entry & ENTRY_V) || !page_is_there(entry_page(entry)))
+        return;
+    int32_t *count = block_of(entry_page(entry));
+
+    mm_assert(*count >= 0 && *count + change >= 0);
+    *count += change;
+}
+
+/* ---- capabilities ---- */
+
+static struct sim_table *own_table(void)
+{
+    return &sim.tables[0];
+}
+
+static struct sim_cap *cap_of(uint64_t slot, enum cap_type type)
+{
+    struct sim_table *t = own_table();
+
+    return slot < t->size && t->cap[slot].type == type ? &t->cap[slot] : NULL;
+}
+
+static struct sim_object *object_of(uint64_t slot, enum cap_type type)
+{
+    struct sim_cap *c = cap_of(slot, type);
+
+    return c && sim.object[c->object].alive ? &sim.object[c->object] : NULL;
+}
+
+static struct sim_table *table_of(uint64_t slot)
+{
+    if (slot == SELF_TABLE)
+        return own_table();
+    struct sim_object *o = object_of(slot, CAP_TABLE);
+    return o ? o->entries : NULL;
+}
+
+static struct sim_cap *entry_of(uint64_t table, uint64_t index)
+{
+    struct sim_table *t = table_of(table);
+
+    return t && index < t->size ? &t->cap[index] : NULL;
+}
+
+static bool has_children(const struct sim_cap *c)
+{
+    for (unsigned t = 0; t < TABLES_MAX; t++) {
+        for (unsigned i = 0; i < sim.tables[t].size; i++) {
+            if (sim.tables[t].cap[i].type && sim.tables[t].cap[i].parent == c)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- objects ---- */
+
+static bool injected(void)
+{
+    sim.calls++;
+    if (!sim.fail_call || --sim.fail_call)
+        return false;
+    sim.failed = true;
+    return true;
+}
+
+static struct sim_table *table_make(uint32_t size, uint32_t object)
+{
+    for (unsigned i = 0; i < TABLES_MAX; i++) {
+        struct sim_table *t = &sim.tables[i];
+
+        if (t->size)
+            continue;
+        t->cap = calloc(size, sizeof *t->cap);
+        t->size = size;
+        t->object = object;
+        for (uint32_t k = 0; k < size; k++)
+            t->cap[k].table = t;
+        return t;
+    }
+    return NULL;
+}
+
+static uint32_t object_make(enum cap_type type, pfn_t page, uint64_t pages, uint64_t parameter)
+{
+    uint32_t index = 1;
+
+    while (index < OBJECTS_MAX && sim.object[index].alive)
+        index++;
+    mm_assert(index < OBJECTS_MAX);
+    struct sim_object *o = &sim.object[index];
+    *o = (struct sim_object){.type = (uint8_t)type, .alive = 1, .page = page, .pages = pages};
+    if (type == CAP_SPACE)
+        o->root = page + 1;
+    if (type == CAP_TABLE)
+        o->entries = table_make((uint32_t)parameter * CAPS_PER_PAGE, index);
+    return index;
+}
+
+static long call_object_create(const uint64_t a[6])
+{
+    struct sim_cap *memory = cap_of(a[0], CAP_MEMORY);
+    struct sim_cap *to = entry_of(SELF_TABLE, a[4]);
+    uint64_t pages = a[2] == CAP_SPACE ? 2 : a[2] == CAP_TABLE ? 1 + a[3] : 1;
+
+    if (!memory || !(memory->rights & RIGHT_KEEP) || !to || to->type)
+        return -ERR_TYPE;
+    if (a[1] >= memory->pages || pages > memory->pages - a[1])
+        return -ERR_RANGE;
+    pfn_t page = memory->first + a[1];
+    for (uint64_t i = 0; i < pages; i++) {
+        if (!block_is_tables(page + i))
+            return -ERR_CLASS;
+        if (sim.use[page + i - sim.first] != USE_FREE)
+            return -ERR_BUSY;
+    }
+    if (injected())
+        return -ERR_LIMIT;
+    for (uint64_t i = 0; i < pages; i++) {
+        sim.use[page + i - sim.first] = USE_OBJECT;
+        memset(page_pointer(page + i), 0, PAGE_BYTES);
+    }
+    *block_of(page) -= (int32_t)pages;
+    struct sim_table *table = to->table;
+    *to = (struct sim_cap){.type = (uint8_t)a[2],
+                           .rights = 0xff,
+                           .primary = 1,
+                           .parent = memory,
+                           .table = table,
+                           .object = object_make((enum cap_type)a[2], page, pages, a[3])};
+    return 0;
+}
+
+static long object_destroy(struct sim_object *o)
+{
+    if (o->type == CAP_SPACE) {
+        const uint64_t *root = page_pointer(o->root);
+
+        mm_assert(!o->tables); /* our server empties its spaces first */
+        for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+            mm_assert(!root[i]);
+        for (unsigned i = 1; i < OBJECTS_MAX; i++)
+            mm_assert(!sim.object[i].alive || sim.object[i].type != CAP_THREAD ||
+                      &sim.object[sim.object[i].space] != o);
+    }
+    if (o->type == CAP_TABLE) {
+        for (uint32_t i = 0; i < o->entries->size; i++)
+            mm_assert(!o->entries->cap[i].type || o->entries->cap[i].primary == 0);
+        free(o->entries->cap);
+        *o->entries = (struct sim_table){0};
+    }
+    for (uint64_t i = 0; i < o->pages; i++)
+        sim.use[o->page + i - sim.first] = USE_FREE;
+    *block_of(o->page) += (int32_t)o->pages;
+    o->alive = 0;
+    return 0;
+}
+
+static void cap_clear(struct sim_cap *c)
+{
+    struct sim_table *table = c->table;
+
+    *c = (struct sim_cap){.table = table};
+}
+
+static long cap_remove(struct sim_cap *c)
+{
+    if (has_children(c))
+        return -ERR_CHILDREN;
+    if (c->primary) {
+        struct sim_object *o = &sim.object[c->object];
+        long error = object_destroy(o);
+
+        if (error)
+            return error;
+    }
+    cap_clear(c);
+    return 0;
+}
+
+/* Is c derived from `from`, however far? */
+static bool descends(const struct sim_cap *c, const struct sim_cap *from)
+{
+    for (c = c->parent; c; c = c->parent) {
+        if (c == from)
+            return true;
+    }
+    return false;
+}
+
+static long cap_revoke(struct sim_cap *from)
+{
+    unsigned budget = REVOKE_BUDGET;
+
+    for (unsigned t = 0; t < TABLES_MAX; t++) {
+        for (unsigned i = 0; i < sim.tables[t].size; i++) {
+            struct sim_cap *c = &sim.tables[t].cap[i];
+
+            if (!c->type || !descends(c, from) || has_children(c))
+                continue;
+            if (!budget--)
+                return -ERR_AGAIN;
+            long error = cap_remove(c);
+            if (error)
+                return error;
+            t = 0; /* the table may be gone; its parents come later */
+            i = (unsigned)-1;
+        }
+    }
+    return has_children(from) ? -ERR_AGAIN : 0;
+}
+
+static long call_cap_copy(const uint64_t a[6])
+{
+    struct sim_cap *from = entry_of(SELF_TABLE, a[0]);
+    struct sim_cap *to = entry_of(a[1], a[2]);
+
+    if (!from || !from->type || !to)
+        return -ERR_SLOT;
+    if (to->type)
+        return -ERR_OCCUPIED;
+    if (injected())
+        return -ERR_LIMIT;
+    struct sim_table *table = to->table;
+    *to = *from;
+    to->table = table;
+    to->primary = 0;
+    to->parent = from;
+    to->rights = from->rights & (uint8_t)a[3];
+    if (from->type == CAP_MEMORY) {
+        mm_assert(a[4] < from->pages && a[5] <= from->pages - a[4]);
+        to->first += a[4];
+        to->pages = a[5];
+    }
+    return 0;
+}
+
+static long call_block_class(const uint64_t a[6])
+{
+    struct sim_cap *memory = cap_of(a[0], CAP_MEMORY);
+
+    if (!memory || a[1] >= memory->pages || PAGES_PER_BLOCK > memory->pages - a[1])
+        return -ERR_RANGE;
+    pfn_t page = memory->first + a[1];
+    if (page % PAGES_PER_BLOCK)
+        return -ERR_ALIGN;
+    int32_t *block = block_of(page);
+    if (a[2] == BLOCK_TABLES) {
+        if (*block < 0)
+            return -ERR_CLASS;
+        mm_assert(*block == 0);
+        if (injected())
+            return -ERR_BUSY;
+        *block = -2; /* the directory is in use */
+        memset(&sim.use[page - sim.first], USE_FREE, PAGES_PER_BLOCK);
+        sim.use[page - sim.first] = USE_DIRECTORY;
+        return 0;
+    }
+    if (*block >= 0)
+        return -ERR_CLASS;
+    if (*block != -2)
+        return -ERR_BUSY;
+    *block = 0;
+    return 0;
+}
+
+/* ---- batches ---- */
+
+static long memory_covers(const struct batch_op *op, uint64_t pages, struct sim_cap **memory)
+{
+    *memory = cap_of(op->memory, CAP_MEMORY);
+    if (!*memory)
+        return -ERR_TYPE;
+    pfn_t page = entry_page(op->entry);
+    if (page - (*memory)->first >= (*memory)->pages ||
+        pages > (*memory)->pages - (page - (*memory)->first))
+        return -ERR_RANGE;
+    return 0;
+}
+
+static long op_table(struct sim_object *space, const struct batch_op *op)
+{
+    struct sim_cap *memory;
+    uint64_t *entry = entry_at(space, op->address, op->level);
+    pfn_t page = entry_page(op->entry);
+    long error = memory_covers(op, 1, &memory);
+
+    if (error)
+        return error;
+    if (!entry)
+        return -ERR_NOTABLE;
+    if (*entry)
+        return -ERR_MAPPED;
+    if (!block_is_tables(page))
+        return -ERR_CLASS;
+    if (sim.use[page - sim.first] != USE_FREE)
+        return -ERR_BUSY;
+    if (injected())
+        return -ERR_LIMIT;
+    sim.use[page - sim.first] = USE_TABLE;
+    (*block_of(page))--;
+    memset(page_pointer(page), 0, PAGE_BYTES);
+    *entry = entry_make(page, ENTRY_V);
+    space->tables++;
+    return 0;
+}
+
+static long op_table_remove(struct sim_object *space, const struct batch_op *op)
+{
+    uint64_t *entry = entry_at(space, op->address, op->level);
+
+    if (!entry || !entry_is_table(*entry))
+        return -ERR_UNMAPPED;
+    pfn_t page = entry_page(*entry);
+    const uint64_t *table = page_pointer(page);
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+        if (table[i])
+            return -ERR_BUSY;
+    }
+    *entry = 0;
+    sim.use[page - sim.first] = USE_FREE;
+    (*block_of(page))++;
+    space->tables--;
+    return 0;
+}
+
+static long op_map(const struct batch_op *op, uint64_t *slot, bool may_fail)
+{
+    struct sim_cap *memory;
+    long error = memory_covers(op, op->count, &memory);
+
+    if (error)
+        return error;
+    if (op->entry & ~(ENTRY_CHOICE))
+        return -ERR_ENTRY;
+    if (((op->entry & ENTRY_W) && !(memory->rights & RIGHT_WRITE)) ||
+        ((op->entry & ENTRY_X) && !(memory->rights & RIGHT_EXEC)))
+        return -ERR_ENTRY;
+    for (uint32_t i = 0; i < op->count; i++) {
+        if (slot[i] & ENTRY_V)
+            return -ERR_MAPPED;
+        if (page_is_there(entry_page(op->entry) + i) &&
+            block_is_tables(entry_page(op->entry) + i))
+            return -ERR_CLASS;
+    }
+    if (may_fail && injected())
+        return -ERR_LIMIT;
+    for (uint32_t i = 0; i < op->count; i++) {
+        slot[i] = (op->entry | ENTRY_ALWAYS) + ((uint64_t)i << ENTRY_PAGE_SHIFT);
+        mapping_count(slot[i], 1);
+    }
+    return 0;
+}
+
+static long op_replace(const struct batch_op *op, uint64_t *slot, bool may_fail)
+{
+    struct sim_cap *memory;
+    long error = memory_covers(op, 1, &memory);
+
+    if (error)
+        return error;
+    if ((*slot ^ op->extra) & ~(ENTRY_A | ENTRY_D))
+        return *slot & ENTRY_V ? -ERR_MAPPED : -ERR_UNMAPPED;
+    if (block_is_tables(entry_page(op->entry)))
+        return -ERR_CLASS;
+    if (may_fail && injected())
+        return -ERR_LIMIT;
+    mapping_count(*slot, -1);
+    *slot = op->entry | ENTRY_ALWAYS;
+    mapping_count(*slot, 1);
+    return 0;
+}
+
+static long op_protect(const struct batch_op *op, uint64_t *slot, bool may_fail)
+{
+    const uint64_t which = ENTRY_W | ENTRY_X | ENTRY_D;
+    struct sim_cap *memory = cap_of(op->memory, CAP_MEMORY);
+
+    if (op->entry & ~which)
+        return -ERR_ENTRY;
+    for (uint32_t i = 0; i < op->count; i++) {
+        pfn_t page = entry_page(slot[i]);
+        uint64_t added = op->entry & ~slot[i] & (ENTRY_W | ENTRY_X);
+
+        if ((slot[i] & ENTRY_V) && added &&
+            (!memory || page - memory->first >= memory->pages))
+            return -ERR_RANGE;
+    }
+    if (may_fail && injected())
+        return -ERR_LIMIT;
+    for (uint32_t i = 0; i < op->count; i++) {
+        if (slot[i] & ENTRY_V)
+            slot[i] = (slot[i] & ~which) | op->entry;
+    }
+    return 0;
+}
+
+static long op_slots(const struct batch_op *op, uint64_t *slot, bool may_fail)
+{
+    switch (op->code) {
+    case BATCH_MAP:
+        return op_map(op, slot, may_fail);
+    case BATCH_REPLACE:
+        return op_replace(op, slot, may_fail);
+    case BATCH_UNMAP:
+        for (uint32_t i = 0; i < op->count; i++) {
+            mapping_count(slot[i], -1);
+            slot[i] = 0;
+        }
+        return 0;
+    case BATCH_PROTECT:
+        return op_protect(op, slot, may_fail);
+    case BATCH_CLEAR_BITS:
+        for (uint32_t i = 0; i < op->count; i++)
+            slot[i] &= slot[i] & ENTRY_V ? ~op->entry : ~0UL;
+        return 0;
+    case BATCH_SOFTWARE:
+        if (!op->entry || (op->entry & ENTRY_SOFTWARE_FORBIDDEN))
+            return -ERR_ENTRY;
+        if (*slot & ENTRY_V)
+            return -ERR_MAPPED;
+        *slot = op->entry;
+        return 0;
+    default:
+        return -ERR_ARGUMENT;
+    }
+}
+
+static long op_perform(struct sim_object *space, const struct batch_op *op, bool may_fail)
+{
+    if (op->address >= sim.user_end)
+        return -ERR_RANGE;
+    if (op->code == BATCH_TABLE)
+        return op_table(space, op);
+    if (op->code == BATCH_TABLE_REMOVE)
+        return op_table_remove(space, op);
+    unsigned index = op->address >> PAGE_SHIFT & (TABLE_ENTRIES - 1);
+    if (op->level || (op->address & PAGE_MASK))
+        return -ERR_ALIGN;
+    if (!op->count || op->count > TABLE_ENTRIES || index + op->count > TABLE_ENTRIES)
+        return -ERR_RANGE;
+    uint64_t *slot = entry_at(space, op->address, 0);
+    return slot ? op_slots(op, slot, may_fail) : -ERR_NOTABLE;
+}
+
+static long call_batch(const uint64_t a[6], uint64_t out[2])
+{
+    struct sim_object *space = object_of(a[0], CAP_SPACE);
+    const struct batch_page *page = workers[sim.hart].ops;
+    uint64_t done = 0;
+
+    if (!space || a[1] > BATCH_OPS_MAX)
+        return -ERR_TYPE;
+    out[0] = 0;
+    for (; done < a[1]; done++) {
+        /* Only what the server sends alone may be refused: see op_try. */
+        long error = op_perform(space, &page->op[done], a[1] == 1);
+
+        if (error) {
+            out[0] = (uint64_t)error;
+            break;
+        }
+    }
+    return (long)done;
+}
+
+/* ---- threads, copies ---- */
+
+static long call_thread_set(const uint64_t a[6])
+{
+    struct sim_object *t = object_of(a[0], CAP_THREAD);
+
+    if (!t)
+        return -ERR_TYPE;
+    if (injected())
+        return -ERR_LIMIT;
+    switch (a[1]) {
+    case THREAD_SPACE:
+        if (!object_of(a[2], CAP_SPACE))
+            return -ERR_TYPE;
+        t->space = cap_of(a[2], CAP_SPACE)->object;
+        return 0;
+    case THREAD_TABLE:
+        if (!cap_of(a[2], CAP_TABLE))
+            return -ERR_TYPE;
+        return 0;
+    case THREAD_PAGER:
+        t->pager = true;
+        t->pager_badge = a[3];
+        return 0;
+    case THREAD_PERSONALITY:
+        t->personality = true;
+        return 0;
+    case THREAD_CALL_MASK:
+        t->mask[a[2]] = a[3];
+        return 0;
+    case THREAD_HART:
+        t->hart = a[2];
+        return a[2] < sim.info.harts ? 0 : -ERR_HART;
+    default:
+        return 0;
+    }
+}
+
+/* Bytes from `address` that are mapped as wanted, at most `bytes` and to the end of its page. */
+static char *client_bytes(struct sim_object *space, vaddr_t address, bool write, uint64_t *bytes)
+{
+    uint64_t *slot = address < sim.user_end ? entry_at(space, address, 0) : NULL;
+
+    if (!slot || !entry_is_leaf(*slot) || (write && !(*slot & ENTRY_W)))
+        return NULL;
+    *bytes = min_u64(*bytes, PAGE_BYTES - (address & PAGE_MASK));
+    return (char *)page_pointer(entry_page(*slot)) + (address & PAGE_MASK);
+}
+
+static long call_space_copy(const uint64_t a[6])
+{
+    struct sim_object *space = object_of(a[0], CAP_SPACE);
+    uint64_t done = 0;
+
+    if (!space || a[3] > COPY_MAX_BYTES)
+        return -ERR_ARGUMENT;
+    while (done < a[3]) {
+        uint64_t part = a[3] - done;
+        char *local = (char *)(uintptr_t)a[2] + done;
+        char *remote = client_bytes(space, a[1] + done, a[4] == COPY_TO_SPACE, &part);
+
+        if (!remote)
+            break;
+        if (a[4] == COPY_TO_SPACE)
+            memcpy(remote, local, part);
+        else
+            memcpy(local, remote, part);
+        done += part;
+    }
+    return (long)done;
+}
+
+static long call_thread_regs(const uint64_t a[6])
+{
+    struct sim_object *t = object_of(a[0], CAP_THREAD);
+    struct user_regs *regs = (struct user_regs *)(uintptr_t)a[1];
+
+    if (!t)
+        return -ERR_TYPE;
+    if (injected())
+        return -ERR_STATE;
+    if (a[2])
+        t->regs = *regs;
+    else
+        *regs = t->regs;
+    return 0;
+}
+
+static long call_cap_read(const uint64_t a[6], uint64_t out[2])
+{
+    struct sim_cap *c = entry_of(a[0], a[1]);
+
+    if (!c || !c->type)
+        return -ERR_EMPTY;
+    out[0] = c->first;
+    out[1] = c->pages;
+    return c->type | (long)c->rights << 8;
+}
+
+/* ---- the calls by number ---- */
+
+long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                uint64_t a5, uint64_t result[2])
+{
+    const uint64_t a[6] = {a0, a1, a2, a3, a4, a5};
+    uint64_t scratch[2];
+    uint64_t *out = result ? result : scratch;
+    struct sim_object *o;
+    struct sim_cap *c;
+
+    switch (number) {
+    case CALL_BATCH:
+        return call_batch(a, out);
+    case CALL_CAP_COPY:
+        return call_cap_copy(a);
+    case CALL_CAP_DELETE:
+        c = entry_of(a0, a1);
+        return c && c->type ? cap_remove(c) : -ERR_EMPTY;
+    case CALL_CAP_REVOKE:
+        c = entry_of(a0, a1);
+        return c && c->type ? cap_revoke(c) : -ERR_EMPTY;
+    case CALL_CAP_READ:
+        return call_cap_read(a, out);
+    case CALL_OBJECT_CREATE:
+        return call_object_create(a);
+    case CALL_BLOCK_CLASS:
+        return call_block_class(a);
+    case CALL_SPACE_COPY:
+        return call_space_copy(a);
+    case CALL_SPACE_INFO:
+        o = object_of(a0, CAP_SPACE);
+        out[0] = sim.levels;
+        return o ? (long)o->root : -ERR_TYPE;
+    case CALL_THREAD_SET:
+        return call_thread_set(a);
+    case CALL_THREAD_REGS:
+        return call_thread_regs(a);
+    case CALL_THREAD_START:
+        o = object_of(a0, CAP_THREAD);
+        if (o)
+            o->running = 1;
+        return o ? 0 : -ERR_TYPE;
+    case CALL_WORKER_PAGE:
+    case CALL_WORKER_BIND:
+        return 0;
+    case CALL_COUNTERS_READ:
+        return (long)(COUNT_KERNEL * sizeof(uint64_t));
+    case CALL_INSTRUCTION_FENCE:
+        return 0;
+    default:
+        return -ERR_CALL;
+    }
+}
+
+long place_call_switching(long number, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    struct sim_object *o = object_of(a0, CAP_THREAD);
+
+    (void)a1, (void)a2;
+    mm_assert(number == CALL_THREAD_STOP);
+    if (!o)
+        return -ERR_TYPE;
+    o->running = 0;
+    return 0;
+}
+
+uint64_t place_ticks(void)
+{
+    return ++sim.ticks;
+}
+
+uint64_t place_instructions(void)
+{
+    return ++sim.ticks;
+}
+
+void place_relax(void)
+{
+}
+
+void place_log(const char *text, size_t bytes)
+{
+    printf("# %.*s", (int)bytes, text);
+}
+
+_Noreturn void place_panic(const char *file, int line, const char *what)
+{
+    printf("# panic: %s:%d: %s\n", file, line, what);
+    fflush(stdout);
+    abort();
+}
+
+_Noreturn void place_power_off(uint64_t status)
+{
+    printf("# power off with status %lu\n", (unsigned long)status);
+    fflush(stdout);
+    abort();
+}
+
+bool place_worker_prepare(struct worker *boot, struct worker *w)
+{
+    (void)boot, (void)w;
+    return true;
+}
+
+long place_worker_bind(struct worker *w)
+{
+    (void)w;
+    return 0;
+}
+
+bool place_alloc_fails(void)
+{
+    sim.allocs++;
+    if (!sim.fail_alloc || --sim.fail_alloc)
+        return false;
+    sim.failed = true;
+    return true;
+}
+
+/* ---- power on ---- */
+
+/* Ranges with ragged ends, two of them meeting under different capabilities. */
+static void ranges_make(uint64_t pages)
+{
+    const uint64_t cut[RANGES + 1] = {FIRST_PAGE + 37, FIRST_PAGE + pages / 4 + 201,
+                                      FIRST_PAGE + pages / 2 + 3, FIRST_PAGE + pages - 11};
+
+    for (unsigned i = 0; i < RANGES; i++) {
+        uint64_t first = cut[i] + (i == 2 ? 129 : 0); /* a hole before the last */
+        struct sim_cap *c = &own_table()->cap[SLOT_MEMORY + i];
+
+        sim.info.range[i] = (struct boot_range){first, cut[i + 1] - first, BOOT_FREE, 0};
+        c->type = CAP_MEMORY;
+        c->rights = RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON;
+        c->first = first;
+        c->pages = cut[i + 1] - first;
+    }
+    sim.info.ranges = RANGES;
+}
+
+static void own_object(uint32_t slot, enum cap_type type)
+{
+    struct sim_cap *c = &own_table()->cap[slot];
+
+    c->type = (uint8_t)type;
+    c->rights = 0xff;
+    c->object = object_make(type, 0, 0, 0);
+}
+
+static void info_make(const struct sim_config *config)
+{
+    sim.info.magic = BOOT_MAGIC;
+    sim.info.size_bytes = sizeof sim.info;
+    sim.info.levels = config->levels;
+    sim.info.linear_base = place_linear_base;
+    sim.info.user_end = sim.user_end;
+    sim.info.timebase_hz = 10000000;
+    sim.info.harts = config->harts;
+    sim.info.initrd_start = (uintptr_t)config->archive - place_linear_base;
+    sim.info.initrd_bytes = config->archive_bytes;
+    sim.info.table_entries = TABLE_CAPS;
+    sim.info.rng_seed = 1;
+    strncpy(sim.info.args, config->args ? config->args : "", sizeof sim.info.args - 1);
+}
+
+void sim_boot(const struct sim_config *config)
+{
+    uint64_t blocks = config->memory_pages / PAGES_PER_BLOCK + 1;
+
+    memset(&sim, 0, sizeof sim);
+    memset(workers, 0, sizeof workers);
+    sim.memory = aligned_alloc(BLOCK_BYTES, blocks * BLOCK_BYTES);
+    mm_assert(sim.memory);
+    memset(sim.memory, 0xa5, config->memory_pages << PAGE_SHIFT);
+    sim.first = FIRST_PAGE;
+    sim.end = FIRST_PAGE + config->memory_pages;
+    sim.block = calloc(blocks, sizeof *sim.block);
+    sim.use = calloc(blocks * PAGES_PER_BLOCK, 1);
+    place_linear_base = (uintptr_t)sim.memory - (FIRST_PAGE << PAGE_SHIFT);
+    sim.levels = config->levels;
+    sim.user_end = 1UL << (PAGE_SHIFT + TABLE_SHIFT * config->levels - 1);
+    mm_assert(table_make(TABLE_CAPS, 0) == own_table());
+    own_object(SLOT_TABLE, CAP_TABLE);
+    own_object(SLOT_THREAD, CAP_THREAD);
+    own_object(SLOT_ENDPOINT, CAP_ENDPOINT);
+    own_table()->cap[SLOT_KERNEL] = (struct sim_cap){
+        .type = CAP_KERNEL, .rights = 0xff, .table = own_table()};
+    ranges_make(config->memory_pages);
+    info_make(config);
+    mmserver_start(&sim.info);
+}
+
+const struct boot_info *sim_boot_info(void)
+{
+    return &sim.info;
+}
+
+struct worker *sim_worker(uint32_t hart)
+{
+    return &workers[hart];
+}
+
+/* ---- clients ---- */
+
+static struct sim_object *thread_of(const struct client *c)
+{
+    struct sim_object *t = object_of(c->slot, CAP_THREAD);
+
+    mm_assert(t && t->pager);
+    return t;
+}
+
+static long reply_fault(struct answer answer)
+{
+    struct sim_object *space = &sim.object[sim.thread->space];
+    const struct batch_op op = {.code = BATCH_MAP,
+                                .count = 1,
+                                .memory = answer_second(answer),
+                                .address = PAGE_DOWN(sim.fault_address),
+                                .entry = answer.value};
+    uint64_t *slot = entry_at(space, op.address, 0);
+
+    if (!slot)
+        return -ERR_NOTABLE;
+    if (sim.race) { /* the other hart's page is this one, mapped a moment earlier */
+        sim.race = false;
+        return -ERR_MAPPED;
+    }
+    return *slot ? -ERR_MAPPED : op_map(&op, slot, true);
+}
+
+/* Carry the server's answer out, as the entry code and the kernel do. How it ended. */
+static struct answer answer_carry_out(struct worker *w, struct answer answer)
+{
+    for (;;) {
+        w->serving = NULL;
+        mm_assert(!lock_ranks_held);
+        if (answer_kind(answer) != ANSWER_FAULT)
+            return answer;
+        long error = reply_fault(answer);
+        if (!error)
+            return answer;
+        answer = fault_reply_failed(w, error);
+    }
+}
+
+static bool access_allowed(uint64_t entry, enum sim_access access)
+{
+    uint64_t need = access == SIM_WRITE ? ENTRY_W : access == SIM_FETCH ? ENTRY_X : ENTRY_R;
+
+    return entry_is_leaf(entry) && (entry & need);
+}
+
+struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access access,
+                              uint8_t *value)
+{
+    static const uint64_t cause[] = {CAUSE_LOAD_PAGE, CAUSE_STORE_PAGE, CAUSE_FETCH_PAGE};
+    struct sim_outcome outcome = {0};
+    struct worker *w = &workers[c->hart];
+
+    sim.hart = c->hart;
+    sim.thread = thread_of(c);
+    for (; outcome.faults < 8; outcome.faults++) {
+        struct sim_object *space = &sim.object[sim.thread->space];
+        uint64_t *slot = address < sim.user_end ? entry_at(space, address, 0) : NULL;
+
+        if (slot && access_allowed(*slot, access)) {
+            char *at = (char *)page_pointer(entry_page(*slot)) + (address & PAGE_MASK);
+
+            if (value && access == SIM_WRITE)
+                *at = (char)*value;
+            else if (value)
+                *value = (uint8_t)*at;
+            outcome.done = true;
+            return outcome;
+        }
+        sim.fault_address = address;
+        struct answer answer = answer_carry_out(
+            w, fault_enter(c->tag, address, cause[access], 0x1234, 0, 0, 0, w));
+        if (answer_kind(answer) == ANSWER_FORWARD) {
+            outcome.signal = (uint32_t)answer.value;
+            outcome.code = answer_second(answer);
+            return outcome;
+        }
+    }
+    mm_assert(!"a fault does not come to an end");
+    return outcome;
+}
+
+long sim_call(struct client *c, long number, const uint64_t a[6], bool *forwarded)
+{
+    struct worker *w = &workers[c->hart];
+
+    sim.hart = c->hart;
+    sim.thread = thread_of(c);
+    struct answer answer =
+        server_call(a[0], a[1], a[2], a[3], a[4], a[5], c->tag, number, w);
+    w->serving = NULL;
+    mm_assert(!lock_ranks_held);
+    if (forwarded)
+        *forwarded = answer_kind(answer) == ANSWER_FORWARD;
+    return (long)answer.value;
+}
+
+void sim_idle(uint32_t hart)
+{
+    sim.hart = hart;
+    server_idle(&workers[hart]);
+    mm_assert(!lock_ranks_held);
+}
+
+void sim_fail_call(uint64_t n)
+{
+    sim.fail_call = n;
+    sim.calls = 0;
+    sim.failed = false;
+}
+
+uint64_t sim_calls_counted(void)
+{
+    return sim.calls;
+}
+
+void sim_fail_alloc(uint64_t n)
+{
+    sim.fail_alloc = n;
+    sim.allocs = 0;
+    sim.failed = false;
+}
+
+uint64_t sim_allocs_counted(void)
+{
+    return sim.allocs;
+}
+
+bool sim_failed(void)
+{
+    return sim.failed;
+}
+
+void sim_race_next_reply(void)
+{
+    sim.race = true;
+}
+
+/* ---- recount ---- */
+
+static void count_table(const uint64_t *table, unsigned level, int32_t *count, uint64_t end)
+{
+    for (unsigned i = 0; i < end; i++) {
+        uint64_t entry = table[i];
+
+        if (level && entry_is_table(entry))
+            count_table(page_pointer(entry_page(entry)), level - 1, count, TABLE_ENTRIES);
+        else if (!level && (entry & ENTRY_V) && page_is_there(entry_page(entry)))
+            count[(entry_page(entry) - sim.first) / PAGES_PER_BLOCK]++;
+    }
+}
+
+bool sim_consistent(void)
+{
+    uint64_t blocks = (sim.end - sim.first) / PAGES_PER_BLOCK + 1;
+    int32_t *count = calloc(blocks, sizeof *count);
+    bool good = true;
+
+    for (unsigned i = 1; i < OBJECTS_MAX; i++) {
+        if (sim.object[i].alive && sim.object[i].type == CAP_SPACE)
+            count_table(page_pointer(sim.object[i].root), sim.levels - 1, count,
+                        TABLE_ENTRIES / 2);
+    }
+    for (uint64_t b = 0; b < blocks; b++)
+        good &= sim.block[b] == count[b] || (sim.block[b] < 0 && !count[b]);
+    free(count);
+    return good;
+}

@@ -1,0 +1,51 @@
+/*
+ * A world for tests of the memory server: the simulated machine is switched on with a small archive,
+ * the server starts as it does on the real one, and tests act as the personality and as programs.
+ */
+#ifndef PAGODA_TESTS_HOST_CORE_WORLD_H
+#define PAGODA_TESTS_HOST_CORE_WORLD_H
+
+#include "ktap.h"
+#include "mmserver/core/check.h"
+#include "mmserver/core/fault.h"
+#include "mmserver/core/file.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/map.h"
+#include "mmserver/core/pt.h"
+#include "mmserver/place/host/sim.h"
+#include "mmserver/server/server.h"
+
+#define WORLD_FILE_BYTES (PAGE_BYTES + 1234) /* of the file that world_map_file maps */
+
+struct world {
+    uint32_t harts;        /* 0: one */
+    uint64_t memory_pages; /* 0: 64 MiB */
+    uint32_t levels;       /* 0: three */
+    const char *args;      /* NULL: norandmaps */
+};
+
+void world_boot(const struct world *world);
+/* A thread of the personality. */
+struct client *world_personality(void);
+/* A program in an address space of its own, on that hart. */
+struct client *world_program(uint32_t hart);
+/* The same; NULL and what it has made so far undone if the server refuses a step. */
+struct client *world_try_program(uint32_t hart);
+/* Its thread and address space go. */
+void world_end(struct client *c);
+
+long world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t p, uint64_t q,
+                uint64_t r);
+/* Private anonymous memory; the address or -errno. */
+uint64_t world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot, uint64_t flags);
+long world_map_file(struct client *c, uint64_t prot, uint64_t flags, uint64_t bytes);
+uint8_t world_file_byte(uint64_t offset);
+void world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes);
+void world_peek(struct client *c, vaddr_t at, void *to, uint64_t bytes);
+
+/* The server's recount and the simulated kernel's find nothing wrong. */
+void world_check(void);
+/* Pages that nobody uses once all caches were emptied. */
+uint64_t world_free_pages(void);
+
+#endif

@@ -1,0 +1,185 @@
+/* Fault outcomes of the memory server, on the simulated machine. */
+#include "core_world.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static struct client *program;
+
+static void open_world(void)
+{
+    world_boot(&(struct world){.harts = 2});
+    program = world_program(0);
+}
+
+static void expect_signal(vaddr_t at, enum sim_access access, uint32_t signal, uint32_t code)
+{
+    struct sim_outcome o = sim_access(program, at, access, NULL);
+
+    EXPECT(!o.done);
+    EXPECT_EQ(o.signal, signal);
+    EXPECT_EQ(o.code, code);
+}
+
+static uint8_t load(vaddr_t at)
+{
+    uint8_t value = 0xee;
+
+    EXPECT(sim_access(program, at, SIM_READ, &value).done);
+    return value;
+}
+
+static void store(vaddr_t at, uint8_t value)
+{
+    EXPECT(sim_access(program, at, SIM_WRITE, &value).done);
+}
+
+KTAP_CASE(core_fault_anonymous)
+{
+    open_world();
+    vaddr_t at = world_mmap(program, 0, 64 * PAGE_BYTES, RW, 0);
+
+    EXPECT_EQ(load(at), 0);
+    EXPECT_EQ(program->mm->zero_maps, 1);
+    store(at, 7);
+    EXPECT_EQ(load(at), 7);
+    EXPECT_EQ(program->mm->zero_maps, 0);
+    store(at + PAGE_BYTES, 8);
+    sim_idle(0);
+    store(at + 2 * PAGE_BYTES, 9);
+    EXPECT_EQ(load(at + PAGE_BYTES), 8);
+    EXPECT_EQ(load(at + 2 * PAGE_BYTES), 9);
+    EXPECT_EQ(load(at + 2 * PAGE_BYTES + 1), 0);
+    world_check();
+}
+
+KTAP_CASE(core_fault_bad_accesses)
+{
+    open_world();
+    vaddr_t at = world_mmap(program, 0, 4 * PAGE_BYTES, PROT_READ, 0);
+
+    expect_signal(at, SIM_WRITE, LINUX_SIGSEGV, SEGV_ACCERR);
+    expect_signal(at, SIM_FETCH, LINUX_SIGSEGV, SEGV_ACCERR);
+    expect_signal(at + 4 * PAGE_BYTES, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
+    expect_signal(0, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
+    expect_signal(~0UL - 7, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
+    expect_signal(sim_boot_info()->user_end, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
+    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    expect_signal(at, SIM_READ, LINUX_SIGSEGV, SEGV_ACCERR);
+    world_check();
+}
+
+KTAP_CASE(core_fault_inaccessible_page_keeps_its_content)
+{
+    open_world();
+    vaddr_t at = world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
+
+    store(at, 1);
+    store(at + PAGE_BYTES, 2);
+    load(at + 2 * PAGE_BYTES);
+    EXPECT_EQ(world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(program->mm->parked, 2);
+    world_check();
+    EXPECT_EQ(world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, RW, 0, 0), 0);
+    EXPECT_EQ(load(at), 1);
+    store(at + PAGE_BYTES, 3);
+    EXPECT_EQ(program->mm->parked, 0);
+    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(world_call(program, NR_munmap, at, 8 * PAGE_BYTES, 0, 0, 0), 0);
+    world_check();
+}
+
+KTAP_CASE(core_fault_read_only_again_and_back)
+{
+    open_world();
+    vaddr_t at = world_mmap(program, 0, 4 * PAGE_BYTES, RW, 0);
+
+    store(at, 5);
+    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_READ, 0, 0), 0);
+    expect_signal(at, SIM_WRITE, LINUX_SIGSEGV, SEGV_ACCERR);
+    EXPECT_EQ(load(at), 5);
+    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, RW | PROT_EXEC, 0, 0), 0);
+    EXPECT(sim_access(program, at, SIM_FETCH, NULL).done);
+    store(at, 6);
+    EXPECT_EQ(load(at), 6);
+    world_check();
+}
+
+KTAP_CASE(core_fault_stack_grows_to_its_limit)
+{
+    open_world();
+    vaddr_t top = PAGE_DOWN(program->mm->stack_top - 1);
+    vaddr_t lowest = program->mm->stack_top - STACK_LIMIT_BYTES;
+
+    store(top - (1UL << 20), 1);
+    store(lowest, 2);
+    expect_signal(lowest - 1, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
+    world_check();
+}
+
+KTAP_CASE(core_fault_stack_keeps_its_distance)
+{
+    open_world();
+    vaddr_t below = program->mm->stack_top - (2UL << 20);
+
+    EXPECT_EQ(world_mmap(program, below, PAGE_BYTES, RW, MAP_FIXED), below);
+    store(below + PAGE_BYTES + STACK_GUARD_BYTES, 1);
+    expect_signal(below + STACK_GUARD_BYTES - 1, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
+    world_check();
+}
+
+KTAP_CASE(core_fault_file_pages_are_shared_and_copied)
+{
+    open_world();
+    struct client *other = world_program(1);
+    vaddr_t at = world_map_file(program, PROT_READ | PROT_WRITE, MAP_PRIVATE, 3 * PAGE_BYTES);
+    vaddr_t there = world_map_file(other, PROT_READ, MAP_PRIVATE, 3 * PAGE_BYTES);
+    uint8_t value = 0;
+
+    EXPECT_EQ(load(at + 5), world_file_byte(5));
+    EXPECT(sim_access(other, there + 5, SIM_READ, &value).done);
+    EXPECT_EQ(value, world_file_byte(5));
+    store(at + 5, 0x55);
+    EXPECT_EQ(load(at + 5), 0x55);
+    EXPECT_EQ(load(at + 6), world_file_byte(6));
+    EXPECT(sim_access(other, there + 5, SIM_READ, &value).done);
+    EXPECT_EQ(value, world_file_byte(5));
+    store(at + PAGE_BYTES, 1);                        /* a copy without a read before */
+    EXPECT_EQ(load(at + WORLD_FILE_BYTES), 0);        /* behind the end, in its last page */
+    expect_signal(at + PAGE_UP(WORLD_FILE_BYTES), SIM_READ, LINUX_SIGBUS, BUS_ADRERR);
+    world_check();
+    world_end(other);
+    world_check();
+}
+
+/* The other hart's page stands in the entry when the reply comes. */
+KTAP_CASE(core_fault_refused_reply_is_undone)
+{
+    open_world();
+    vaddr_t at = world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
+
+    for (unsigned i = 0; i < 8; i++) {
+        sim_race_next_reply();
+        if (i & 1)
+            store(at + i * PAGE_BYTES, (uint8_t)i);
+        else
+            EXPECT_EQ(load(at + i * PAGE_BYTES), 0);
+    }
+    world_check();
+}
+
+KTAP_CASE(core_fault_out_of_memory_is_a_signal)
+{
+    world_boot(&(struct world){.harts = 1, .memory_pages = 6 * PAGES_PER_BLOCK});
+    program = world_program(0);
+    vaddr_t at = world_mmap(program, 0, 64UL << 20, RW, MAP_NORESERVE);
+    struct sim_outcome o = {.done = true};
+
+    for (vaddr_t a = at; o.done && a < at + (64UL << 20); a += PAGE_BYTES)
+        o = sim_access(program, a, SIM_WRITE, NULL);
+    EXPECT(!o.done);
+    EXPECT_EQ(o.signal, LINUX_SIGKILL);
+    world_check();
+    EXPECT_EQ(world_call(program, NR_munmap, at, 64UL << 20, 0, 0, 0), 0);
+    store(program->mm->stack_top - 4096, 1);
+    world_check();
+}
