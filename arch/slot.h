@@ -1,4 +1,6 @@
 /*
+ * The two atomic operations of the straight fault path.
+ *
  * Filling an empty page table slot: the one store of the straight fault path that other harts and
  * the page table walkers see. One attempt; a spurious failure answers false like a lost race.
  */
@@ -28,6 +30,19 @@ static inline bool arch_slot_fill(uint64_t *slot, uint64_t entry)
 
     return __atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_RELAXED);
+#endif
+}
+
+/* Add 1; the value before, of which only the sign is of interest. Relaxed. */
+static inline long arch_count_up(int32_t *count)
+{
+#ifdef __riscv
+    long before;
+
+    __asm__ volatile("amoadd.w %0, %2, %1" : "=r"(before), "+A"(*count) : "r"(1L) : "memory");
+    return before; /* the instruction extends the sign; a C builtin would do it once more */
+#else
+    return __atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
 #endif
 }
 

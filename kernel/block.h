@@ -16,6 +16,7 @@
 #define KERNEL_BLOCK_H
 
 #include "kernel/hart.h"
+#include "arch/slot.h"
 
 #define BLOCK_TABLE_BASE (-0x40000000)
 #define BLOCK_PINNED     (-0x7f000000)
@@ -55,7 +56,7 @@ static inline bool block_get(pfn_t page)
     int32_t *c = &this_hart()->blocks[page >> TABLE_SHIFT];
     /* Relaxed: who changes the class does it on the same word, and the entry is written only
      * after this has answered. */
-    if (likely(__atomic_fetch_add(c, 1, __ATOMIC_RELAXED) >= 0))
+    if (likely(arch_count_up(c) >= 0))
         return true; /* a full counter turns negative only after 2^31 mappings: see block_get_n */
     __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
     return false;

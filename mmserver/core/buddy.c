@@ -74,6 +74,7 @@ static struct page *chunk_take(unsigned order, enum page_class class, enum page_
         chunk_insert(page_of(page_number(page) + (1UL << have)), have);
     }
     phys.free_pages[class] -= 1UL << order;
+#pragma GCC unroll 8
     for (struct page *p = page; p != page + (1UL << order); p++)
         p->state = state;
     page->order = (uint8_t)order;
@@ -134,6 +135,7 @@ uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint6
             order--;
             continue;
         }
+#pragma GCC unroll 8
         for (pfn_t pfn = page_number(page), end = pfn + (1UL << order); pfn != end; pfn++)
             pages[got++] = pfn;
         while (got < count && 1UL << order > count - got)

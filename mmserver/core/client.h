@@ -24,7 +24,7 @@ struct client {
     struct mm *mm;
     uint64_t tag; /* 0: being freed */
     uint64_t minor_faults, major_faults;
-    uint32_t id;
+    uint64_t id;
     uint32_t slot; /* Thread capability */
     pfn_t object_page;
     uint32_t hart, priority;

@@ -325,15 +325,17 @@ static uint64_t cause_access(uint64_t cause)
     return cause == CAUSE_STORE_PAGE ? VM_WRITE : cause == CAUSE_FETCH_PAGE ? VM_EXEC : VM_READ;
 }
 
+/* what: FAULT_WHAT(cause, outcome) */
 static inline void fault_record(struct worker *w, const struct client *c, vaddr_t address,
-                                uint64_t cause, vaddr_t pc, uint64_t outcome, uint64_t begun)
+                                vaddr_t pc, uint64_t what, uint64_t begun)
 {
     struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
 
     r->begun = begun;
     r->address = address;
     r->pc = pc;
-    r->what = fault_what(c->id, cause, outcome, place_instructions() - begun);
+    r->what = (uint32_t)(c->id | what);
+    r->instructions = (uint32_t)(place_instructions() - begun);
 }
 
 static struct answer answer_bad(enum fault_outcome outcome)
@@ -357,13 +359,22 @@ static bool cause_is_page_fault(uint64_t cause)
     return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
 }
 
-/* mm locked: from now on the page is on its way. */
+/*
+ * mm locked: from now on the page is on its way. Who looks for it holds the same lock, so dropping
+ * the lock is all the ordering that is needed; who has the lock of the space that this worker
+ * served before may see old and new words mixed, and is done when it sees another mm.
+ */
 static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address, pfn_t page)
 {
     w->pending.address = address;
     w->pending.page = page;
-    __atomic_thread_fence(__ATOMIC_RELEASE);
     *(struct mm *volatile *)&w->pending.mm = mm;
+}
+
+/* Not inline: fault_enter() is to have no stack frame. */
+static __attribute__((noinline)) struct answer nobody_to_answer(void)
+{
+    return answer_make(ANSWER_PARK, 0, 0);
 }
 
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
@@ -386,7 +397,7 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     }
     if (outcome != FAULT_ANON_PREZEROED)
         w->count[outcome_counter[outcome]]++;
-    fault_record(w, c, address, cause, pc, outcome, begun);
+    fault_record(w, c, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
     if (outcome == FAULT_NONE || fault_is_bad(outcome))
         return answer_bad(outcome);
     c->minor_faults++;
@@ -404,12 +415,12 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
 {
     uint64_t begun = place_instructions();
     struct client *c = client_serve(w, badge);
-    uint64_t outcome;
+    uint64_t what;
     pfn_t pfn;
 
     (void)sequence, (void)info0, (void)info1;
     if (unlikely(!c))
-        return answer_make(ANSWER_PARK, 0, 0);
+        return nobody_to_answer();
     struct mm *mm = c->mm;
     if (unlikely(cause != CAUSE_STORE_PAGE || !lock_try(&mm->fast.lock)))
         return fault_slow(w, c, address, cause, pc, true, begun);
@@ -419,10 +430,10 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
         goto not_plain;
     if (w->zeroed_count) {
         pfn = w->zeroed[--w->zeroed_count];
-        outcome = FAULT_ANON_PREZEROED;
+        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
     } else if (likely(w->hot_count)) {
         pfn = w->hot[--w->hot_count];
-        outcome = FAULT_ANON_ZEROED;
+        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
         mm_count(w, fault_anon_zeroed);
         page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
     } else {
@@ -436,7 +447,7 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     mm->fast.anon_pages++;
     c->minor_faults++;
     uint64_t entry = entry_make(pfn, mm->fast.bits);
-    fault_record(w, c, address, CAUSE_STORE_PAGE, pc, outcome, begun);
+    fault_record(w, c, address, pc, what, begun);
     pending_set(w, mm, address, pfn);
     mm_unlock(mm);
     return place_fault_answer(entry, page->slot);

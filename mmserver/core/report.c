@@ -227,7 +227,7 @@ static void report_faults(struct text *t)
                     oldest->pc,
                     cause_text(fault_cause(oldest)),
                     fault_outcome_text[fault_outcome(oldest) % FAULT_OUTCOMES],
-                    fault_instructions(oldest));
+                    (uint64_t)oldest->instructions);
     }
 }
 

@@ -15,7 +15,7 @@
 #include <pagoda/boot.h>
 
 #define HOT_PAGES_MAX    192 /* a hart's list of free pages */
-#define HOT_BATCH        128 /* moved between it and the buddy allocator at a time */
+#define HOT_BATCH        160 /* moved between it and the buddy allocator at a time */
 #define ZEROED_PAGES_MAX 256
 #define TABLE_PAGES_KEPT 16
 #define FAULT_RING_MAX   64 /* a power of two */
@@ -40,18 +40,14 @@ struct fault_record {
     uint64_t begun; /* instructions executed when the server was entered */
     vaddr_t address;
     vaddr_t pc;
-    /* Client id in bits 0..15, cause 16..23, enum fault_outcome 24..31, the server's instructions
-     * above: one store in the fault path. */
-    uint64_t what;
+    uint32_t instructions; /* executed in the server */
+    uint32_t what;         /* client id in bits 0..15, cause 16..23, enum fault_outcome above */
 };
 
 _Static_assert(sizeof(struct fault_record) == 32, "a record is half a cache line");
 
-static inline uint64_t fault_what(uint64_t client, uint64_t cause, uint64_t outcome,
-                                  uint64_t instructions)
-{
-    return client | (cause & 0xff) << 16 | outcome << 24 | instructions << 32;
-}
+#define FAULT_WHAT(cause, outcome) ((uint64_t)(cause) << 16 | (uint64_t)(outcome) << 24)
+
 static inline uint32_t fault_client(const struct fault_record *r)
 {
     return r->what & 0xffff;
@@ -62,11 +58,7 @@ static inline uint32_t fault_cause(const struct fault_record *r)
 }
 static inline uint32_t fault_outcome(const struct fault_record *r)
 {
-    return r->what >> 24 & 0xff;
-}
-static inline uint64_t fault_instructions(const struct fault_record *r)
-{
-    return r->what >> 32;
+    return r->what >> 24;
 }
 
 struct worker {

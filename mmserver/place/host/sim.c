@@ -483,7 +483,7 @@ static long op_replace(const struct batch_op *op, uint64_t *slot, bool may_fail)
     return 0;
 }
 
-static long op_protect(const struct batch_op *op, uint64_t *slot, bool may_fail)
+static long op_protect(const struct batch_op *op, uint64_t *slot)
 {
     const uint64_t which = ENTRY_W | ENTRY_X | ENTRY_D;
     struct sim_cap *memory = cap_of(op->memory, CAP_MEMORY);
@@ -498,8 +498,6 @@ static long op_protect(const struct batch_op *op, uint64_t *slot, bool may_fail)
             (!memory || page - memory->first >= memory->pages))
             return -ERR_RANGE;
     }
-    if (may_fail && injected())
-        return -ERR_LIMIT;
     for (uint32_t i = 0; i < op->count; i++) {
         if (slot[i] & ENTRY_V)
             slot[i] = (slot[i] & ~which) | op->entry;
@@ -521,7 +519,7 @@ static long op_slots(const struct batch_op *op, uint64_t *slot, bool may_fail)
         }
         return 0;
     case BATCH_PROTECT:
-        return op_protect(op, slot, may_fail);
+        return op_protect(op, slot);
     case BATCH_CLEAR_BITS:
         for (uint32_t i = 0; i < op->count; i++)
             slot[i] &= slot[i] & ENTRY_V ? ~op->entry : ~0UL;

@@ -257,7 +257,7 @@ void ipc_interrupt(unsigned hart)
 
 static void act_fault(struct thread *t)
 {
-    fault_deliver(t, visit.a[0], visit.a[1], t->x[0]);
+    fault_deliver(0, visit.a[0], visit.a[1], t->x[0], 0, 0, t);
 }
 
 void ipc_fault(unsigned hart, uint64_t address, uint64_t cause)

@@ -235,7 +235,7 @@ static void call_native(struct thread *t)
 
 static void fault(struct thread *t, uint64_t cause, uint64_t address)
 {
-    fault_deliver(t, address, cause, t->x[0]);
+    fault_deliver(0, address, cause, t->x[0], 0, 0, t);
 }
 
 /* A load, store or fetch of user mode; a fault goes where it belongs. */

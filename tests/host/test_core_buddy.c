@@ -1,0 +1,128 @@
+/* The page allocator against a flat model: one byte for each page says to whom it belongs. */
+#include "core_world.h"
+
+#include <string.h>
+
+#define CHUNKS 400
+#define STEPS  20000
+
+struct chunk {
+    pfn_t pfn;
+    unsigned order;
+};
+
+static struct chunk chunk[CHUNKS];
+static uint8_t *owned; /* per page of the span: taken by one of the chunks */
+
+static void take(unsigned i, enum page_class class)
+{
+    unsigned order = (unsigned)ktap_random_below(class == CLASS_TABLES ? 9 : ORDERS);
+    pfn_t pfn = buddy_alloc(sim_worker(0), order, class, ALLOC_NORMAL);
+
+    if (!pfn)
+        return;
+    EXPECT(!(pfn & ((1UL << order) - 1)));
+    EXPECT_EQ(page_of(pfn)->class, class);
+    uint8_t slot = page_of(pfn)->slot;
+    for (pfn_t p = pfn; p < pfn + (1UL << order); p++) {
+        EXPECT(page_is_ours(p));
+        EXPECT_EQ(page_of(p)->slot, slot); /* never across two capabilities */
+        EXPECT_EQ(page_of(p)->state, PAGE_USED);
+        EXPECT_EQ(owned[p - phys.first], 0);
+        EXPECT(class == CLASS_DATA || p % PAGES_PER_BLOCK);
+        owned[p - phys.first] = 1;
+        page_of(p)->state = PAGE_SERVER;
+    }
+    chunk[i] = (struct chunk){pfn, order};
+}
+
+static void give_back(unsigned i)
+{
+    buddy_free(sim_worker(0), chunk[i].pfn, chunk[i].order);
+    memset(owned + (chunk[i].pfn - phys.first), 0, 1UL << chunk[i].order);
+    chunk[i].pfn = 0;
+}
+
+KTAP_CASE(core_buddy_against_a_flat_model)
+{
+    world_boot(&(struct world){0});
+    static uint8_t map[1 << 16];
+    owned = map;
+    EXPECT(phys.end - phys.first <= sizeof map);
+    uint64_t before = world_free_pages();
+
+    for (unsigned step = 0; step < STEPS; step++) {
+        unsigned i = (unsigned)ktap_random_below(CHUNKS);
+
+        if (chunk[i].pfn)
+            give_back(i);
+        else
+            take(i, ktap_random_below(5) ? CLASS_DATA : CLASS_TABLES);
+        if (step % 4000 == 0)
+            world_check();
+    }
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        if (chunk[i].pfn)
+            give_back(i);
+    }
+    EXPECT_EQ(world_free_pages(), before);
+    world_check();
+}
+
+KTAP_CASE(core_buddy_until_nothing_is_left)
+{
+    world_boot(&(struct world){0});
+    uint64_t before = world_free_pages(), count = 0;
+    pfn_t first = 0, pfn;
+
+    while ((pfn = page_alloc(sim_worker(0)))) {
+        *(pfn_t *)page_pointer(pfn) = first;
+        first = pfn;
+        count++;
+    }
+    EXPECT(count + RESERVE_PAGES + 2 * PAGES_PER_BLOCK > before);
+    EXPECT(buddy_alloc(sim_worker(0), 0, CLASS_DATA, ALLOC_RESERVE) != 0);
+    while (first) {
+        pfn = first;
+        first = *(pfn_t *)page_pointer(pfn);
+        page_free(sim_worker(0), pfn);
+    }
+    EXPECT_EQ(world_free_pages(), before - 1); /* the page from the reserve is kept */
+}
+
+KTAP_CASE(core_buddy_blocks_change_class_and_back)
+{
+    world_boot(&(struct world){0});
+    uint64_t blocks = phys.table_blocks;
+    pfn_t page[600];
+
+    for (unsigned i = 0; i < 600; i++) {
+        page[i] = page_alloc_table(sim_worker(0));
+        EXPECT(page[i] != 0);
+    }
+    EXPECT(phys.table_blocks > blocks);
+    for (unsigned i = 0; i < 600; i++)
+        page_free_table(sim_worker(0), page[i]);
+    world_free_pages();
+    /* Data memory that has run out takes a tables block back that holds nothing. */
+    unsigned taken = 0;
+    while (buddy_alloc(sim_worker(0), BLOCK_ORDER, CLASS_DATA, ALLOC_RESERVE))
+        taken++;
+    EXPECT(taken > 0);
+    EXPECT_EQ(phys.table_blocks, blocks);
+}
+
+KTAP_CASE(core_pages_zeroed_ahead_are_zero)
+{
+    world_boot(&(struct world){0});
+    for (unsigned i = 0; i < 100; i++)
+        sim_idle(0);
+    EXPECT(sim_worker(0)->zeroed_count > 0);
+    for (unsigned i = 0; i < 300; i++) {
+        pfn_t pfn = page_alloc_zeroed(sim_worker(0));
+        const uint64_t *word = page_pointer(pfn);
+
+        for (unsigned k = 0; k < PAGE_BYTES / 8; k++)
+            EXPECT_EQ(word[k], 0);
+    }
+}
