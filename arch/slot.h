@@ -1,8 +1,6 @@
 /*
- * The two atomic operations of the straight fault path.
- *
- * Filling an empty page table slot: the one store of the straight fault path that other harts and
- * the page table walkers see. One attempt; a spurious failure answers false like a lost race.
+ * The atomic operations of the straight fault path and of batches, where each instruction counts:
+ * the compiler's own spelling of them is longer.
  */
 #ifndef ARCH_SLOT_H
 #define ARCH_SLOT_H
@@ -10,7 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True: the slot was 0 and is `entry`; all earlier stores are seen before it. */
+/*
+ * Fill an empty page table slot. True: it was 0 and is `entry`; all earlier stores are seen before
+ * it. One attempt; a spurious failure answers false like a lost race.
+ */
 static inline bool arch_slot_fill(uint64_t *slot, uint64_t entry)
 {
 #ifdef __riscv
@@ -30,6 +31,19 @@ static inline bool arch_slot_fill(uint64_t *slot, uint64_t entry)
 
     return __atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_RELAXED);
+#endif
+}
+
+/* Empty a page table slot: what stood there. Relaxed. */
+static inline uint64_t arch_slot_take(uint64_t *slot)
+{
+#ifdef __riscv
+    uint64_t entry;
+
+    __asm__ volatile("amoswap.d %0, zero, %1" : "=r"(entry), "+A"(*slot));
+    return entry;
+#else
+    return __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED);
 #endif
 }
 

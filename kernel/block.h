@@ -68,6 +68,14 @@ static inline void block_put_n(pfn_t page, uint32_t n)
     __atomic_fetch_sub(&this_hart()->blocks[page >> TABLE_SHIFT], (int32_t)n, __ATOMIC_RELEASE);
 }
 
+/* The counter of the block that a leaf entry points into; `blocks` is this_hart()->blocks. */
+static inline int32_t *block_of_entry(int32_t *blocks, uint64_t entry)
+{
+    const unsigned shift = ENTRY_PAGE_SHIFT + TABLE_SHIFT - 2; /* bytes: 4 per counter */
+
+    return (int32_t *)((char *)blocks + (entry >> shift & (ENTRY_PAGE_MASK >> shift & ~3UL)));
+}
+
 /* Kernel lock held, all three. */
 long block_set_class(pfn_t first_page, unsigned class);
 /* Take a free page of a tables block into use (zeroed); -ERR_CLASS, -ERR_BUSY. */

@@ -26,6 +26,7 @@
 #include "kernel/assert.h"
 #include "kernel/block.h"
 #include "kernel/call.h"
+#include "kernel/gather.h"
 #include "kernel/hart.h"
 #include "kernel/ipc.h"
 #include "kernel/object.h"
@@ -263,8 +264,9 @@ static bool extent_in_use(pfn_t first, uint64_t pages, uint8_t rights)
 
 /*
  * Make sure that nothing done with a derived Memory is left. The entry is out of use while that is
- * looked at: a reply on another hart that had it in hand has counted its mapping by then. A very
- * large extent goes from its front, a bounded part per call.
+ * looked at: a reply on another hart that had it in hand has counted its mapping by then. A batch
+ * takes its counts down before its fence, so while one is under way nothing is sure. A very large
+ * extent goes from its front, a bounded part per call.
  */
 static long memory_remove(struct cap *c)
 {
@@ -283,6 +285,8 @@ static long memory_remove(struct cap *c)
     harts_quiesce();
     if (extent_in_use(c->first, pages, rights)) {
         result = -ERR_BUSY;
+    } else if (gather_pending()) {
+        result = -ERR_AGAIN; /* not mapped any more, but a hart may still use a translation */
     } else if (pages < c->pages) {
         result = -ERR_AGAIN;
         c->first += pages;

@@ -42,7 +42,8 @@ static void unrouted(struct thread *t)
                 (void *)t, (unsigned)t->event, (ulong)t->fault_cause, (ulong)t->fault_address,
                 (ulong)t->x[0]);
     event_undo_locked(t);
-    t->state = THREAD_STOPPED;
+    t->state = THREAD_RUNNING;
+    thread_stop_now(t);
 }
 
 static void message_pass(struct thread *to, const struct thread *from)

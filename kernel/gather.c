@@ -63,29 +63,12 @@ void gather_finish(struct gather *g)
         fence_there(running & ~me, &f);
 }
 
-/* One cache line each: written in every batch. */
-static struct {
-    uint64_t open;
-    uint64_t spare[7];
-} pending[HARTS_MAX];
-
-/* The counters are taken down with release order, so whoever sees the lower count sees this. */
-void gather_open(struct hart *h)
-{
-    __atomic_store_n(&pending[h->id].open, 1, __ATOMIC_RELAXED);
-}
-
-void gather_close(struct hart *h)
-{
-    __atomic_store_n(&pending[h->id].open, 0, __ATOMIC_RELEASE);
-}
-
 bool gather_pending(void)
 {
     const struct hart *me = this_hart();
 
     for (unsigned i = 0; i < harts_online; i++)
-        if (harts[i] != me && __atomic_load_n(&pending[harts[i]->id].open, __ATOMIC_ACQUIRE))
+        if (harts[i] != me && __atomic_load_n(&harts[i]->gathering, __ATOMIC_ACQUIRE))
             return true;
     return false;
 }

@@ -42,8 +42,15 @@ void gather_finish(struct gather *g);
  * the two the calling hart stands as pending: who concludes from counters that memory is not mapped
  * any more, and gives it to somebody else, must find gather_pending() false afterwards.
  */
-void gather_open(struct hart *h);
-void gather_close(struct hart *h);
+static inline void gather_open(struct hart *h)
+{
+    /* The counters are taken down behind a release fence, so whoever sees the lower count sees this. */
+    __atomic_store_n(&h->gathering, 1, __ATOMIC_RELAXED);
+}
+static inline void gather_close(struct hart *h)
+{
+    __atomic_store_n(&h->gathering, 0, __ATOMIC_RELEASE);
+}
 /* Some other hart is between gather_open() and gather_close(). */
 bool gather_pending(void);
 

@@ -14,22 +14,11 @@ unsigned space_levels;
 vaddr_t space_user_end;
 struct space *space_server;
 
-bool space_trylock(struct space *s)
-{
-    return !__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE);
-}
-
 void space_lock(struct space *s)
 {
     kassert(!this_hart()->busy);
     while (!space_trylock(s))
         arch_relax();
-}
-
-void space_unlock(struct space *s)
-{
-    kassert(s->lock);
-    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
 }
 
 /*
@@ -66,17 +55,6 @@ struct space *space_enter(struct thread *t, uint64_t slot, uint8_t rights, long 
             return s;
         arch_relax();
     }
-}
-
-void space_hold(struct space *s)
-{
-    kassert(s->lock);
-    __atomic_fetch_add(&s->holders, 1, __ATOMIC_RELAXED);
-}
-
-void space_drop_hold(struct space *s)
-{
-    __atomic_fetch_sub(&s->holders, 1, __ATOMIC_RELEASE);
 }
 
 void space_init(struct space *s, pfn_t self_pfn, pfn_t root_pfn)

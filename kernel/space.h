@@ -21,6 +21,7 @@
 #ifndef KERNEL_SPACE_H
 #define KERNEL_SPACE_H
 
+#include "kernel/assert.h"
 #include "kernel/types.h"
 #include "kernel/thread.h"
 
@@ -67,8 +68,15 @@ extern vaddr_t space_user_end;
 extern struct space *space_server;
 /* The calling hart is not busy and does not hold the kernel lock. */
 void space_lock(struct space *s);
-bool space_trylock(struct space *s);
-void space_unlock(struct space *s);
+static inline bool space_trylock(struct space *s)
+{
+    return !__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE);
+}
+static inline void space_unlock(struct space *s)
+{
+    kassert(s->lock);
+    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
+}
 /* Lock the space named by a Space capability of `t` with `rights`; no lock held. NULL and a
  * positive *error if there is no such capability or the space is being destroyed. */
 struct space *space_enter(struct thread *t, uint64_t slot, uint8_t rights, long *error);
@@ -77,8 +85,15 @@ struct space *space_enter(struct thread *t, uint64_t slot, uint8_t rights, long 
 struct space *space_try_enter(struct thread *t, uint64_t slot, uint8_t rights, long *error);
 /* The space's lock held: keep the space in being after the lock is released, until space_drop_hold.
  */
-void space_hold(struct space *s);
-void space_drop_hold(struct space *s);
+static inline void space_hold(struct space *s)
+{
+    kassert(s->lock);
+    __atomic_fetch_add(&s->holders, 1, __ATOMIC_RELAXED);
+}
+static inline void space_drop_hold(struct space *s)
+{
+    __atomic_fetch_sub(&s->holders, 1, __ATOMIC_RELEASE);
+}
 
 /* Kernel lock held. `root` is a zeroed table page; the kernel half is copied into it. */
 void space_init(struct space *s, pfn_t self_pfn, pfn_t root_pfn);

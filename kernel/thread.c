@@ -131,8 +131,7 @@ static void worker_unbind(struct thread *w)
     endpoint_rouse_locked(e);
 }
 
-/* t's state is ours to change: by the lock, or because this is its hart. */
-static void stop_now(struct thread *t)
+void thread_stop_now(struct thread *t)
 {
     if (t->stop_wanted)
         TAILQ_REMOVE(&t->hart->stops, t, stop);
@@ -190,7 +189,7 @@ long thread_stop(struct thread *t)
         return -ERR_BUSY; /* it is making this call; see call_thread_stop */
     if (t == h->pager_thread && t->state == THREAD_RUNNING)
         return -ERR_BUSY;
-    stop_now(t);
+    thread_stop_now(t);
     return 0;
 }
 
@@ -199,7 +198,7 @@ void thread_stop_wanted(struct hart *h)
     struct thread *t;
 
     while ((t = TAILQ_FIRST(&h->stops)) != NULL)
-        stop_now(t);
+        thread_stop_now(t);
 }
 
 static void route_set(struct route *r, struct endpoint *e, uint64_t badge)
@@ -344,6 +343,8 @@ static long set_field(struct thread *caller, struct thread *t, struct call_args 
     case THREAD_PRIORITY:
         if (c->a[2] > PRIORITY_MAX)
             return -ERR_ARGUMENT;
+        if (c->a[2] > caller->priority)
+            return -ERR_RIGHTS; /* nobody gives more than it has */
         t->priority = c->a[2];
         return 0;
     case THREAD_HART:
@@ -353,20 +354,27 @@ static long set_field(struct thread *caller, struct thread *t, struct call_args 
     }
 }
 
-static struct thread *control(struct thread *caller, uint64_t slot, long *error)
+static struct thread *thread_with(struct thread *caller, uint64_t slot, uint8_t rights, long *error)
 {
-    struct cap *cap = cap_lookup(caller, slot, CAP_THREAD, RIGHT_CONTROL, error);
+    struct cap *cap = cap_lookup(caller, slot, CAP_THREAD, rights, error);
 
     *error = -*error;
     return cap ? cap->object : NULL;
 }
 
+static struct thread *control(struct thread *caller, uint64_t slot, long *error)
+{
+    return thread_with(caller, slot, RIGHT_CONTROL, error);
+}
+
 long call_thread_set(struct thread *caller, struct call_args *c)
 {
+    bool place = c->a[1] == THREAD_PRIORITY || c->a[1] == THREAD_HART;
     long error = 0;
 
     kernel_lock();
-    struct thread *t = control(caller, c->a[0], &error);
+    struct thread *t =
+        thread_with(caller, c->a[0], place ? RIGHT_CONTROL : RIGHT_ROUTE, &error);
     if (t)
         error = thread_hold(t);
     if (!error)
@@ -421,7 +429,7 @@ long call_thread_stop(struct thread *caller, struct call_args *c)
     struct thread *t = control(caller, c->a[0], &error);
     if (t == caller && t->space) {
         t->x[10] = 0;
-        stop_now(t);
+        thread_stop_now(t);
         sched_run(this_hart());
         return 0;
     }
@@ -449,6 +457,8 @@ long call_worker_bind(struct thread *caller, struct call_args *c)
         error = -ERR_OCCUPIED;
     else if (w && (c->a[5] & ~(uint64_t)WORKER_IDLE))
         error = -ERR_ARGUMENT;
+    else if (w && (c->a[5] & WORKER_IDLE) && w->hart->idle_worker)
+        error = -ERR_OCCUPIED; /* a hart's idle time is one worker's */
     if (!error) {
         w->enter_pc = c->a[2];
         w->enter_sp = c->a[3];

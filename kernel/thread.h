@@ -156,6 +156,9 @@ static inline void thread_leaf_forget(struct thread *t)
  * is then asked to let go); -ERR_BUSY if it is the one that makes this call. A worker that is
  * stopped is no longer one. */
 long thread_stop(struct thread *t);
+/* Kernel lock held. The same for a thread whose state is ours to change: by the lock, or because
+ * this is its hart; also the one that made this trap. */
+void thread_stop_now(struct thread *t);
 /* Kernel lock held. Stop those of this hart that other harts asked to be stopped. */
 void thread_stop_wanted(struct hart *h);
 /* Kernel lock held. Undo everything that links it; it must be STOPPED. */

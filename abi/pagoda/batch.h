@@ -6,6 +6,9 @@
  * written to the result words at the end of the page, in order. All fences that the batch needs are
  * collected and done once, before the call returns: after it, no hart uses a translation that the
  * batch took away.
+ *
+ * The result words are input too: BATCH_MAP_LIST takes its entries from there. Kept entries are
+ * written from word 0 on, so a list of the same batch must stand behind them.
  */
 #ifndef PAGODA_BATCH_H
 #define PAGODA_BATCH_H
@@ -27,6 +30,8 @@ enum batch_code {
     BATCH_TABLE_REMOVE, /* take the empty table below `level` out */
     BATCH_COPY_TABLE,   /* copy the leaf table of space capability `extra` at `address`
                            write-protected on both sides into an empty leaf table here */
+    BATCH_MAP_LIST,     /* empty or software entries <- result words from index `extra` on, one
+                           entry each: count small leaves, all covered by `memory` */
     BATCH_CODES
 };
 

@@ -27,7 +27,8 @@ enum cap_type {
 #define RIGHT_COPY 0x02 /* copy bytes in and out */
 
 /* Rights of Thread. */
-#define RIGHT_CONTROL 0x01 /* configure, start, stop, read and write registers */
+#define RIGHT_CONTROL 0x01 /* start, stop, move, priority, registers; make it a worker */
+#define RIGHT_ROUTE   0x02 /* choose its space, table, routes and call mask: what it trusts */
 
 /* Rights of Endpoint. */
 #define RIGHT_CALL  0x01 /* send a message and wait for the answer */

@@ -54,7 +54,8 @@
  * without route. CAP_SPACE, CAP_ENDPOINT, CAP_NOTIFICATION: 0. CAP_KERNEL: counters only. */
 #define MM_NATIVE_CREATE 1041
 /* mm_native_thread(slot, struct mm_thread *) -> thread: a thread in the caller's mm and table,
- * with the caller's routes; its capability with all rights at `slot`. */
+ * with the caller's routes; its capability with RIGHT_CONTROL at `slot`: the server answers its
+ * faults, so where it lives is not the program's to change. */
 #define MM_NATIVE_THREAD 1042
 
 #define NATIVE_TABLE  1

@@ -222,7 +222,7 @@ long native_thread(struct worker *w, struct client *c, uint64_t slot,
     if (place_thread_set(made->slot, THREAD_TABLE, mm->native_table_slot, 0))
         error = -LINUX_ENOMEM;
     if (!error)
-        error = give(made->slot, mm, slot, ALL_RIGHTS);
+        error = give(made->slot, mm, slot, RIGHT_CONTROL | RIGHT_COPY_ON);
     if (!error)
         return (long)id;
     struct client *again = client_get(id);

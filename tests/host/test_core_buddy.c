@@ -45,11 +45,11 @@ static void give_back(unsigned i)
 
 KTAP_CASE(core_buddy_against_a_flat_model)
 {
-    world_boot(&(struct world){0});
+    core_world_boot(&(struct world){0});
     static uint8_t map[1 << 16];
     owned = map;
     EXPECT(phys.end - phys.first <= sizeof map);
-    uint64_t before = world_free_pages();
+    uint64_t before = core_world_free_pages();
 
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned i = (unsigned)ktap_random_below(CHUNKS);
@@ -59,20 +59,20 @@ KTAP_CASE(core_buddy_against_a_flat_model)
         else
             take(i, ktap_random_below(5) ? CLASS_DATA : CLASS_TABLES);
         if (step % 4000 == 0)
-            world_check();
+            core_world_check();
     }
     for (unsigned i = 0; i < CHUNKS; i++) {
         if (chunk[i].pfn)
             give_back(i);
     }
-    EXPECT_EQ(world_free_pages(), before);
-    world_check();
+    EXPECT_EQ(core_world_free_pages(), before);
+    core_world_check();
 }
 
 KTAP_CASE(core_buddy_until_nothing_is_left)
 {
-    world_boot(&(struct world){0});
-    uint64_t before = world_free_pages(), count = 0;
+    core_world_boot(&(struct world){0});
+    uint64_t before = core_world_free_pages(), count = 0;
     pfn_t first = 0, pfn;
 
     while ((pfn = page_alloc(sim_worker(0)))) {
@@ -87,12 +87,12 @@ KTAP_CASE(core_buddy_until_nothing_is_left)
         first = *(pfn_t *)page_pointer(pfn);
         page_free(sim_worker(0), pfn);
     }
-    EXPECT_EQ(world_free_pages(), before - 1); /* the page from the reserve is kept */
+    EXPECT_EQ(core_world_free_pages(), before - 1); /* the page from the reserve is kept */
 }
 
 KTAP_CASE(core_buddy_blocks_change_class_and_back)
 {
-    world_boot(&(struct world){0});
+    core_world_boot(&(struct world){0});
     uint64_t blocks = phys.table_blocks;
     pfn_t page[600];
 
@@ -103,7 +103,7 @@ KTAP_CASE(core_buddy_blocks_change_class_and_back)
     EXPECT(phys.table_blocks > blocks);
     for (unsigned i = 0; i < 600; i++)
         page_free_table(sim_worker(0), page[i]);
-    world_free_pages();
+    core_world_free_pages();
     /* Data memory that has run out takes a tables block back that holds nothing. */
     unsigned taken = 0;
     while (buddy_alloc(sim_worker(0), BLOCK_ORDER, CLASS_DATA, ALLOC_RESERVE))
@@ -114,7 +114,7 @@ KTAP_CASE(core_buddy_blocks_change_class_and_back)
 
 KTAP_CASE(core_pages_zeroed_ahead_are_zero)
 {
-    world_boot(&(struct world){0});
+    core_world_boot(&(struct world){0});
     for (unsigned i = 0; i < 100; i++)
         sim_idle(0);
     EXPECT(sim_worker(0)->zeroed_count > 0);

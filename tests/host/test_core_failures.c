@@ -10,7 +10,7 @@
 /* Faults of all kinds; what fails ends the program early. */
 static void live(struct client *c)
 {
-    vaddr_t at = world_mmap(c, 0, 3UL << 20, RW, 0);
+    vaddr_t at = core_world_mmap(c, 0, 3UL << 20, RW, 0);
 
     if ((long)at < 0)
         return;
@@ -18,50 +18,50 @@ static void live(struct client *c)
         sim_access(c, at + i * 37 * PAGE_BYTES, i % 3 ? SIM_WRITE : SIM_READ, NULL);
     for (unsigned i = 0; i < 24; i++)
         sim_access(c, at + i * 37 * PAGE_BYTES, SIM_WRITE, NULL);
-    world_call(c, NR_mprotect, at + PAGE_BYTES, 60 * PAGE_BYTES, PROT_READ, 0, 0);
-    world_call(c, NR_mprotect, at, 100 * PAGE_BYTES, RW, 0, 0);
+    core_world_call(c, NR_mprotect, at + PAGE_BYTES, 60 * PAGE_BYTES, PROT_READ, 0, 0);
+    core_world_call(c, NR_mprotect, at, 100 * PAGE_BYTES, RW, 0, 0);
     sim_access(c, at + 37 * PAGE_BYTES, SIM_WRITE, NULL);
-    world_call(c, NR_mprotect, at + (1UL << 20), 1UL << 20, PROT_NONE, 0, 0);
-    world_call(c, NR_mprotect, at + (1UL << 20), 1UL << 20, RW, 0, 0);
+    core_world_call(c, NR_mprotect, at + (1UL << 20), 1UL << 20, PROT_NONE, 0, 0);
+    core_world_call(c, NR_mprotect, at + (1UL << 20), 1UL << 20, RW, 0, 0);
     sim_access(c, at + 8 * 37 * PAGE_BYTES, SIM_READ, NULL);
-    world_call(c, NR_mremap, at, 2UL << 20, 5UL << 20, MREMAP_MAYMOVE, 0);
-    world_call(c, NR_munmap, at + 3 * PAGE_BYTES, 20 * PAGE_BYTES, 0, 0, 0);
-    uint64_t heap = (uint64_t)world_call(c, NR_brk, 0, 0, 0, 0, 0);
-    world_call(c, NR_brk, heap + 10 * PAGE_BYTES, 0, 0, 0, 0);
+    core_world_call(c, NR_mremap, at, 2UL << 20, 5UL << 20, MREMAP_MAYMOVE, 0);
+    core_world_call(c, NR_munmap, at + 3 * PAGE_BYTES, 20 * PAGE_BYTES, 0, 0, 0);
+    uint64_t heap = (uint64_t)core_world_call(c, NR_brk, 0, 0, 0, 0, 0);
+    core_world_call(c, NR_brk, heap + 10 * PAGE_BYTES, 0, 0, 0, 0);
     sim_access(c, heap + 100, SIM_WRITE, NULL);
     sim_access(c, 0x10000 + 600, SIM_FETCH, NULL);
     sim_access(c, 0x20000, SIM_WRITE, NULL);
     sim_access(c, 0x20000 + 5000, SIM_WRITE, NULL);
     sim_access(c, c->mm->stack_top - (1UL << 20), SIM_WRITE, NULL);
-    world_call(c, NR_madvise, heap, PAGE_BYTES, MADV_DONTNEED, 0, 0);
+    core_world_call(c, NR_madvise, heap, PAGE_BYTES, MADV_DONTNEED, 0, 0);
 }
 
 static void life(void)
 {
-    struct client *c = world_try_program(0);
+    struct client *c = core_world_try_program(0);
 
     if (!c)
         return;
     live(c);
     sim_fail_call(0);
     sim_fail_alloc(0);
-    world_end(c);
+    core_world_end(c);
 }
 
 static void everything_back(uint64_t before)
 {
     sim_fail_call(0);
     sim_fail_alloc(0);
-    world_check();
-    EXPECT_EQ(world_free_pages(), before);
+    core_world_check();
+    EXPECT_EQ(core_world_free_pages(), before);
 }
 
 static uint64_t warm_up(void)
 {
-    world_boot(&(struct world){0});
+    core_world_boot(&(struct world){0});
     life();
     life();
-    return world_free_pages();
+    return core_world_free_pages();
 }
 
 KTAP_CASE(core_fail_each_kernel_call)
@@ -72,13 +72,13 @@ KTAP_CASE(core_fail_each_kernel_call)
     for (bool failed = true; failed; n++) {
         EXPECT(n < FAILS_MAX);
         sim_fail_call(n);
-        struct client *c = world_try_program(0);
+        struct client *c = core_world_try_program(0);
         if (c)
             live(c);
         failed = sim_failed();
         sim_fail_call(0);
         if (c)
-            world_end(c);
+            core_world_end(c);
         everything_back(before);
     }
     ktap_note("%u calls failed in turn", n - 1);
@@ -95,13 +95,13 @@ KTAP_CASE(core_fail_each_allocation)
         if (n % 2)
             sim_idle(0);
         sim_fail_alloc(n);
-        struct client *c = world_try_program(0);
+        struct client *c = core_world_try_program(0);
         if (c)
             live(c);
         failed = sim_failed();
         sim_fail_alloc(0);
         if (c)
-            world_end(c);
+            core_world_end(c);
         everything_back(before);
     }
     ktap_note("%u allocations failed in turn", n - 1);
@@ -110,12 +110,12 @@ KTAP_CASE(core_fail_each_allocation)
 
 static long native(struct client *c, uint64_t type, uint64_t slot, uint64_t parameter)
 {
-    return world_call(c, MM_NATIVE_CREATE, type, slot, parameter, 0, 0);
+    return core_world_call(c, MM_NATIVE_CREATE, type, slot, parameter, 0, 0);
 }
 
 static void native_life(struct client *c)
 {
-    if (world_call(c, MM_NATIVE_ENABLE, 100, 0, 0, 0, 0))
+    if (core_world_call(c, MM_NATIVE_ENABLE, 100, 0, 0, 0, 0))
         return;
     native(c, CAP_MEMORY, NATIVE_FREE, 1);
     native(c, CAP_MEMORY, NATIVE_FREE + 1, 2);
@@ -130,24 +130,24 @@ static void native_life(struct client *c)
 KTAP_CASE(core_native_objects_come_back)
 {
     warm_up();
-    struct client *c = world_program(0);
+    struct client *c = core_world_program(0);
     native_life(c);
-    EXPECT_EQ(world_call(c, MM_NATIVE_ENABLE, 100, 0, 0, 0, 0), -LINUX_EEXIST);
+    EXPECT_EQ(core_world_call(c, MM_NATIVE_ENABLE, 100, 0, 0, 0, 0), -LINUX_EEXIST);
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE, 1), -LINUX_EEXIST);
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE + 20, 0), -LINUX_EINVAL);
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE + 20, 1UL << 50), -LINUX_ENOMEM);
     EXPECT_EQ(native(c, CAP_REPLY, NATIVE_FREE + 20, 0), -LINUX_EINVAL);
     EXPECT_EQ(native(c, CAP_ENDPOINT, 1UL << 40, 0), -LINUX_EINVAL);
-    world_check();
-    world_end(c);
-    uint64_t before = world_free_pages();
+    core_world_check();
+    core_world_end(c);
+    uint64_t before = core_world_free_pages();
     for (unsigned n = 1, failed = 1; failed; n++) {
-        c = world_program(0);
+        c = core_world_program(0);
         sim_fail_call(n);
         native_life(c);
         failed = sim_failed();
         sim_fail_call(0);
-        world_end(c);
+        core_world_end(c);
         everything_back(before);
     }
 }
@@ -156,26 +156,26 @@ KTAP_CASE(core_native_objects_come_back)
 KTAP_CASE(core_calls_are_checked)
 {
     warm_up();
-    struct client *c = world_program(0);
+    struct client *c = core_world_program(0);
 
     for (long number = MM_CREATE; number <= MM_FAULT_IN; number++)
-        EXPECT_EQ(world_call(c, number, 1, 2, 3, 4, 5), -LINUX_EPERM);
-    EXPECT_EQ(world_call(c, MM_MAP_FILE, 1, 2, 3, 4, 5), -LINUX_EPERM);
-    EXPECT_EQ(world_call(c, MM_THREAD_STOP, 1, 2, 3, 4, 5), -LINUX_EPERM);
-    EXPECT_EQ(world_call(c, 4711, 1, 2, 3, 4, 5), -LINUX_ENOSYS);
-    EXPECT_EQ(world_call(c, 17, 1, 2, 3, 4, 5), -LINUX_ENOSYS);
-    EXPECT_EQ(world_call(c, MM_REPORT, 99, 0, 0, 0, 0), -LINUX_EINVAL);
-    EXPECT_EQ(world_call(c, MM_REPORT, MM_REPORT_MAPS, 4000, 0, 0, 0), -LINUX_ESRCH);
+        EXPECT_EQ(core_world_call(c, number, 1, 2, 3, 4, 5), -LINUX_EPERM);
+    EXPECT_EQ(core_world_call(c, MM_MAP_FILE, 1, 2, 3, 4, 5), -LINUX_EPERM);
+    EXPECT_EQ(core_world_call(c, MM_THREAD_STOP, 1, 2, 3, 4, 5), -LINUX_EPERM);
+    EXPECT_EQ(core_world_call(c, 4711, 1, 2, 3, 4, 5), -LINUX_ENOSYS);
+    EXPECT_EQ(core_world_call(c, 17, 1, 2, 3, 4, 5), -LINUX_ENOSYS);
+    EXPECT_EQ(core_world_call(c, MM_REPORT, 99, 0, 0, 0, 0), -LINUX_EINVAL);
+    EXPECT_EQ(core_world_call(c, MM_REPORT, MM_REPORT_MAPS, 4000, 0, 0, 0), -LINUX_ESRCH);
     for (unsigned kind = 0; kind < MM_REPORT_KINDS; kind++) {
-        EXPECT(world_call(c, MM_REPORT, kind, 0, c->mm->stack_top - 8192, 4096, 0) >= 0);
-        EXPECT_EQ(world_call(c, MM_REPORT, kind, 0, 8, 4096, 0),
+        EXPECT(core_world_call(c, MM_REPORT, kind, 0, c->mm->stack_top - 8192, 4096, 0) >= 0);
+        EXPECT_EQ(core_world_call(c, MM_REPORT, kind, 0, 8, 4096, 0),
                   kind == MM_REPORT_CAPS ? 0 : -LINUX_EFAULT);
     }
-    EXPECT_EQ(world_call(c, MM_CHECK, 0, 0, 0, 0, 0), 0);
-    struct client *p = world_personality();
-    EXPECT_EQ(world_call(p, MM_THREAD_DESTROY, p->id, 0, 0, 0, 0), -LINUX_EPERM);
-    EXPECT_EQ(world_call(p, MM_RELEASE, c->mm->id, 0, 0, 0, 0), -LINUX_EBUSY);
-    EXPECT_EQ(world_call(p, MM_RELEASE, 77777, 0, 0, 0, 0), -LINUX_ESRCH);
-    EXPECT_EQ(world_call(p, MM_EXEC, c->mm->id, 64, 0, 0, 0), -LINUX_EFAULT);
-    world_check();
+    EXPECT_EQ(core_world_call(c, MM_CHECK, 0, 0, 0, 0, 0), 0);
+    struct client *p = core_world_personality();
+    EXPECT_EQ(core_world_call(p, MM_THREAD_DESTROY, p->id, 0, 0, 0, 0), -LINUX_EPERM);
+    EXPECT_EQ(core_world_call(p, MM_RELEASE, c->mm->id, 0, 0, 0, 0), -LINUX_EBUSY);
+    EXPECT_EQ(core_world_call(p, MM_RELEASE, 77777, 0, 0, 0, 0), -LINUX_ESRCH);
+    EXPECT_EQ(core_world_call(p, MM_EXEC, c->mm->id, 64, 0, 0, 0), -LINUX_EFAULT);
+    core_world_check();
 }

@@ -7,8 +7,8 @@ static struct client *program;
 
 static void open_world(void)
 {
-    world_boot(&(struct world){.harts = 2});
-    program = world_program(0);
+    core_world_boot(&(struct world){.harts = 2});
+    program = core_world_program(0);
 }
 
 static void expect_signal(vaddr_t at, enum sim_access access, uint32_t signal, uint32_t code)
@@ -36,7 +36,7 @@ static void store(vaddr_t at, uint8_t value)
 KTAP_CASE(core_fault_anonymous)
 {
     open_world();
-    vaddr_t at = world_mmap(program, 0, 64 * PAGE_BYTES, RW, 0);
+    vaddr_t at = core_world_mmap(program, 0, 64 * PAGE_BYTES, RW, 0);
 
     EXPECT_EQ(load(at), 0);
     EXPECT_EQ(program->mm->zero_maps, 1);
@@ -49,13 +49,13 @@ KTAP_CASE(core_fault_anonymous)
     EXPECT_EQ(load(at + PAGE_BYTES), 8);
     EXPECT_EQ(load(at + 2 * PAGE_BYTES), 9);
     EXPECT_EQ(load(at + 2 * PAGE_BYTES + 1), 0);
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_bad_accesses)
 {
     open_world();
-    vaddr_t at = world_mmap(program, 0, 4 * PAGE_BYTES, PROT_READ, 0);
+    vaddr_t at = core_world_mmap(program, 0, 4 * PAGE_BYTES, PROT_READ, 0);
 
     expect_signal(at, SIM_WRITE, LINUX_SIGSEGV, SEGV_ACCERR);
     expect_signal(at, SIM_FETCH, LINUX_SIGSEGV, SEGV_ACCERR);
@@ -63,45 +63,45 @@ KTAP_CASE(core_fault_bad_accesses)
     expect_signal(0, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
     expect_signal(~0UL - 7, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
     expect_signal(sim_boot_info()->user_end, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
-    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
     expect_signal(at, SIM_READ, LINUX_SIGSEGV, SEGV_ACCERR);
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_inaccessible_page_keeps_its_content)
 {
     open_world();
-    vaddr_t at = world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
+    vaddr_t at = core_world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
 
     store(at, 1);
     store(at + PAGE_BYTES, 2);
     load(at + 2 * PAGE_BYTES);
-    EXPECT_EQ(world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, PROT_NONE, 0, 0), 0);
     EXPECT_EQ(program->mm->parked, 2);
-    world_check();
-    EXPECT_EQ(world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, RW, 0, 0), 0);
+    core_world_check();
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, RW, 0, 0), 0);
     EXPECT_EQ(load(at), 1);
     store(at + PAGE_BYTES, 3);
     EXPECT_EQ(program->mm->parked, 0);
-    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
-    EXPECT_EQ(world_call(program, NR_munmap, at, 8 * PAGE_BYTES, 0, 0, 0), 0);
-    world_check();
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_munmap, at, 8 * PAGE_BYTES, 0, 0, 0), 0);
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_read_only_again_and_back)
 {
     open_world();
-    vaddr_t at = world_mmap(program, 0, 4 * PAGE_BYTES, RW, 0);
+    vaddr_t at = core_world_mmap(program, 0, 4 * PAGE_BYTES, RW, 0);
 
     store(at, 5);
-    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_READ, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, PAGE_BYTES, PROT_READ, 0, 0), 0);
     expect_signal(at, SIM_WRITE, LINUX_SIGSEGV, SEGV_ACCERR);
     EXPECT_EQ(load(at), 5);
-    EXPECT_EQ(world_call(program, NR_mprotect, at, PAGE_BYTES, RW | PROT_EXEC, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, PAGE_BYTES, RW | PROT_EXEC, 0, 0), 0);
     EXPECT(sim_access(program, at, SIM_FETCH, NULL).done);
     store(at, 6);
     EXPECT_EQ(load(at), 6);
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_stack_grows_to_its_limit)
@@ -113,7 +113,7 @@ KTAP_CASE(core_fault_stack_grows_to_its_limit)
     store(top - (1UL << 20), 1);
     store(lowest, 2);
     expect_signal(lowest - 1, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_stack_keeps_its_distance)
@@ -121,41 +121,41 @@ KTAP_CASE(core_fault_stack_keeps_its_distance)
     open_world();
     vaddr_t below = program->mm->stack_top - (2UL << 20);
 
-    EXPECT_EQ(world_mmap(program, below, PAGE_BYTES, RW, MAP_FIXED), below);
+    EXPECT_EQ(core_world_mmap(program, below, PAGE_BYTES, RW, MAP_FIXED), below);
     store(below + PAGE_BYTES + STACK_GUARD_BYTES, 1);
     expect_signal(below + STACK_GUARD_BYTES - 1, SIM_WRITE, LINUX_SIGSEGV, SEGV_MAPERR);
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_file_pages_are_shared_and_copied)
 {
     open_world();
-    struct client *other = world_program(1);
-    vaddr_t at = world_map_file(program, PROT_READ | PROT_WRITE, MAP_PRIVATE, 3 * PAGE_BYTES);
-    vaddr_t there = world_map_file(other, PROT_READ, MAP_PRIVATE, 3 * PAGE_BYTES);
+    struct client *other = core_world_program(1);
+    vaddr_t at = core_world_map_file(program, PROT_READ | PROT_WRITE, MAP_PRIVATE, 3 * PAGE_BYTES);
+    vaddr_t there = core_world_map_file(other, PROT_READ, MAP_PRIVATE, 3 * PAGE_BYTES);
     uint8_t value = 0;
 
-    EXPECT_EQ(load(at + 5), world_file_byte(5));
+    EXPECT_EQ(load(at + 5), core_world_file_byte(5));
     EXPECT(sim_access(other, there + 5, SIM_READ, &value).done);
-    EXPECT_EQ(value, world_file_byte(5));
+    EXPECT_EQ(value, core_world_file_byte(5));
     store(at + 5, 0x55);
     EXPECT_EQ(load(at + 5), 0x55);
-    EXPECT_EQ(load(at + 6), world_file_byte(6));
+    EXPECT_EQ(load(at + 6), core_world_file_byte(6));
     EXPECT(sim_access(other, there + 5, SIM_READ, &value).done);
-    EXPECT_EQ(value, world_file_byte(5));
+    EXPECT_EQ(value, core_world_file_byte(5));
     store(at + PAGE_BYTES, 1);                        /* a copy without a read before */
     EXPECT_EQ(load(at + WORLD_FILE_BYTES), 0);        /* behind the end, in its last page */
     expect_signal(at + PAGE_UP(WORLD_FILE_BYTES), SIM_READ, LINUX_SIGBUS, BUS_ADRERR);
-    world_check();
-    world_end(other);
-    world_check();
+    core_world_check();
+    core_world_end(other);
+    core_world_check();
 }
 
 /* The other hart's page stands in the entry when the reply comes. */
 KTAP_CASE(core_fault_refused_reply_is_undone)
 {
     open_world();
-    vaddr_t at = world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
+    vaddr_t at = core_world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
 
     for (unsigned i = 0; i < 8; i++) {
         sim_race_next_reply();
@@ -164,22 +164,82 @@ KTAP_CASE(core_fault_refused_reply_is_undone)
         else
             EXPECT_EQ(load(at + i * PAGE_BYTES), 0);
     }
-    world_check();
+    core_world_check();
 }
 
 KTAP_CASE(core_fault_out_of_memory_is_a_signal)
 {
-    world_boot(&(struct world){.harts = 1, .memory_pages = 6 * PAGES_PER_BLOCK});
-    program = world_program(0);
-    vaddr_t at = world_mmap(program, 0, 64UL << 20, RW, MAP_NORESERVE);
+    core_world_boot(&(struct world){.harts = 1, .memory_pages = 6 * PAGES_PER_BLOCK});
+    program = core_world_program(0);
+    vaddr_t at = core_world_mmap(program, 0, 64UL << 20, RW, MAP_NORESERVE);
     struct sim_outcome o = {.done = true};
 
     for (vaddr_t a = at; o.done && a < at + (64UL << 20); a += PAGE_BYTES)
         o = sim_access(program, a, SIM_WRITE, NULL);
     EXPECT(!o.done);
     EXPECT_EQ(o.signal, LINUX_SIGKILL);
-    world_check();
-    EXPECT_EQ(world_call(program, NR_munmap, at, 64UL << 20, 0, 0, 0), 0);
+    core_world_check();
+    EXPECT_EQ(core_world_call(program, NR_munmap, at, 64UL << 20, 0, 0, 0), 0);
     store(program->mm->stack_top - 4096, 1);
-    world_check();
+    core_world_check();
+}
+
+/*
+ * A reply of hart 1 is under way while hart 0 takes away what it is for: hart 0 has to wait for it, or
+ * the page would be mapped where nothing is any more.
+ */
+static void take_away(bool write, bool fails)
+{
+    open_world();
+    struct client *other = core_world_thread(program, 1);
+    vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+
+    store(at + PAGE_BYTES, 1);
+    sim_hold_next_reply(fails);
+    EXPECT(!sim_access(other, at + 2 * PAGE_BYTES, write ? SIM_WRITE : SIM_READ, NULL).done);
+    EXPECT(sim_reply_is_held());
+    EXPECT_EQ(core_world_call(program, NR_munmap, at, 16 * PAGE_BYTES, 0, 0, 0), 0);
+    EXPECT(!sim_reply_is_held());
+    if (fails)
+        EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
+    core_world_check();
+    expect_signal(at + 2 * PAGE_BYTES, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
+    EXPECT_EQ(core_world_call(core_world_personality(), MM_THREAD_DESTROY, other->id, 0, 0, 0, 0), 0);
+    core_world_end(program);
+    core_world_check();
+}
+
+KTAP_CASE(core_settle_waits_for_a_page_on_its_way)
+{
+    take_away(true, false);
+}
+
+KTAP_CASE(core_settle_waits_for_a_zero_page_on_its_way)
+{
+    take_away(false, false);
+}
+
+KTAP_CASE(core_settle_takes_back_a_refused_page)
+{
+    take_away(true, true);
+}
+
+KTAP_CASE(core_settle_takes_back_a_refused_zero_page)
+{
+    take_away(false, true);
+}
+
+/* Both harts fault on one page; the slower reply finds it there. */
+KTAP_CASE(core_fault_on_one_page_twice)
+{
+    open_world();
+    struct client *other = core_world_thread(program, 1);
+    vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+
+    sim_hold_next_reply(true);
+    EXPECT(!sim_access(other, at, SIM_WRITE, NULL).done);
+    store(at, 5);
+    EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
+    EXPECT_EQ(load(at), 5);
+    core_world_check();
 }

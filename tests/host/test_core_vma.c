@@ -56,7 +56,7 @@ static void step_mmap(void)
     bool replace = ktap_random_below(2);
 
     pick(&page, &count);
-    uint64_t at = world_mmap(program, address_of(page), count << PAGE_SHIFT, prot,
+    uint64_t at = core_world_mmap(program, address_of(page), count << PAGE_SHIFT, prot,
                              replace ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     if (replace || all_absent(page, count, true)) {
         EXPECT_EQ(at, address_of(page));
@@ -71,7 +71,7 @@ static void step_munmap(void)
     uint64_t page, count;
 
     pick(&page, &count);
-    EXPECT_EQ(world_call(program, NR_munmap, address_of(page), count << PAGE_SHIFT, 0, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_munmap, address_of(page), count << PAGE_SHIFT, 0, 0, 0), 0);
     model_map(page, count, ABSENT);
 }
 
@@ -81,7 +81,7 @@ static void step_mprotect(void)
     uint8_t prot = pick_prot();
 
     pick(&page, &count);
-    long error = world_call(program, NR_mprotect, address_of(page), count << PAGE_SHIFT, prot, 0, 0);
+    long error = core_world_call(program, NR_mprotect, address_of(page), count << PAGE_SHIFT, prot, 0, 0);
     while (done < count && rights[page + done] != ABSENT)
         rights[page + done++] = prot;
     EXPECT_EQ(error, done == count ? 0 : -LINUX_ENOMEM);
@@ -92,7 +92,7 @@ static void step_dontneed(void)
     uint64_t page, count;
 
     pick(&page, &count);
-    long error = world_call(program, NR_madvise, address_of(page), count << PAGE_SHIFT,
+    long error = core_world_call(program, NR_madvise, address_of(page), count << PAGE_SHIFT,
                             MADV_DONTNEED, 0, 0);
     EXPECT_EQ(error, all_absent(page, count, false) ? 0 : -LINUX_ENOMEM);
     memset(content + page, 0, count);
@@ -117,7 +117,7 @@ static void step_mremap(void)
     if (to + count > PAGES)
         return;
     bool overlap = from < to + count && to < from + count;
-    long at = world_call(program, NR_mremap, address_of(from), count << PAGE_SHIFT,
+    long at = core_world_call(program, NR_mremap, address_of(from), count << PAGE_SHIFT,
                          count << PAGE_SHIFT, MREMAP_MAYMOVE | MREMAP_FIXED, address_of(to));
     if (rights[from] == ABSENT) {
         EXPECT_EQ(at, -LINUX_EFAULT);
@@ -200,8 +200,8 @@ static void run(uint32_t levels)
                                           step_dontneed, step_mremap, step_touch,  step_touch,
                                           step_touch};
 
-    world_boot(&(struct world){.levels = levels});
-    program = world_program(0);
+    core_world_boot(&(struct world){.levels = levels});
+    program = core_world_program(0);
     memset(rights, ABSENT, sizeof rights);
     for (unsigned i = 0; i < STEPS; i++) {
         steps[ktap_random_below(sizeof steps / sizeof steps[0])]();
@@ -210,14 +210,14 @@ static void run(uint32_t levels)
         if (i % 64 == 0)
             compare_vmas();
         if (i % 500 == 0)
-            world_check();
+            core_world_check();
     }
     compare_vmas();
     for (uint64_t page = 0; page < PAGES; page++)
         touch(page, false);
-    world_check();
-    world_end(program);
-    world_check();
+    core_world_check();
+    core_world_end(program);
+    core_world_check();
 }
 
 KTAP_CASE(core_vma_random_sv39)
@@ -233,11 +233,11 @@ KTAP_CASE(core_vma_random_sv57)
 /* Gap search: every answer is free, aligned, and nothing higher would have done. */
 KTAP_CASE(core_vma_gap_is_the_highest)
 {
-    world_boot(&(struct world){0});
-    program = world_program(0);
+    core_world_boot(&(struct world){0});
+    program = core_world_program(0);
     for (unsigned i = 0; i < 600; i++) {
         uint64_t bytes = (1 + ktap_random_below(30)) << PAGE_SHIFT;
-        vaddr_t at = world_mmap(program, 0, bytes, (uint64_t)(i % 3), 0);
+        vaddr_t at = core_world_mmap(program, 0, bytes, (uint64_t)(i % 3), 0);
 
         EXPECT(!(at & PAGE_MASK) && at + bytes <= program->mm->mmap_base);
         vaddr_t below = program->mm->mmap_base;
@@ -250,7 +250,7 @@ KTAP_CASE(core_vma_gap_is_the_highest)
             below = v->start;
         }
         if (ktap_random_below(3) == 0)
-            EXPECT_EQ(world_call(program, NR_munmap, at, bytes / 2 + 1, 0, 0, 0), 0);
+            EXPECT_EQ(core_world_call(program, NR_munmap, at, bytes / 2 + 1, 0, 0, 0), 0);
     }
-    world_check();
+    core_world_check();
 }

@@ -71,6 +71,12 @@ static struct {
     struct sim_object *thread; /* whose event it has */
     uint64_t fail_call, calls, fail_alloc, allocs;
     bool failed, race;
+    enum { HOLD_NONE, HOLD_NEXT, HOLD_LANDS, HOLD_FAILS } hold;
+    bool hold_fails;
+    struct answer held;
+    struct worker *held_worker;
+    struct sim_object *held_space;
+    vaddr_t held_address;
     uint64_t ticks;
     vaddr_t fault_address;
 } sim;
@@ -750,8 +756,18 @@ uint64_t place_instructions(void)
     return ++sim.ticks;
 }
 
+static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address);
+
+/* One worker waits: the other hart makes progress. */
 void place_relax(void)
 {
+    if (sim.hold == HOLD_LANDS) {
+        mm_assert(!reply_fault_at(sim.held, sim.held_space, sim.held_address));
+        sim.hold = HOLD_NONE;
+    } else if (sim.hold == HOLD_FAILS) {
+        sim.held_worker->pending.failed = 1; /* the first thing that fault_reply_failed() does */
+        sim.hold = HOLD_NONE;
+    }
 }
 
 void place_log(const char *text, size_t bytes)
@@ -887,13 +903,12 @@ static struct sim_object *thread_of(const struct client *c)
     return t;
 }
 
-static long reply_fault(struct answer answer)
+static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address)
 {
-    struct sim_object *space = &sim.object[sim.thread->space];
     const struct batch_op op = {.code = BATCH_MAP,
                                 .count = 1,
                                 .memory = answer_second(answer),
-                                .address = PAGE_DOWN(sim.fault_address),
+                                .address = PAGE_DOWN(address),
                                 .entry = answer.value};
     uint64_t *slot = entry_at(space, op.address, 0);
 
@@ -906,6 +921,15 @@ static long reply_fault(struct answer answer)
     return *slot ? -ERR_MAPPED : op_map(&op, slot, true);
 }
 
+static void reply_hold(struct worker *w, struct answer answer)
+{
+    sim.hold = sim.hold_fails ? HOLD_FAILS : HOLD_LANDS;
+    sim.held = answer;
+    sim.held_worker = w;
+    sim.held_space = &sim.object[sim.thread->space];
+    sim.held_address = sim.fault_address;
+}
+
 /* Carry the server's answer out, as the entry code and the kernel do. How it ended. */
 static struct answer answer_carry_out(struct worker *w, struct answer answer)
 {
@@ -914,7 +938,12 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
         mm_assert(!lock_ranks_held);
         if (answer_kind(answer) != ANSWER_FAULT)
             return answer;
-        long error = reply_fault(answer);
+        if (sim.hold == HOLD_NEXT) {
+            reply_hold(w, answer);
+            return answer;
+        }
+        long error =
+            reply_fault_at(answer, &sim.object[sim.thread->space], sim.fault_address);
         if (!error)
             return answer;
         answer = fault_reply_failed(w, error);
@@ -954,6 +983,8 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
         sim.fault_address = address;
         struct answer answer = answer_carry_out(
             w, fault_enter(c->tag, address, cause[access], 0x1234, 0, 0, 0, w));
+        if (answer_kind(answer) == ANSWER_FAULT && sim_reply_is_held() && sim.held_worker == w)
+            return outcome;
         if (answer_kind(answer) == ANSWER_FORWARD) {
             outcome.signal = (uint32_t)answer.value;
             outcome.code = answer_second(answer);
@@ -1013,6 +1044,23 @@ uint64_t sim_allocs_counted(void)
 bool sim_failed(void)
 {
     return sim.failed;
+}
+
+void sim_hold_next_reply(bool fails)
+{
+    sim.hold = HOLD_NEXT;
+    sim.hold_fails = fails;
+}
+
+bool sim_reply_is_held(void)
+{
+    return sim.hold == HOLD_LANDS || sim.hold == HOLD_FAILS;
+}
+
+struct answer sim_held_goes_on(void)
+{
+    sim.hart = sim.held_worker->hart;
+    return fault_reply_failed(sim.held_worker, -ERR_CLIENT);
 }
 
 void sim_race_next_reply(void)

@@ -10,6 +10,7 @@
 #ifndef MMSERVER_PLACE_HOST_SIM_H
 #define MMSERVER_PLACE_HOST_SIM_H
 
+#include "mmserver/core/answer.h"
 #include "mmserver/core/client.h"
 #include "mmserver/core/worker.h"
 #include <pagoda/boot.h>
@@ -57,6 +58,17 @@ void sim_fail_alloc(uint64_t n);
 uint64_t sim_allocs_counted(void);
 /* Has the failure asked for happened? */
 bool sim_failed(void);
+
+/*
+ * The next fault_reply stays under way, as on a hart that is slower than the others: sim_access()
+ * returns with done = false and no signal. When another hart's worker waits for it (place_relax), it
+ * arrives, or, if `fails`, the kernel refuses it.
+ */
+void sim_hold_next_reply(bool fails);
+/* The worker whose reply was held and refused goes on: how it ended its turn. */
+struct answer sim_held_goes_on(void);
+/* Is a reply still held? */
+bool sim_reply_is_held(void);
 
 /* A reply race: the next fault_reply finds the entry filled by `page` meanwhile. */
 void sim_race_next_reply(void);

@@ -207,6 +207,8 @@ static void operations(struct guest *g)
         op->count = (uint32_t)(below(g, 4) ? 1 + below(g, 16) : anything(g));
         op->memory = (uint32_t)argument(g, 'm');
         op->address = below(g, 8) ? address(g) & -PAGE_BYTES : anything(g);
+        if (op->address < GUEST_OPS && below(g, 16)) /* or they would soon end themselves */
+            op->address += GUEST_AREA;
         op->entry = entry(g);
         op->extra = below(g, 2) ? argument(g, 'S') : entry(g);
     }

@@ -82,8 +82,8 @@ bool honest_run(void (*fn)(void *arg), void *arg)
     if (!GOOD(native_space_image_refresh(SLOT_HONEST_SPACE)) ||
         !GOOD(native_client_start(&client, fn, arg, client_stack + STACK_BYTES)))
         return false;
-    native_call(CALL_TIMER_SET, SLOT_DONE, ticks_now() + TIMEOUT_TICKS, DONE_TIMEOUT, 0, 0, 0);
-    while (!(bits & (DONE_CLIENT | DONE_TIMEOUT)) && GOOD(native_wait(SLOT_DONE, &bits)))
+    native_call(CALL_TIMER_SET, SLOT_DONE, ticks_now() + TIMEOUT_TICKS, DONE_LATE, 0, 0, 0);
+    while (!(bits & (DONE_CLIENT | DONE_LATE)) && GOOD(native_wait(SLOT_DONE, &bits)))
         continue;
     native_call(CALL_TIMER_SET, SLOT_DONE, 0, 0, 0, 0, 0);
     GOOD(native_stop(SLOT_HONEST_CLIENT));

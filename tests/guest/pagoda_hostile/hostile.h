@@ -86,6 +86,7 @@ enum guest_slot {
 #define DONE_ALL     ((1UL << GUESTS) - 1)
 #define DONE_TIMEOUT (1UL << 16)
 #define DONE_CLIENT  (1UL << 17)
+#define DONE_LATE    (1UL << 18) /* the honest client is not done */
 
 /* What a guest knows, in its copy of the image; 512-byte aligned, so it lies in one page. */
 struct guest {

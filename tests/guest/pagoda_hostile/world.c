@@ -5,8 +5,9 @@
 
 #include "pg.h"
 
-#define TICK          100000UL /* between looks at the guests; 10 ms at 10 MHz */
-#define LOOKS_MAX     2000
+#define TICK          10000UL /* between looks at the guests; 1 ms at 10 MHz */
+#define LOOKS_MAX     100000
+#define LOOKS_IDLE    100 /* without a call made: the guests have ruined themselves */
 #define PASSES_MAX    16
 #define STACK_BYTES   8192
 #define PROBE_ADDRESS 0x70000000UL
@@ -163,20 +164,6 @@ static bool build_table(void)
     return done;
 }
 
-/* Guest i's operation page: page i of the data blocks, at GUEST_OPS + i pages. */
-static bool build_operation_page(unsigned i)
-{
-    uint64_t page = BLOCK_OF_DATA * PAGES_PER_BLOCK + i;
-    struct batch_op op = {.code = BATCH_MAP,
-                          .count = 1,
-                          .memory = SLOT_SANDBOX,
-                          .address = GUEST_OPS + i * PAGE_BYTES,
-                          .entry = entry_make(sandbox_first + page, RW)};
-
-    return GOOD(native_operation(SLOT_GUEST_SPACE, &op)) &&
-           GOOD(native_call(CALL_WORKER_PAGE, SLOT_GUEST_THREAD + i, SLOT_SANDBOX, page, 0, 0, 0));
-}
-
 bool generation_build(uint64_t seed, uint64_t quota)
 {
     for (unsigned i = 0; i < GUESTS; i++)
@@ -191,13 +178,28 @@ bool generation_build(uint64_t seed, uint64_t quota)
         return false;
     for (unsigned i = 0; i < GUESTS; i++) {
         struct native_client client = guest_client(i);
-        if (!GOOD(native_client(&client)) || !build_operation_page(i))
+        if (!GOOD(native_client(&client)))
             return false;
     }
     return build_table();
 }
 
 /* ---- running ---- */
+
+/* Guest i's operation page: page i of the data blocks, at GUEST_OPS + i pages. Whatever stood there
+ * before goes. */
+static bool map_operation_page(unsigned i)
+{
+    uint64_t page = BLOCK_OF_DATA * PAGES_PER_BLOCK + i;
+    struct batch_op op = {.code = BATCH_UNMAP, .count = 1, .address = GUEST_OPS + i * PAGE_BYTES};
+
+    native_operation(SLOT_GUEST_SPACE, &op);
+    op.code = BATCH_MAP;
+    op.memory = SLOT_SANDBOX;
+    op.entry = entry_make(sandbox_first + page, RW);
+    return native_operation(SLOT_GUEST_SPACE, &op) == 0 &&
+           native_call(CALL_WORKER_PAGE, SLOT_GUEST_THREAD + i, SLOT_SANDBOX, page, 0, 0, 0) == 0;
+}
 
 /* At the beginning of its loop, everything but its memory as it was; false: it cannot be had back.
  */
@@ -206,6 +208,7 @@ static bool restart(unsigned i)
     struct native_client client = guest_client(i);
 
     return native_stop(client.slot) == 0 && native_client_configure(&client) == 0 &&
+           map_operation_page(i) &&
            native_client_start(&client, guest_main, &guests[i], guest_stack[i] + STACK_BYTES) == 0;
 }
 
@@ -227,7 +230,8 @@ static uint64_t look(uint64_t bits, uint64_t made[GUESTS])
 
     for (unsigned i = 0; i < GUESTS; i++) {
         uint64_t now = calls_made(i);
-        bool stuck = now == made[i] || (bits >> (DONE_CRASHED + i) & 1);
+        bool crashed = bits >> (DONE_CRASHED + i) & 1;
+        bool stuck = crashed || ((bits & DONE_TIMEOUT) && now == made[i]);
         made[i] = now;
         if (now >= guests[i].quota || (stuck && !restart(i)))
             over |= 1UL << i;
@@ -237,16 +241,18 @@ static uint64_t look(uint64_t bits, uint64_t made[GUESTS])
 
 uint64_t generation_run(void)
 {
-    uint64_t made[GUESTS] = {0}, over = 0, bits = 0;
+    uint64_t made[GUESTS] = {0}, over = 0, bits = 0, last = 0;
+    unsigned idle = 0;
 
     for (unsigned i = 0; i < GUESTS; i++)
         over |= restart(i) ? 0 : 1UL << i;
-    for (int looks = 0; over != DONE_ALL && looks < LOOKS_MAX; looks++) {
+    for (int looks = 0; over != DONE_ALL && looks < LOOKS_MAX && idle < LOOKS_IDLE; looks++) {
         native_call(CALL_TIMER_SET, SLOT_DONE, ticks_now() + TICK, DONE_TIMEOUT, 0, 0, 0);
         if (!GOOD(native_wait(SLOT_DONE, &bits)))
             break;
-        /* A finished guest may have been finished by a signal that it sent too early. */
-        over = bits & DONE_TIMEOUT ? look(bits, made) : over | (bits & DONE_ALL);
+        over = look(bits, made);
+        idle = made[0] + made[1] + made[2] == last ? idle + 1 : 0;
+        last = made[0] + made[1] + made[2];
     }
     native_call(CALL_TIMER_SET, SLOT_DONE, 0, 0, 0, 0, 0);
     return calls_made(0) + calls_made(1) + calls_made(2);

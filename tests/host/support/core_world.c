@@ -60,7 +60,7 @@ static uint64_t member(uint64_t at, const char *name, uint64_t bytes, uint64_t *
     return data;
 }
 
-uint8_t world_file_byte(uint64_t offset)
+uint8_t core_world_file_byte(uint64_t offset)
 {
     return (uint8_t)(offset * 13 + 1);
 }
@@ -74,12 +74,12 @@ static uint64_t archive_make(void)
     image_make(archive + image_start);
     file_start = member(end, "etc/file", WORLD_FILE_BYTES, &end);
     for (uint64_t i = 0; i < WORLD_FILE_BYTES; i++)
-        archive[file_start + i] = world_file_byte(i);
+        archive[file_start + i] = core_world_file_byte(i);
     member(end, "TRAILER!!!", 0, &end);
     return end;
 }
 
-void world_boot(const struct world *world)
+void core_world_boot(const struct world *world)
 {
     const struct sim_config config = {
         .memory_pages = world->memory_pages ? world->memory_pages : 16384,
@@ -94,16 +94,16 @@ void world_boot(const struct world *world)
     EXPECT(personality != NULL);
     client_put(personality);
     EXPECT(personality->personality);
-    desk = world_mmap(personality, 0, 16 * PAGE_BYTES, PROT_READ | PROT_WRITE, 0);
+    desk = core_world_mmap(personality, 0, 16 * PAGE_BYTES, PROT_READ | PROT_WRITE, 0);
     next_slot = SLOT_FIRST;
 }
 
-struct client *world_personality(void)
+struct client *core_world_personality(void)
 {
     return personality;
 }
 
-long world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t p, uint64_t q,
+long core_world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t p, uint64_t q,
                 uint64_t r)
 {
     const uint64_t args[6] = {a, b, p, q, r, 0};
@@ -111,13 +111,13 @@ long world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t 
     return sim_call(c, number, args, NULL);
 }
 
-uint64_t world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot, uint64_t flags)
+uint64_t core_world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot, uint64_t flags)
 {
-    return (uint64_t)world_call(c, NR_mmap, at, bytes, prot,
+    return (uint64_t)core_world_call(c, NR_mmap, at, bytes, prot,
                                 flags | MAP_PRIVATE | MAP_ANONYMOUS, ~0UL);
 }
 
-void world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes)
+void core_world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes)
 {
     for (uint64_t i = 0; i < bytes; i++) {
         uint8_t value = ((const uint8_t *)from)[i];
@@ -126,7 +126,7 @@ void world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes)
     }
 }
 
-void world_peek(struct client *c, vaddr_t at, void *to, uint64_t bytes)
+void core_world_peek(struct client *c, vaddr_t at, void *to, uint64_t bytes)
 {
     for (uint64_t i = 0; i < bytes; i++)
         EXPECT(sim_access(c, at + i, SIM_READ, (uint8_t *)to + i).done);
@@ -136,8 +136,8 @@ static void put_strings(void)
 {
     static const char strings[] = "program\0one\0two\0HOME=/\0PATH=/bin";
 
-    world_poke(personality, desk + 1024, strings, sizeof strings);
-    world_poke(personality, desk + 2048, "/bin/program", 13);
+    core_world_poke(personality, desk + 1024, strings, sizeof strings);
+    core_world_poke(personality, desk + 2048, "/bin/program", 13);
 }
 
 static long try_exec(uint64_t mm, struct mm_exec *exec)
@@ -149,19 +149,19 @@ static long try_exec(uint64_t mm, struct mm_exec *exec)
                              .argc = 3,
                              .envc = 2,
                              .name = desk + 2048};
-    world_poke(personality, desk, exec, sizeof *exec);
-    long error = world_call(personality, MM_EXEC, mm, desk, 0, 0, 0);
-    world_peek(personality, desk, exec, sizeof *exec);
+    core_world_poke(personality, desk, exec, sizeof *exec);
+    long error = core_world_call(personality, MM_EXEC, mm, desk, 0, 0, 0);
+    core_world_peek(personality, desk, exec, sizeof *exec);
     return error;
 }
 
-struct client *world_try_program(uint32_t hart)
+struct client *core_world_try_program(uint32_t hart)
 {
     struct mm_exec exec;
     uint32_t slot = next_slot;
 
     put_strings();
-    long mm = world_call(personality, MM_CREATE, slot, 0, 0, 0, 0);
+    long mm = core_world_call(personality, MM_CREATE, slot, 0, 0, 0, 0);
     if (mm < 0)
         return NULL;
     long thread = try_exec((uint64_t)mm, &exec);
@@ -171,11 +171,11 @@ struct client *world_try_program(uint32_t hart)
                                    .priority = MM_PRIORITY_CLIENT,
                                    .regs = {.x = {[0] = exec.entry, [2] = exec.sp}}};
 
-        world_poke(personality, desk, &wanted, sizeof wanted);
-        thread = world_call(personality, MM_THREAD_CREATE, (uint64_t)mm, desk, 0, 0, 0);
+        core_world_poke(personality, desk, &wanted, sizeof wanted);
+        thread = core_world_call(personality, MM_THREAD_CREATE, (uint64_t)mm, desk, 0, 0, 0);
     }
     if (thread <= 0) {
-        EXPECT_EQ(world_call(personality, MM_RELEASE, (uint64_t)mm, 0, 0, 0, 0), 0);
+        EXPECT_EQ(core_world_call(personality, MM_RELEASE, (uint64_t)mm, 0, 0, 0, 0), 0);
         return NULL;
     }
     struct client *c = client_get((uint64_t)thread);
@@ -184,24 +184,37 @@ struct client *world_try_program(uint32_t hart)
     return c;
 }
 
-struct client *world_program(uint32_t hart)
+struct client *core_world_program(uint32_t hart)
 {
-    struct client *c = world_try_program(hart);
+    struct client *c = core_world_try_program(hart);
 
     EXPECT(c != NULL);
     next_slot++;
     return c;
 }
 
-void world_end(struct client *c)
+struct client *core_world_thread(struct client *c, uint32_t hart)
+{
+    const struct mm_thread wanted = {.badge = 8, .hart = hart, .priority = MM_PRIORITY_CLIENT};
+
+    core_world_poke(personality, desk, &wanted, sizeof wanted);
+    long id = core_world_call(personality, MM_THREAD_CREATE, c->mm->id, desk, 0, 0, 0);
+    EXPECT(id > 0);
+    struct client *made = client_get((uint64_t)id);
+    EXPECT(made != NULL);
+    client_put(made);
+    return made;
+}
+
+void core_world_end(struct client *c)
 {
     uint64_t mm = c->mm->id;
 
-    EXPECT_EQ(world_call(personality, MM_THREAD_DESTROY, c->id, 0, 0, 0, 0), 0);
-    EXPECT_EQ(world_call(personality, MM_RELEASE, mm, 0, 0, 0, 0), 0);
+    EXPECT_EQ(core_world_call(personality, MM_THREAD_DESTROY, c->id, 0, 0, 0, 0), 0);
+    EXPECT_EQ(core_world_call(personality, MM_RELEASE, mm, 0, 0, 0, 0), 0);
 }
 
-long world_map_file(struct client *c, uint64_t prot, uint64_t flags, uint64_t bytes)
+long core_world_map_file(struct client *c, uint64_t prot, uint64_t flags, uint64_t bytes)
 {
     const struct mm_map_file map = {.mm = c->mm->id,
                                     .bytes = bytes,
@@ -211,21 +224,23 @@ long world_map_file(struct client *c, uint64_t prot, uint64_t flags, uint64_t by
                                     .file_bytes = WORLD_FILE_BYTES,
                                     .name = desk + 2048};
 
-    world_poke(personality, desk + 2048, "/etc/file", 10);
-    world_poke(personality, desk, &map, sizeof map);
-    return world_call(personality, MM_MAP_FILE, desk, 0, 0, 0, 0);
+    core_world_poke(personality, desk + 2048, "/etc/file", 10);
+    core_world_poke(personality, desk, &map, sizeof map);
+    return core_world_call(personality, MM_MAP_FILE, desk, 0, 0, 0, 0);
 }
 
-void world_check(void)
+void core_world_check(void)
 {
     EXPECT(sim_consistent());
     EXPECT_EQ(check_all(sim_worker(0)), 0);
 }
 
-uint64_t world_free_pages(void)
+uint64_t core_world_free_pages(void)
 {
     file_shrink(sim_worker(0));
     for (uint32_t i = 0; i < worker_count; i++)
         pages_drain(sim_worker(i));
-    return phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES] + phys.table_blocks;
+    /* The personality's own image stays in the page cache. */
+    return phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES] + phys.table_blocks +
+           file_cached_pages();
 }

@@ -620,7 +620,8 @@ static void check_hart(unsigned hart)
     const struct hart *h = harts[hart];
     const struct thread *t = ipc_hart[hart].running;
 
-    CHECK(!h->busy && (!h->look_again || machine.hart[hart].software_pending));
+    CHECK(!h->busy);
+    CHECK(!t || !h->look_again || machine.hart[hart].software_pending);
     CHECK(!h->current || is_thread(h->current));
     CHECK(!h->idle_worker || is_thread(h->idle_worker));
     CHECK(!h->fp_owner || (is_thread(h->fp_owner) && h->fp_owner->hart == h));
