@@ -10,16 +10,22 @@
  * Each operation is decoded first: everything is checked and nothing changed. Performing it can
  * stop for one reason only: a fault reply on another hart filled a slot meanwhile (ERR_MAPPED), or
  * the result words are full (ERR_LIMIT); `done` says how many slots changed.
+ *
+ * Runs of slots are handled in groups of eight. The OR and the AND of a group's entries tell what
+ * is the same in all of them; a group whose pages lie in one block is counted there by one addition.
  */
 #ifndef KERNEL_BATCH_H
 #define KERNEL_BATCH_H
 
+#include "kernel/block.h"
 #include "kernel/gather.h"
 #include "kernel/hart.h"
 #include <pagoda/batch.h>
 
 /* Entries handled before the hart lets others see that it is not stuck. */
 #define BATCH_REST_ENTRIES 1024
+
+#define GROUP 8
 
 /* An operation, read once from the page that user mode can write. */
 struct op {
@@ -35,8 +41,9 @@ struct batch {
     struct thread *thread;
     struct hart *hart;
     struct space *space;
-    uint64_t space_slot;
     struct batch_page *page;
+    int32_t *blocks;      /* the hart's */
+    long error;           /* why batch_slots() gave none */
     uint32_t done;        /* slots that the present operation changed */
     uint32_t results;     /* result words written */
     uint64_t leaf_tag;    /* address >> 21 of `leaf`, ~0 for none */
@@ -55,6 +62,7 @@ struct batch {
 
 /* All of these answer 0 or -ERR_x. */
 long batch_map(struct batch *b, const struct op *op);
+long batch_map_list(struct batch *b, const struct op *op);
 long batch_replace(struct batch *b, const struct op *op);
 long batch_software(struct batch *b, const struct op *op);
 long batch_unmap(struct batch *b, const struct op *op);
@@ -64,11 +72,27 @@ long batch_table(struct batch *b, const struct op *op);
 long batch_table_remove(struct batch *b, const struct op *op);
 long batch_copy_table(struct batch *b, const struct op *op);
 
-/* Decode level, count and address of `count` leaf slots in one table. Slots of level 1 that lead to
- * a table are refused. */
-long batch_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot);
+/* Decode level, count and address of `count` leaf slots in one table: the first of them, or NULL
+ * and b->error. Slots of level 1 that lead to a table are refused. */
+uint64_t *batch_slots_decode(struct batch *b, const struct op *op, uint64_t count);
+static inline uint64_t *batch_slots(struct batch *b, const struct op *op, uint64_t count)
+{
+    uint64_t index = (op->address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1);
+
+    if (unlikely(op->address >> BLOCK_SHIFT != b->leaf_tag || op->address % PAGE_BYTES ||
+                 op->level || count - 1 >= TABLE_ENTRIES - index))
+        return batch_slots_decode(b, op, count);
+    b->work -= (long)count;
+    return b->leaf + index;
+}
+
+long batch_memory_decode(struct batch *b, uint64_t slot);
 /* Look up the Memory capability, if it is not the one used last. */
-long batch_memory(struct batch *b, uint64_t slot);
+static inline long batch_memory(struct batch *b, uint64_t slot)
+{
+    return likely(slot == b->memory_slot) ? 0 : batch_memory_decode(b, slot);
+}
+
 /* Make the leaf entry that `op` asks for: what its capability allows, and `pages` pages from its
  * page on inside the extent. */
 long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t *entry);
@@ -114,45 +138,10 @@ static inline uint64_t slots_or8(const uint64_t *slot)
 }
 bool batch_table_empty(const uint64_t *table);
 
-/*
- * Collects mappings that are gone, so that a block's counter changes once for a run of them. The
- * common case is one comparison: a leaf of the same block and kind as the one before.
- */
-struct leaf_puts {
-    uint64_t like;  /* the entry before; 0: none */
-    uint64_t n;     /* of that block, not yet taken from its counter */
-    uint64_t total; /* of all blocks before */
-    uint64_t seen;  /* one of each kind: has ENTRY_N if any had */
-};
-#define LEAF_LIKE \
-    (ENTRY_V | ENTRY_N | (ENTRY_PAGE_MASK & ~((PAGES_PER_BLOCK - 1) << ENTRY_PAGE_SHIFT)))
-
-/* As space_leaf_put(), which says why a counter may be negative. */
-static inline void leaf_puts_flush(struct leaf_puts *p)
-{
-    int32_t *c = &this_hart()->blocks[entry_block(p->like)];
-    if (p->n && __atomic_load_n(c, __ATOMIC_RELAXED) >= 0)
-        __atomic_fetch_sub(c, (int32_t)p->n, __ATOMIC_RELEASE);
-    p->total += p->n;
-    p->n = 0;
-}
-/* False: not a leaf. */
-static inline bool leaf_puts_add(struct leaf_puts *p, uint64_t entry)
-{
-    if (unlikely((entry ^ p->like) & LEAF_LIKE)) {
-        if (!(entry & ENTRY_V))
-            return false;
-        leaf_puts_flush(p);
-        p->like = entry;
-        p->seen |= entry;
-    }
-    p->n++;
-    return true;
-}
-static inline uint64_t leaf_puts_count(const struct leaf_puts *p)
-{
-    return p->total + p->n;
-}
+/* The bits of an entry that say which block its page lies in. */
+#define ENTRY_BLOCK_MASK (ENTRY_PAGE_MASK & ~((PAGES_PER_BLOCK - 1) << ENTRY_PAGE_SHIFT))
+/* Leaves that differ in none of these are counted alike. */
+#define LEAF_LIKE (ENTRY_V | ENTRY_N | ENTRY_BLOCK_MASK)
 
 /* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole:
  * hardware may have remembered it by any of its pages. */

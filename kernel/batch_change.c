@@ -5,6 +5,7 @@
  */
 #include "kernel/batch.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 
 /* Slots of a run that lost something: what has to be fenced in the end. */
 struct lost {
@@ -28,62 +29,121 @@ static inline void lost_fence(struct batch *b, const struct op *op, const struct
         batch_fence(b, op, l->first, l->last, l->seen);
 }
 
-/*
- * Empty the slots from `slot` to `end`. False: the result words are full.
- */
-static inline __attribute__((always_inline)) bool unmap_group(struct batch *b,
-                                                              struct leaf_puts *puts,
-                                                              uint64_t *software, uint64_t *slot,
-                                                              const uint64_t *end, bool keep)
+/* What an unmap has taken out. */
+struct taken {
+    uint64_t leaves, software;
+    struct lost lost;
+};
+
+/* Leaves of the memory server's own image were never counted (see space_leaf_put). */
+static inline bool all_counted(const struct batch *b)
 {
-    for (; slot < end; slot++) {
-        uint64_t entry = slot_load(slot);
+    return b->space != space_server;
+}
+
+static inline void leaf_uncount(int32_t *blocks, uint64_t entry, int32_t n)
+{
+    __atomic_fetch_sub(block_of_entry(blocks, entry), n, __ATOMIC_RELAXED);
+}
+
+/* One of a group, taken out of its slot. */
+static inline void group_member(struct taken *t, int32_t *blocks, uint64_t entry)
+{
+    if (entry & ENTRY_V) {
+        leaf_uncount(blocks, entry, 1);
+        t->leaves++;
+    } else {
+        t->software += entry != 0;
+    }
+}
+
+/* Empty eight slots of a space whose leaves are all counted. `i` is the index of the first. */
+static inline void unmap_group(struct taken *t, int32_t *blocks, uint64_t *slot, uint64_t i)
+{
+    uint64_t e0 = arch_slot_take(slot), e1 = arch_slot_take(slot + 1);
+    uint64_t e2 = arch_slot_take(slot + 2), e3 = arch_slot_take(slot + 3);
+    uint64_t e4 = arch_slot_take(slot + 4), e5 = arch_slot_take(slot + 5);
+    uint64_t e6 = arch_slot_take(slot + 6), e7 = arch_slot_take(slot + 7);
+    uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+    uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
+
+    /* The slots are empty, and this hart known to be gathering, before a counter is lower. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (likely((all & ENTRY_V) && !((any ^ all) & LEAF_LIKE))) {
+        leaf_uncount(blocks, all, GROUP);
+        t->leaves += GROUP;
+    } else if (likely(all & ENTRY_V)) {
+        leaf_uncount(blocks, e0, 1);
+        leaf_uncount(blocks, e1, 1);
+        leaf_uncount(blocks, e2, 1);
+        leaf_uncount(blocks, e3, 1);
+        leaf_uncount(blocks, e4, 1);
+        leaf_uncount(blocks, e5, 1);
+        leaf_uncount(blocks, e6, 1);
+        leaf_uncount(blocks, e7, 1);
+        t->leaves += GROUP;
+    } else {
+        const uint64_t e[GROUP] = {e0, e1, e2, e3, e4, e5, e6, e7};
+        for (unsigned k = 0; k < GROUP; k++)
+            group_member(t, blocks, e[k]);
+    }
+    if (any & ENTRY_V)
+        lost_add(&t->lost, i, i + GROUP - 1, any);
+}
+
+/* Whole groups; the number of slots seen to. A group that is empty is not written. */
+static inline uint64_t unmap_groups(struct batch *b, struct taken *t, uint64_t *slot,
+                                    uint64_t count)
+{
+    int32_t *blocks = b->blocks;
+    uint64_t i = 0;
+
+    for (; i + GROUP <= count; i += GROUP)
+        if (slot_load(slot + i) || slots_or8(slot + i))
+            unmap_group(t, blocks, slot + i, i);
+    return i;
+}
+
+/* Slot by slot, from index i on. */
+static long unmap_rest(struct batch *b, const struct op *op, struct taken *t, uint64_t *slot,
+                       uint64_t i)
+{
+    const bool keep = op->flags & BATCH_KEEP;
+
+    for (uint64_t count = op->count; i < count; i++) {
+        uint64_t entry = slot_load(slot + i);
         if (entry == 0)
             continue;
         if (keep && (entry & ENTRY_V) && unlikely(!batch_result_room(b)))
-            return false;
-        entry = __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED);
-        if (unlikely(!leaf_puts_add(puts, entry)))
-            ++*software;
-        else if (keep)
-            batch_result(b, entry);
-    }
-    return true;
-}
-
-/* Groups of eight: an empty one is passed over at once, others are fenced as a whole. */
-static inline __attribute__((always_inline)) long unmap(struct batch *b, const struct op *op,
-                                                        uint64_t *slot, bool keep)
-{
-    struct leaf_puts puts = {0};
-    struct lost lost = LOST_NONE;
-    uint64_t count = op->count, software = 0, before = 0;
-    bool room = true;
-
-    for (uint64_t i = 0, n; room && i < count; i += n) {
-        n = count - i < 8 ? count - i : 8;
-        if (slot_load(slot + i) == 0 && n == 8 && slots_or8(slot + i) == 0)
+            return -ERR_LIMIT;
+        entry = arch_slot_take(slot + i);
+        if (!(entry & ENTRY_V)) {
+            t->software++;
             continue;
-        room = unmap_group(b, &puts, &software, slot + i, slot + i + n, keep);
-        if (leaf_puts_count(&puts) != before)
-            lost_add(&lost, i, i + n - 1, puts.seen);
-        before = leaf_puts_count(&puts);
+        }
+        if (keep)
+            batch_result(b, entry);
+        t->leaves++;
+        lost_add(&t->lost, i, i, entry);
+        space_leaf_put(entry_block(entry), 1);
     }
-    leaf_puts_flush(&puts);
-    lost_fence(b, op, &lost);
-    b->done = (uint32_t)(puts.total + software);
-    b->unmapped += puts.total;
-    return room ? 0 : -ERR_LIMIT;
+    return 0;
 }
 
 long batch_unmap(struct batch *b, const struct op *op)
 {
-    uint64_t *slot;
-    long error = batch_slots(b, op, op->count, &slot);
+    uint64_t i = 0, *slot = batch_slots(b, op, op->count);
+    struct taken t = {.lost = LOST_NONE};
 
-    if (unlikely(error))
-        return error;
-    return op->flags & BATCH_KEEP ? unmap(b, op, slot, true) : unmap(b, op, slot, false);
+    if (unlikely(slot == NULL))
+        return b->error;
+    if (likely(all_counted(b) && !(op->flags & BATCH_KEEP)))
+        i = unmap_groups(b, &t, slot, op->count);
+    long error = i < op->count ? unmap_rest(b, op, &t, slot, i) : 0;
+    lost_fence(b, op, &t.lost);
+    b->done = (uint32_t)(t.leaves + t.software);
+    b->unmapped += t.leaves;
+    return error;
 }
 
 #define GRANTS (ENTRY_W | ENTRY_X)
@@ -163,9 +223,9 @@ long batch_protect(struct batch *b, const struct op *op)
 
     if (wanted & ~which)
         return -ERR_ENTRY;
-    if ((error = batch_slots(b, op, op->count, &slot)) || (error = keep_decode(b, op)))
-        return error;
-    if ((error = protect_decode(b, op, slot, &grant)) != 0)
+    if ((slot = batch_slots(b, op, op->count)) == NULL)
+        return b->error;
+    if ((error = keep_decode(b, op)) || (error = protect_decode(b, op, slot, &grant)))
         return error;
     uint64_t span = 1UL << (TABLE_SHIFT * op->level);
     for (uint64_t i = 0, count = op->count; i < count; i++) {
@@ -200,7 +260,9 @@ long batch_clear_bits(struct batch *b, const struct op *op)
 
     if (clear & ~which)
         return -ERR_ENTRY;
-    if ((error = batch_slots(b, op, op->count, &slot)) || (error = keep_decode(b, op)))
+    if ((slot = batch_slots(b, op, op->count)) == NULL)
+        return b->error;
+    if ((error = keep_decode(b, op)) != 0)
         return error;
     for (uint64_t i = 0, count = op->count; i < count; i++) {
         uint64_t entry = slot_load(slot + i);

@@ -1,7 +1,7 @@
-/* Batch operations that write new entries: map, replace, software entry. */
+/* Batch operations that write new entries: map a run or a list, replace, software entry. */
 #include "kernel/batch.h"
 #include "arch/arch.h"
-#include "kernel/block.h"
+#include "arch/slot.h"
 
 #define RUN_PAGES 16UL                      /* of a 64 KiB run (Svnapot) */
 #define RUN_CODE  (8UL << ENTRY_PAGE_SHIFT) /* in the low page bits of its entries */
@@ -52,33 +52,45 @@ static inline bool leaves_get(pfn_t first, uint64_t count, unsigned level)
     return true;
 }
 
-/* Empty slots. Stops at one that another hart's fault reply filled meanwhile; the number written.
- */
-static inline uint64_t leaves_fill(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
+/* The slot was not empty, or the attempt to fill it failed for no reason. */
+static __attribute__((noinline)) bool leaf_write_again(uint64_t *slot, uint64_t entry)
 {
-    uint64_t *at = slot, *end = slot + count;
+    uint64_t old;
 
-    for (; end - at >= 2; at += 2, entry += 2 * step) {
-        if (unlikely(!slot_swap(at, 0, entry)))
-            return (uint64_t)(at - slot);
-        if (unlikely(!slot_swap(at + 1, 0, entry + step)))
-            return (uint64_t)(at + 1 - slot);
-    }
-    if (at < end && slot_swap(at, 0, entry))
-        at++;
-    return (uint64_t)(at - slot);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    do {
+        old = slot_load(slot);
+        if (old & ENTRY_V)
+            return false;
+    } while (!slot_swap(slot, old, entry));
+    return true;
 }
 
-/* The same where software entries may stand. */
-static uint64_t leaves_write(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
+/* Write an empty or software slot, behind all that the page holds. False: another hart's fault
+ * reply filled it meanwhile. */
+static inline bool leaf_write(uint64_t *slot, uint64_t entry)
+{
+    return likely(arch_slot_fill(slot, entry)) || leaf_write_again(slot, entry);
+}
+
+/* Stops where leaf_write() fails; the number written. */
+static inline uint64_t leaves_write(uint64_t *slot, uint64_t count, uint64_t entry, uint64_t step)
 {
     uint64_t *at = slot, *end = slot + count;
 
-    for (; at < end; at++, entry += step) {
-        uint64_t old = slot_load(at);
-        if (unlikely((old & ENTRY_V) || !slot_swap(at, old, entry)))
-            break;
+    for (; end - at >= 4; at += 4) {
+        if (unlikely(!leaf_write(at, entry)))
+            return (uint64_t)(at - slot);
+        if (unlikely(!leaf_write(at + 1, entry += step)))
+            return (uint64_t)(at + 1 - slot);
+        if (unlikely(!leaf_write(at + 2, entry += step)))
+            return (uint64_t)(at + 2 - slot);
+        if (unlikely(!leaf_write(at + 3, entry += step)))
+            return (uint64_t)(at + 3 - slot);
+        entry += step;
     }
+    for (; at < end && leaf_write(at, entry); at++)
+        entry += step;
     return (uint64_t)(at - slot);
 }
 
@@ -107,27 +119,24 @@ static long runs_decode(const struct op *op, uint64_t entry)
 
 long batch_map(struct batch *b, const struct op *op)
 {
-    uint64_t *slot, entry, count = op->count;
+    uint64_t entry, count = op->count, *slot = batch_slots(b, op, count);
     unsigned level = op->level;
     long error;
 
-    if (unlikely((error = batch_slots(b, op, count, &slot)) != 0))
-        return error;
+    if (unlikely(slot == NULL))
+        return b->error;
     if (unlikely((error = batch_entry(b, op, count << (TABLE_SHIFT * level), &entry)) != 0))
         return error;
     if (unlikely(entry & ENTRY_N) && (error = runs_decode(op, entry)) != 0)
         return error;
-    uint64_t seen = slots_or(slot, count);
-    if (unlikely(seen & ENTRY_V))
+    if (unlikely(slots_or(slot, count) & ENTRY_V))
         return -ERR_MAPPED;
     pfn_t page = entry_page(entry);
     if (unlikely(!leaves_get(page, count, level)))
         return -ERR_CLASS;
 
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* what the pages hold, before they can be seen */
     uint64_t step = 1UL << (ENTRY_PAGE_SHIFT + TABLE_SHIFT * level);
     uint64_t done = unlikely(entry & ENTRY_N) ? runs_write(slot, count, entry)
-                    : likely(seen == 0)       ? leaves_fill(slot, count, entry, step)
                                               : leaves_write(slot, count, entry, step);
     b->done = (uint32_t)done;
     b->mapped += done;
@@ -136,6 +145,164 @@ long batch_map(struct batch *b, const struct op *op)
     leaves_put(page + (done << (TABLE_SHIFT * level)), count - done, level);
     return -ERR_MAPPED;
 }
+
+/* ---- a list of entries ---- */
+
+/* A list as it was read, once: user mode may write the operation page meanwhile. */
+struct list {
+    uint64_t any, all; /* OR and AND of the entries */
+    uint64_t entry[BATCH_RESULTS_MAX];
+};
+
+static inline void list_take(struct list *l, uint64_t i, const volatile uint64_t *from)
+{
+    uint64_t entry = from[i] | ENTRY_ALWAYS;
+
+    l->entry[i] = entry;
+    l->any |= entry;
+    l->all &= entry;
+}
+
+static inline void list_read(struct list *l, const volatile uint64_t *from, uint64_t count)
+{
+    uint64_t i = 0;
+
+    l->any = 0;
+    l->all = ~0UL;
+    for (; i + 4 <= count; i += 4) {
+        list_take(l, i, from);
+        list_take(l, i + 1, from);
+        list_take(l, i + 2, from);
+        list_take(l, i + 3, from);
+    }
+    for (; i < count; i++)
+        list_take(l, i, from);
+}
+
+/*
+ * Are all pages inside the extent of the capability? The AND of their numbers is not above any of
+ * them and the OR not below; only where these two are too far apart must each page be looked at.
+ */
+static inline bool list_covered(const struct batch *b, const struct list *l, uint64_t count)
+{
+    if (likely(entry_page(l->all) - b->first < b->pages &&
+               entry_page(l->any) - b->first < b->pages))
+        return true;
+    for (uint64_t i = 0; i < count; i++)
+        if (entry_page(l->entry[i]) - b->first >= b->pages)
+            return false;
+    return true;
+}
+
+static void list_put(const struct batch *b, const struct list *l, uint64_t first, uint64_t end)
+{
+    for (; first < end; first++)
+        __atomic_fetch_sub(block_of_entry(b->blocks, l->entry[first]), 1, __ATOMIC_RELEASE);
+}
+
+/* Count each leaf in its block; how many could be. */
+static inline uint64_t list_get_each(const struct batch *b, const struct list *l, uint64_t first,
+                                     uint64_t end)
+{
+    int32_t *blocks = b->blocks;
+    uint64_t i = first;
+
+    for (; i < end; i++) {
+        int32_t *c = block_of_entry(blocks, l->entry[i]);
+        if (unlikely(arch_count_up(c) < 0)) {
+            __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
+            break;
+        }
+    }
+    return i - first;
+}
+
+/* A group, or as many as are left. */
+static inline uint64_t list_get_group(const struct batch *b, const struct list *l, uint64_t first,
+                                      uint64_t end)
+{
+    uint64_t differ = 0, i;
+
+    if (end - first < GROUP)
+        return list_get_each(b, l, first, end);
+    for (i = first + 1; i < first + GROUP; i++)
+        differ |= l->entry[i] ^ l->entry[first];
+    if (differ & ENTRY_BLOCK_MASK)
+        return list_get_each(b, l, first, first + GROUP);
+    return block_get_n(entry_page(l->entry[first]), GROUP) ? GROUP : 0;
+}
+
+/* Count the leaves in their blocks before they are written: all or none. */
+static inline bool list_get(const struct batch *b, const struct list *l, uint64_t count)
+{
+    if (!((l->any ^ l->all) & ENTRY_BLOCK_MASK))
+        return block_get_n(entry_page(l->all), (uint32_t)count);
+    for (uint64_t i = 0, n, group; i < count; i += n) {
+        group = count - i < GROUP ? count - i : GROUP;
+        n = list_get_group(b, l, i, count);
+        if (unlikely(n != group)) {
+            list_put(b, l, 0, i + n);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As leaves_write(). */
+static inline uint64_t list_write(uint64_t *slot, const uint64_t *entry, uint64_t count)
+{
+    uint64_t i = 0;
+
+    for (; i + 4 <= count; i += 4) {
+        if (unlikely(!leaf_write(slot + i, entry[i])))
+            return i;
+        if (unlikely(!leaf_write(slot + i + 1, entry[i + 1])))
+            return i + 1;
+        if (unlikely(!leaf_write(slot + i + 2, entry[i + 2])))
+            return i + 2;
+        if (unlikely(!leaf_write(slot + i + 3, entry[i + 3])))
+            return i + 3;
+    }
+    for (; i < count && leaf_write(slot + i, entry[i]); i++)
+        ;
+    return i;
+}
+
+long batch_map_list(struct batch *b, const struct op *op)
+{
+    uint64_t count = op->count, first = op->extra;
+    uint64_t *slot = batch_slots(b, op, count);
+    struct list l;
+    long error;
+
+    if (unlikely(slot == NULL))
+        return b->error;
+    if (unlikely(op->level))
+        return -ERR_LEVEL;
+    if (unlikely(first >= BATCH_RESULTS_MAX || count > BATCH_RESULTS_MAX - first))
+        return -ERR_RANGE;
+    if (unlikely((error = batch_memory(b, op->memory)) != 0))
+        return error;
+    list_read(&l, b->page->result + first, count);
+    if (unlikely(l.any & (b->forbid | ENTRY_N))) /* 64 KiB runs are not scattered */
+        return -ERR_ENTRY;
+    if (unlikely(!list_covered(b, &l, count)))
+        return -ERR_RANGE;
+    if (unlikely(slots_or(slot, count) & ENTRY_V))
+        return -ERR_MAPPED;
+    if (unlikely(!list_get(b, &l, count)))
+        return -ERR_CLASS;
+
+    uint64_t done = list_write(slot, l.entry, count);
+    b->done = (uint32_t)done;
+    b->mapped += done;
+    if (likely(done == count))
+        return 0;
+    list_put(b, &l, done, count);
+    return -ERR_MAPPED;
+}
+
+/* ---- single slots ---- */
 
 /* May a hart go on using a translation made from `old` where `new` stands? */
 static bool still_good(uint64_t old, uint64_t new)
@@ -155,8 +322,8 @@ long batch_replace(struct batch *b, const struct op *op)
         return -ERR_ENTRY;
     if (op->count != 1)
         return -ERR_ARGUMENT;
-    if ((error = batch_slots(b, op, 1, &slot)) != 0)
-        return error;
+    if ((slot = batch_slots(b, op, 1)) == NULL)
+        return b->error;
     if ((error = batch_entry(b, op, 1UL << (TABLE_SHIFT * op->level), &entry)) != 0)
         return error;
     if ((op->flags & BATCH_KEEP) && !batch_result_room(b))
@@ -185,14 +352,13 @@ long batch_replace(struct batch *b, const struct op *op)
 long batch_software(struct batch *b, const struct op *op)
 {
     uint64_t *slot;
-    long error;
 
     if (op->count != 1)
         return -ERR_ARGUMENT;
     if (op->entry == 0 || (op->entry & ENTRY_SOFTWARE_FORBIDDEN))
         return -ERR_ENTRY;
-    if ((error = batch_slots(b, op, 1, &slot)) != 0)
-        return error;
+    if ((slot = batch_slots(b, op, 1)) == NULL)
+        return b->error;
     uint64_t old = slot_load(slot);
     if ((old & ENTRY_V) || !slot_swap(slot, old, op->entry))
         return -ERR_MAPPED;

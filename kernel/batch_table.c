@@ -278,8 +278,8 @@ static long copy_locked(struct batch *b, struct op *op, struct space *source)
 
     op->address &= ~(BLOCK_BYTES - 1);
     op->level = 0;
-    if ((error = batch_slots(b, op, TABLE_ENTRIES, &target)) != 0)
-        return error;
+    if ((target = batch_slots(b, op, TABLE_ENTRIES)) == NULL)
+        return b->error;
     if (source == space_server)
         return -ERR_RANGE; /* its own image and linear map are not counted */
     from = space_slot(source, op->address, 0, &found);

@@ -85,6 +85,8 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 {
     struct vma *v = vma_find(mm, start);
 
+    if (end > mm_user_end)
+        return -LINUX_EINVAL;
     if (!v || v->start >= end)
         return 0;
     if (hole_too_many(mm, start, end) || map_split_locked(w, mm, start, end))

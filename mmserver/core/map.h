@@ -37,7 +37,8 @@ long map_munlockall(struct worker *w, struct mm *mm);
  */
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
                       struct file *file, uint64_t offset);
-/* mm locked and settled: unmap whatever is in [start, end). 0 or -LINUX_ENOMEM. */
+/* mm locked and settled: unmap whatever is in [start, end). 0, -LINUX_ENOMEM, or -LINUX_EINVAL if
+ * that is not all in user space. */
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* mm locked: cut VMAs so that one begins at `start` and one ends at `end`. 0 or -LINUX_ENOMEM. */
 long map_split_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);

@@ -114,6 +114,7 @@ static long remap_fixed(struct remap *r)
 {
     vaddr_t to = r->new_address;
     struct mm *mm = r->mm;
+    long error;
 
     if (r->flags & MREMAP_FIXED) {
         if (to & PAGE_MASK)
@@ -124,16 +125,18 @@ static long remap_fixed(struct remap *r)
             return -LINUX_EINVAL;
         if (to < MMAP_MIN_ADDRESS)
             return -LINUX_EPERM;
-        if (map_unmap_locked(r->w, mm, to, to + r->new_bytes))
-            return -LINUX_ENOMEM;
+        error = map_unmap_locked(r->w, mm, to, to + r->new_bytes);
+        if (error)
+            return error;
     }
     if (r->old_bytes > r->new_bytes) {
-        if (map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes))
-            return -LINUX_ENOMEM;
+        error = map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
+        if (error)
+            return error;
         r->old_bytes = r->new_bytes;
     }
     struct vma *v = vma_at(mm, r->address);
-    long error = v ? resize_check(r, v) : -LINUX_EFAULT;
+    error = v ? resize_check(r, v) : -LINUX_EFAULT;
     if (error)
         return error;
     if (!(r->flags & MREMAP_FIXED)) {
@@ -164,13 +167,12 @@ static long remap_locked(struct remap *r)
         return -LINUX_ENOMEM;
     if (r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
         return remap_fixed(r);
+    long error;
     if (r->old_bytes >= r->new_bytes) {
-        if (r->old_bytes > r->new_bytes &&
-            map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes))
-            return -LINUX_ENOMEM;
-        return (long)r->address;
+        error = map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
+        return error ? error : (long)r->address;
     }
-    long error = resize_check(r, v);
+    error = resize_check(r, v);
     if (error)
         return error;
     if (can_grow_in_place(r, v)) {
