@@ -4,6 +4,7 @@
  */
 #include "kernel/batch.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 #include "kernel/assert.h"
 #include "kernel/block.h"
 #include "kernel/call.h"
@@ -26,7 +27,7 @@ bool batch_table_empty(const uint64_t *table)
     return true;
 }
 
-static long memory_decode(struct batch *b, uint64_t slot)
+long batch_memory_decode(struct batch *b, uint64_t slot)
 {
     long error;
     struct cap *c = cap_lookup(b->thread, slot, CAP_MEMORY, 0, &error);
@@ -40,11 +41,6 @@ static long memory_decode(struct batch *b, uint64_t slot)
     b->first = c->first;
     b->pages = c->pages;
     return 0;
-}
-
-long batch_memory(struct batch *b, uint64_t slot)
-{
-    return likely(slot == b->memory_slot) ? 0 : memory_decode(b, slot);
 }
 
 long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t *entry)
@@ -65,25 +61,30 @@ long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t 
     return 0;
 }
 
-/* Why no slot was found at the level wanted: a table is missing, or a larger leaf stands there. */
+/* The leaf table for the address becomes the one used last. */
+static long leaf_find(struct batch *b, vaddr_t address)
+{
+    const struct space *s = b->space;
+    uint64_t *table = s->root;
+
+    if (unlikely(address >= space_user_end || space_in_linear(s, address, BLOCK_BYTES)))
+        return -ERR_RANGE;
+    for (unsigned shift = level_shift(space_levels - 1); shift > PAGE_SHIFT; shift -= TABLE_SHIFT) {
+        uint64_t entry = slot_load(&table[(address >> shift) & (TABLE_ENTRIES - 1)]);
+        if (unlikely(!entry_is_table(entry)))
+            return entry_is_leaf(entry) ? -ERR_LEVEL : -ERR_NOTABLE;
+        table = page_to_virt(entry_page(entry));
+    }
+    b->leaf_tag = address >> BLOCK_SHIFT;
+    b->leaf = table;
+    return 0;
+}
+
+/* Why no slot was found at level 1: a table is missing, or a larger leaf stands there. */
 static long why_no_slot(struct space *s, vaddr_t address, unsigned found_level)
 {
     uint64_t *slot = space_slot(s, address, found_level, &found_level);
     return entry_is_leaf(slot_load(slot)) ? -ERR_LEVEL : -ERR_NOTABLE;
-}
-
-static long leaf_find(struct batch *b, vaddr_t address)
-{
-    unsigned found;
-
-    if (address >= space_user_end || space_in_linear(b->space, address, BLOCK_BYTES))
-        return -ERR_RANGE;
-    uint64_t *slot = space_slot(b->space, address & ~(BLOCK_BYTES - 1), 0, &found);
-    if (slot == NULL)
-        return why_no_slot(b->space, address, found);
-    b->leaf_tag = address >> BLOCK_SHIFT;
-    b->leaf = slot;
-    return 0;
 }
 
 static long big_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)
@@ -106,11 +107,10 @@ static long big_slots(struct batch *b, const struct op *op, uint64_t count, uint
     return 0;
 }
 
-long batch_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)
+static long slots_decode(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)
 {
     if (unlikely(count - 1 >= TABLE_ENTRIES))
         return -ERR_ARGUMENT;
-    b->work -= (long)count;
     if (unlikely(op->level))
         return op->level == 1 ? big_slots(b, op, count, slot) : -ERR_LEVEL;
     if (unlikely(op->address % PAGE_BYTES))
@@ -118,13 +118,22 @@ long batch_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t 
     uint64_t index = (op->address >> PAGE_SHIFT) % TABLE_ENTRIES;
     if (unlikely(index + count > TABLE_ENTRIES))
         return -ERR_RANGE;
-    if (unlikely(op->address >> BLOCK_SHIFT != b->leaf_tag)) {
+    if (op->address >> BLOCK_SHIFT != b->leaf_tag) {
         long error = leaf_find(b, op->address);
-        if (error)
+        if (unlikely(error))
             return error;
     }
     *slot = b->leaf + index;
     return 0;
+}
+
+uint64_t *batch_slots_decode(struct batch *b, const struct op *op, uint64_t count)
+{
+    uint64_t *slot = NULL;
+
+    b->work -= (long)count;
+    b->error = slots_decode(b, op, count, &slot);
+    return b->error ? NULL : slot;
 }
 
 static long perform(struct batch *b, const struct op *op)
@@ -152,6 +161,8 @@ static long perform(struct batch *b, const struct op *op)
         return batch_table_remove(b, op);
     case BATCH_COPY_TABLE:
         return batch_copy_table(b, op);
+    case BATCH_MAP_LIST:
+        return batch_map_list(b, op);
     default:
         return -ERR_ARGUMENT;
     }
@@ -173,35 +184,60 @@ static inline void op_read(struct op *op, const struct batch_op *from)
     op->extra = word[4];
 }
 
-/* The first word of the most frequent operation: one small page, nothing kept. */
-#define HEAD_MAP_ONE  ((uint64_t)BATCH_MAP | 1UL << 32)
-#define HEAD_RESERVED (0xffUL << 24)
+/* The first words of the most frequent operations: one small page, nothing kept. */
+#define HEAD_MAP_ONE   ((uint64_t)BATCH_MAP | 1UL << 32)
+#define HEAD_UNMAP_ONE ((uint64_t)BATCH_UNMAP | 1UL << 32)
+#define HEAD_RESERVED  (0xffUL << 24)
+
+/* The slot of one page, where its table is the one used last; else NULL. */
+static inline uint64_t *one_slot(const struct batch *b, vaddr_t address)
+{
+    if (unlikely(address >> BLOCK_SHIFT != b->leaf_tag || address % PAGE_BYTES))
+        return NULL;
+    return b->leaf + ((address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1));
+}
 
 /*
- * That operation, where the capability and the table are those used last and the slot is empty.
- * False: not so plain, and nothing has changed; it is decoded in full then.
+ * One page to map, where the capability, too, is the one used last and the slot is empty. False:
+ * not so plain, and nothing has changed; it is decoded in full then.
  */
 static inline bool map_one(struct batch *b, struct batch_op *from)
 {
     const volatile uint64_t *word = (const volatile uint64_t *)from;
-    uint64_t address = word[2], entry = word[3] | ENTRY_ALWAYS;
-    pfn_t page = entry_page(entry);
+    uint64_t entry = word[3] | ENTRY_ALWAYS;
+    uint64_t *slot = one_slot(b, word[2]);
 
-    if (unlikely((uint32_t)word[1] != b->memory_slot || address >> BLOCK_SHIFT != b->leaf_tag))
+    if (unlikely(slot == NULL || (uint32_t)word[1] != b->memory_slot))
         return false;
-    if (unlikely((entry & (b->forbid | ENTRY_N)) || page - b->first >= b->pages))
+    if (unlikely((entry & (b->forbid | ENTRY_N)) || entry_page(entry) - b->first >= b->pages))
         return false;
-    uint64_t *slot = b->leaf + ((address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1));
-    if (unlikely(address % PAGE_BYTES || slot_load(slot) || !block_get(page)))
-        return false;
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* what the page holds, before it can be seen */
-    if (unlikely(!slot_swap(slot, 0, entry))) {
-        block_put_n(page, 1);
+    int32_t *c = block_of_entry(b->blocks, entry);
+    if (unlikely(arch_count_up(c) < 0 || !arch_slot_fill(slot, entry))) {
+        __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
         return false;
     }
     b->mapped++;
-    b->work--;
-    __atomic_store_n(&from->done, 1, __ATOMIC_RELAXED);
+    *(volatile uint32_t *)&from->done = 1;
+    return true;
+}
+
+/* One page to unmap, the same way. */
+static inline bool unmap_one(struct batch *b, struct batch_op *from)
+{
+    vaddr_t address = ((const volatile uint64_t *)from)[2];
+    uint64_t *slot = one_slot(b, address);
+
+    if (unlikely(slot == NULL || b->space == space_server))
+        return false;
+    uint64_t entry = slot_load(slot);
+    if (unlikely(!(entry & ENTRY_V) || (entry & ENTRY_N)))
+        return false;
+    entry = arch_slot_take(slot);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_fetch_sub(block_of_entry(b->blocks, entry), 1, __ATOMIC_RELAXED);
+    gather_range(&b->gather, address, address + PAGE_BYTES);
+    b->unmapped++;
+    *(volatile uint32_t *)&from->done = 1;
     return true;
 }
 
@@ -221,12 +257,12 @@ static long perform_noted(struct batch *b, struct batch_op *from)
     b->done = 0;
     long error = perform(b, &op);
     if (likely(b->page != NULL))
-        __atomic_store_n(&from->done, b->done, __ATOMIC_RELAXED);
+        *(volatile uint32_t *)&from->done = b->done;
     return error;
 }
 
 /* Perform operations until one is refused; the number performed. */
-static uint64_t perform_all(struct batch *b, uint64_t count, long *error)
+static inline uint64_t perform_all(struct batch *b, uint64_t count, long *error)
 {
     for (uint64_t i = 0; i < count; i++) {
         if (unlikely(b->page == NULL) || unlikely(b->work <= 0 && !batch_rest(b))) {
@@ -234,7 +270,9 @@ static uint64_t perform_all(struct batch *b, uint64_t count, long *error)
             return i;
         }
         struct batch_op *from = &b->page->op[i];
-        if ((*(volatile uint64_t *)from & ~HEAD_RESERVED) == HEAD_MAP_ONE && map_one(b, from))
+        uint64_t head = *(volatile uint64_t *)from & ~HEAD_RESERVED;
+        if ((head == HEAD_MAP_ONE && map_one(b, from)) ||
+            (head == HEAD_UNMAP_ONE && unmap_one(b, from)))
             continue;
         *error = perform_noted(b, from);
         if (unlikely(*error))
@@ -245,8 +283,6 @@ static uint64_t perform_all(struct batch *b, uint64_t count, long *error)
 
 static void tables_release(struct batch *b)
 {
-    if (b->removed == 0)
-        return;
     kernel_lock();
     for (unsigned i = 0; i < b->removed; i++)
         page_release(b->table[i]);
@@ -254,56 +290,118 @@ static void tables_release(struct batch *b)
 }
 
 /* All changes are made: let go of the locks, fence, then release what the fence was for. */
-static void batch_end(struct batch *b)
+static inline void batch_end(struct batch *b)
 {
-    bool fence = gather_needed(&b->gather);
+    struct space *s = b->space;
 
-    if (fence)
-        space_hold(b->space);
-    space_unlock(b->space);
-    if (fence) {
+    if (gather_needed(&b->gather)) {
+        space_hold(s);
+        space_unlock(s);
         gather_finish(&b->gather);
-        space_drop_hold(b->space);
+        space_drop_hold(s);
+    } else {
+        space_unlock(s);
     }
-    if (b->source.space != NULL) {
+    if (unlikely(b->source.space != NULL)) {
         gather_finish(&b->source);
         space_drop_hold(b->source.space);
     }
     gather_close(b->hart);
-    tables_release(b);
+    if (unlikely(b->removed))
+        tables_release(b);
+}
+
+/*
+ * As space_enter(), but on success the hart is busy. The plain case needs no call: the capability
+ * is there and the lock free; what is not plain is found out in full.
+ */
+static inline struct space *batch_space(struct thread *t, struct hart *h, uint64_t slot,
+                                        long *error)
+{
+    for (;;) {
+        hart_busy(h);
+        struct cap *c = &t->table_caps[slot];
+        if (likely(slot < t->table_size && c->type == CAP_SPACE && (c->rights & RIGHT_MAP))) {
+            struct space *s = c->object;
+            if (likely(space_trylock(s))) {
+                if (likely(!s->dying))
+                    return s;
+                space_unlock(s);
+            }
+        }
+        struct space *s = space_try_enter(t, slot, RIGHT_MAP, error);
+        if (s != NULL)
+            return s;
+        hart_idle(h);
+        if (*error != ERR_AGAIN)
+            return NULL;
+        arch_relax();
+    }
+}
+
+static inline void batch_begin(struct batch *b, struct thread *t, struct space *s)
+{
+    b->thread = t;
+    b->hart = this_hart();
+    b->space = s;
+    b->page = t->operation_page;
+    b->blocks = b->hart->blocks;
+    b->results = 0;
+    batch_forget(b);
+    b->work = BATCH_REST_ENTRIES;
+    b->mapped = b->unmapped = 0;
+    gather_begin(&b->gather, s);
+    b->source.space = NULL;
+    b->removed = 0;
+    gather_open(b->hart);
+}
+
+static struct batch_answer batch(struct thread *t, uint64_t slot, uint64_t count)
+{
+    struct batch b;
+    struct hart *h = this_hart();
+    struct batch_answer answer = {0, -ERR_STATE}; /* without an operation page */
+
+    if (count > BATCH_OPS_MAX)
+        return (struct batch_answer){-ERR_LIMIT, 0};
+    struct space *s = batch_space(t, h, slot, &answer.stopped);
+    if (s == NULL)
+        return (struct batch_answer){-answer.stopped, 0};
+    batch_begin(&b, t, s);
+    if (likely(b.page != NULL)) {
+        answer.stopped = 0;
+        answer.performed = (long)perform_all(&b, count, &answer.stopped);
+    }
+    hart_idle(h);
+    batch_end(&b);
+    h->counter[COUNT_batch]++;
+    h->counter[COUNT_batch_op] += (uint64_t)answer.performed;
+    h->counter[COUNT_pages_mapped] += b.mapped;
+    h->counter[COUNT_pages_unmapped] += b.unmapped;
+    return answer;
 }
 
 long call_batch(struct thread *t, struct call_args *c)
 {
-    struct batch b;
-    uint64_t count = c->a[1], performed = 0;
-    long error = 0;
+    struct batch_answer answer = batch(t, c->a[0], c->a[1]);
 
-    if (count > BATCH_OPS_MAX)
-        return -ERR_LIMIT;
-    b.thread = t;
-    b.hart = this_hart();
-    b.space_slot = c->a[0];
-    b.space = space_enter(t, b.space_slot, RIGHT_MAP, &error);
-    if (b.space == NULL)
-        return -error;
-    b.results = 0;
-    b.mapped = b.unmapped = 0;
-    b.removed = 0;
-    b.source.space = NULL;
-    gather_begin(&b.gather, b.space);
-    gather_open(b.hart);
-    error = -ERR_STATE; /* without an operation page */
-    if (batch_resume(&b)) {
-        error = 0;
-        performed = perform_all(&b, count, &error);
-    }
-    hart_idle(b.hart);
-    batch_end(&b);
-    b.hart->counter[COUNT_batch]++;
-    b.hart->counter[COUNT_batch_op] += performed;
-    b.hart->counter[COUNT_pages_mapped] += b.mapped;
-    b.hart->counter[COUNT_pages_unmapped] += b.unmapped;
-    c->out[0] = (uint64_t)error;
-    return (long)performed;
+    c->out[0] = (uint64_t)answer.stopped;
+    return answer.performed;
+}
+
+struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+                                 uint64_t a4, uint64_t a5, struct thread *t)
+{
+    struct hart *h = this_hart();
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    h->current = t;
+    t->state = THREAD_RUNNING;
+    h->counter[COUNT_trap_slow]++;
+    struct batch_answer answer = batch(t, space, count);
+    if (unlikely(answer.performed < 0))
+        h->counter[COUNT_call_error]++;
+    if (unlikely(h->look_again))
+        arch_interrupt_hart((unsigned)h->id);
+    return answer;
 }

@@ -18,6 +18,15 @@ struct call_args {
 
 typedef long call_function(struct thread *t, struct call_args *c);
 
+/* What a batch answers: a0 and a1. */
+struct batch_answer {
+    long performed; /* or -ERR_x */
+    long stopped;   /* 0 or the -ERR_x that stopped it */
+};
+/* The trap code's way in for batches; no lock held, the hart not busy. t goes on in any case. */
+struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+                                 uint64_t a4, uint64_t a5, struct thread *t);
+
 /* batch.c, copy.c, space.c */
 call_function call_batch, call_space_copy, call_space_drop, call_space_info,
     call_instruction_fence;

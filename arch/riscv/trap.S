@@ -146,7 +146,7 @@ user_ecall:
         addi    t1, t1, 4
         sd      t1, X(0)(a6)
         li      t1, CALL_CALL
-        bne     a7, t1, native
+        bne     a7, t1, 4f
         call    message_call
         li      a7, CALL_CALL
 native_again:
@@ -159,7 +159,8 @@ native_again:
         sd      t1, X(0)(a6)
         ld      a0, X(10)(a6)
         ld      a1, X(11)(a6)
-native:
+4:      li      t1, CALL_BATCH
+        beq     a7, t1, native_batch
         sd      ra, X(1)(a6)
         sd      s0, X(8)(a6)
         sd      s1, X(9)(a6)
@@ -174,12 +175,13 @@ native:
         sd      s10, X(26)(a6)
         sd      s11, X(27)(a6)
         call    native_call
-        /* The same thread goes on; s0..s11 were kept by C. */
         ld      t0, H_CURRENT(tp)
         sd      zero, H_BUSY(tp)
-        ld      t1, X(0)(t0)
         ld      a1, X(11)(t0)
         ld      a2, X(12)(t0)
+native_back:
+        /* The same thread goes on; s0..s11 were kept by C. */
+        ld      t1, X(0)(t0)
         csrw    sepc, t1
         ld      ra, X(1)(t0)
         ld      sp, X(2)(t0)
@@ -192,6 +194,14 @@ native:
         li      a6, 0
         li      a7, 0
         sret
+
+native_batch:
+        /* A batch never gives the hart away, so nothing that C keeps need be saved. */
+        sd      ra, X(1)(a6)
+        call    batch_native
+        ld      t0, H_CURRENT(tp)
+        li      a2, 0
+        j       native_back
 
 foreign_ecall:
         SAVE_ALL

@@ -1,6 +1,6 @@
 /*
- * How a worker's turn ends: two words, so that they travel in registers. `how` holds the kind in its
- * upper half and the second argument in its lower.
+ * How a worker's turn ends: two words, so that they travel in registers. `how` holds the kind in
+ * its upper half and the second argument in its lower.
  */
 #ifndef MMSERVER_CORE_ANSWER_H
 #define MMSERVER_CORE_ANSWER_H
@@ -24,8 +24,8 @@ static inline struct answer answer_make(enum answer_kind kind, uint64_t value, u
     return (struct answer){value, (uint64_t)kind << 32 | second};
 }
 /*
- * How the straight way of a fault ends. In user mode it is the entry code's own label, which is jumped
- * to and sends the reply at once.
+ * How the straight way of a fault ends. In user mode it is the entry code's own label, which is
+ * jumped to and sends the reply at once.
  */
 #ifdef PAGODA_USER_PLACEMENT
 struct answer place_fault_answer(uint64_t entry, uint64_t slot);

@@ -1,7 +1,7 @@
 /*
  * The buddy allocator: free chunks of 2^order pages, naturally aligned, in one list per class and
- * order. A freed chunk merges with its buddy as long as that is free, of the same order and class, and
- * under the same capability. Lock: phys.lock.
+ * order. A freed chunk merges with its buddy as long as that is free, of the same order and class,
+ * and under the same capability. Lock: phys.lock.
  */
 #include "mmserver/core/phys.h"
 

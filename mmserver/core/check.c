@@ -3,8 +3,8 @@
  *
  *   1. clear the recount words of all descriptors
  *   2. buddy lists and hart lists against the pages' states
- *   3. each address space: the tree's order, gaps and sums; every leaf entry against its VMA and its
- *      page; residents, zero pages, parked pages and tables against the accounting
+ *   3. each address space: the tree's order, gaps and sums; every leaf entry against its VMA and
+ * its page; residents, zero pages, parked pages and tables against the accounting
  *   4. descriptors: map counts against the entries found, numbers of pages by state
  *   5. object caches against what they hold
  */
@@ -49,7 +49,7 @@ static void descriptors_clear(void)
 static void check_buddy(struct check *c)
 {
     lock_take(&phys.lock);
-    for (unsigned class = 0; class < CLASSES; class++) {
+    for (unsigned class = 0; class < CLASSES; class ++) {
         uint64_t pages = 0;
 
         for (unsigned order = 0; order < ORDERS; order++) {
@@ -59,8 +59,7 @@ static void check_buddy(struct check *c)
             LIST_FOREACH(page, &phys.list[class][order], link)
             {
                 bool good = page->state == PAGE_FREE && page->order == order &&
-                            page->class == class &&
-                            !(page_number(page) & ((1UL << order) - 1));
+                            page->class == class && !(page_number(page) & ((1UL << order) - 1));
 
                 expect(c, good, "free chunk", page_number(page), page->state, PAGE_FREE);
                 chunks++;
@@ -95,10 +94,12 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
         return;
     struct page *page = page_of(pfn);
     bool parked = entry_is_parked(entry);
-    page->private++;
+    page->private ++;
     counts[page->state]++;
     counts[PAGE_STATES] += parked;
-    expect(c, page->state == PAGE_ANON || (!parked && (page->state == PAGE_ZERO || page->state == PAGE_FILE)),
+    expect(c,
+           page->state == PAGE_ANON ||
+               (!parked && (page->state == PAGE_ZERO || page->state == PAGE_FILE)),
            "entry with a page of a wrong kind", address, page->state, PAGE_ANON);
     if (page->state == PAGE_ANON) {
         expect(c, page->owner == mm, "anonymous page of another space", address, pfn, 0);
@@ -145,8 +146,8 @@ static uint64_t check_gaps(struct check *c, const struct vma *v)
 {
     if (!v)
         return 0;
-    uint64_t most = max_u64(v->gap, max_u64(check_gaps(c, RB_LEFT(v, node)),
-                                            check_gaps(c, RB_RIGHT(v, node))));
+    uint64_t most =
+        max_u64(v->gap, max_u64(check_gaps(c, RB_LEFT(v, node)), check_gaps(c, RB_RIGHT(v, node))));
     expect_equal(c, "largest gap", v->start, v->gap_max, most);
     return most;
 }

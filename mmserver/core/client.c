@@ -1,7 +1,7 @@
 /*
- * Life of a client thread: object made, space, routes, mask, priority, hart and registers set, started;
- * stopped and deleted. The routes are set after the space: a thread never has the server's route
- * together with a space that the server did not choose.
+ * Life of a client thread: object made, space, routes, mask, priority, hart and registers set,
+ * started; stopped and deleted. The routes are set after the space: a thread never has the server's
+ * route together with a space that the server did not choose.
  */
 #include "mmserver/core/client.h"
 #include "mmserver/core/ids.h"
@@ -14,12 +14,12 @@ struct client *client_slots[CLIENTS_MAX];
 static struct id_table client_ids;
 static uint64_t client_generation;
 
-#define MASK_BIT(word, nr) ((nr) / 64 == (word) ? 1UL << ((nr) & 63) : 0)
-#define MASK_WORD(word)                                                                            \
-    (MASK_BIT(word, NR_brk) | MASK_BIT(word, NR_munmap) | MASK_BIT(word, NR_mremap) |              \
-     MASK_BIT(word, NR_mmap) | MASK_BIT(word, NR_mprotect) | MASK_BIT(word, NR_msync) |            \
-     MASK_BIT(word, NR_mlock) | MASK_BIT(word, NR_munlock) | MASK_BIT(word, NR_mlockall) |         \
-     MASK_BIT(word, NR_munlockall) | MASK_BIT(word, NR_mincore) | MASK_BIT(word, NR_madvise) |     \
+#define MASK_BIT(word, nr) ((nr) / 64 == (word) ? 1UL << ((nr)&63) : 0)
+#define MASK_WORD(word)                                                                        \
+    (MASK_BIT(word, NR_brk) | MASK_BIT(word, NR_munmap) | MASK_BIT(word, NR_mremap) |          \
+     MASK_BIT(word, NR_mmap) | MASK_BIT(word, NR_mprotect) | MASK_BIT(word, NR_msync) |        \
+     MASK_BIT(word, NR_mlock) | MASK_BIT(word, NR_munlock) | MASK_BIT(word, NR_mlockall) |     \
+     MASK_BIT(word, NR_munlockall) | MASK_BIT(word, NR_mincore) | MASK_BIT(word, NR_madvise) | \
      MASK_BIT(word, NR_riscv_flush_icache) | MASK_BIT(word, NR_membarrier))
 
 uint64_t client_call_mask[8] = {

@@ -2,12 +2,13 @@
  * Clients: threads whose faults and memory calls come to the server.
  *
  * The badge of a client's pager route is its tag: number and generation. Only the server sets such
- * routes, so a badge that arrives was given to a client; but that client may be stopped and freed by
- * another hart's worker at any moment, even before this worker's first instruction. So a worker
+ * routes, so a badge that arrives was given to a client; but that client may be stopped and freed
+ * by another hart's worker at any moment, even before this worker's first instruction. So a worker
  * says whom it serves, then looks whether it is still there (client_serve); and who frees a client
  * clears its tag, then waits until no worker serves it. Descriptors stay descriptors when freed.
  *
- * Lock: LOCK_IDS for the table, `busy` and `mm`'s count; the counters belong to the hart it runs on.
+ * Lock: LOCK_IDS for the table, `busy` and `mm`'s count; the counters belong to the hart it runs
+ * on.
  */
 #ifndef MMSERVER_CORE_CLIENT_H
 #define MMSERVER_CORE_CLIENT_H
@@ -28,9 +29,9 @@ struct client {
     uint32_t slot; /* Thread capability */
     pfn_t object_page;
     uint32_t hart, priority;
-    uint32_t state; /* enum client_state */
-    uint32_t busy;  /* calls in progress that name it */
-    uint64_t badge; /* how the personality knows it */
+    uint32_t state;       /* enum client_state */
+    uint32_t busy;        /* calls in progress that name it */
+    uint64_t badge;       /* how the personality knows it */
     uint32_t personality; /* bool: a thread of the process personality */
     uint32_t native;      /* bool: made by a native program */
     uint32_t has_table;   /* bool: makes kernel calls, by its mm's native table */
@@ -48,8 +49,7 @@ extern struct client *client_slots[CLIENTS_MAX];
 /* The client whose event arrived, or NULL if it is gone. It stays until the worker answers. */
 static inline struct client *client_serve(struct worker *w, uint64_t badge)
 {
-    struct client *c =
-        __atomic_load_n(&client_slots[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
+    struct client *c = __atomic_load_n(&client_slots[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
 
     w->client_tag = badge;
     *(struct client *volatile *)&w->serving = c;

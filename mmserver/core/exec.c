@@ -19,14 +19,14 @@
 #include "mmserver/core/random.h"
 #include <string.h>
 
-#define MMAP_GAP_BYTES    (128UL << 20) /* between the mmap area and the top: room for the stack */
+#define MMAP_GAP_BYTES     (128UL << 20) /* between the mmap area and the top: room for the stack */
 #define STACK_RANDOM_PAGES 0x3fffUL
-#define MMAP_RANDOM_PAGES 0x3ffffUL
-#define BRK_RANDOM_PAGES  0x1fffUL
-#define STACK_FIRST_BYTES (132UL << 10)
-#define STRINGS_MAX_BYTES (STACK_LIMIT_BYTES / 4)
-#define CLOCK_TICKS       100
-#define AUX_PAIRS         16
+#define MMAP_RANDOM_PAGES  0x3ffffUL
+#define BRK_RANDOM_PAGES   0x1fffUL
+#define STACK_FIRST_BYTES  (132UL << 10)
+#define STRINGS_MAX_BYTES  (STACK_LIMIT_BYTES / 4)
+#define CLOCK_TICKS        100
+#define AUX_PAIRS          16
 
 bool exec_randomise;
 uint64_t exec_hwcap;
@@ -93,8 +93,8 @@ static long place_at(struct loader *l, vaddr_t start, vaddr_t end, uint64_t flag
 
 static long load_segment(struct loader *l, const struct elf_segment *s)
 {
-    uint64_t flags = (s->flags & ELF_FLAG_R ? VM_READ : 0) | (s->flags & ELF_FLAG_W ? VM_WRITE : 0) |
-                     (s->flags & ELF_FLAG_X ? VM_EXEC : 0);
+    uint64_t flags = (s->flags & ELF_FLAG_R ? VM_READ : 0) |
+                     (s->flags & ELF_FLAG_W ? VM_WRITE : 0) | (s->flags & ELF_FLAG_X ? VM_EXEC : 0);
     vaddr_t start = PAGE_DOWN(l->base + s->address);
     vaddr_t file_end = l->base + s->address + s->file_bytes;
     vaddr_t end = PAGE_UP(l->base + s->address + s->memory_bytes);
@@ -211,14 +211,22 @@ static bool stack_auxv(struct loader *l)
     const struct elf_image *image = &l->image;
     uint64_t header = image->header_address ? l->base + image->header_address : 0;
     const uint64_t aux[AUX_PAIRS][2] = {
-        {AT_HWCAP, exec_hwcap},   {AT_PAGESZ, PAGE_BYTES},
-        {AT_CLKTCK, CLOCK_TICKS}, {AT_PHDR, header},
-        {AT_PHENT, ELF_HEADER_BYTES}, {AT_PHNUM, image->header_count},
-        {AT_BASE, 0},             {AT_FLAGS, 0},
-        {AT_ENTRY, l->r->entry},  {AT_UID, 0},
-        {AT_EUID, 0},             {AT_GID, 0},
-        {AT_EGID, 0},             {AT_SECURE, 0},
-        {AT_RANDOM, l->random},   {AT_EXECFN, l->path},
+        {AT_HWCAP, exec_hwcap},
+        {AT_PAGESZ, PAGE_BYTES},
+        {AT_CLKTCK, CLOCK_TICKS},
+        {AT_PHDR, header},
+        {AT_PHENT, ELF_HEADER_BYTES},
+        {AT_PHNUM, image->header_count},
+        {AT_BASE, 0},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, l->r->entry},
+        {AT_UID, 0},
+        {AT_EUID, 0},
+        {AT_GID, 0},
+        {AT_EGID, 0},
+        {AT_SECURE, 0},
+        {AT_RANDOM, l->random},
+        {AT_EXECFN, l->path},
     };
     uint64_t argc = l->r->argc;
     vaddr_t at = l->vectors + (1 + argc + 1 + l->r->envc + 1) * 8;

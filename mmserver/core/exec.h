@@ -1,4 +1,5 @@
-/* Program images: from an ELF file of the archive to an address space that a thread can start in. */
+/* Program images: from an ELF file of the archive to an address space that a thread can start in.
+ */
 #ifndef MMSERVER_CORE_EXEC_H
 #define MMSERVER_CORE_EXEC_H
 

@@ -32,12 +32,14 @@ struct answer fault_reply_failed(struct worker *w, long error);
 /* mm of owner's pending reply locked, the reply failed: take its page back. */
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner);
 
-/* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM. */
+/* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM.
+ */
 long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write);
 /* The same for one page with the mm locked and settled: the outcome. */
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write);
 
-/* Faults of this worker whose outcome was FAULT_ANON_PREZEROED; they have no counter of their own. */
+/* Faults of this worker whose outcome was FAULT_ANON_PREZEROED; they have no counter of their own.
+ */
 uint64_t fault_prezeroed_count(const struct worker *w);
 
 #endif

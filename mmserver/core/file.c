@@ -61,8 +61,8 @@ static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, 
     uint64_t index_pages = PAGE_UP((file_pages(f) + 1) * sizeof(uint64_t)) >> PAGE_SHIFT;
     while (1UL << f->index_order < index_pages)
         f->index_order++;
-    f->index = f->index_order <= ORDER_MAX ? buddy_alloc(w, f->index_order, CLASS_DATA, ALLOC_NORMAL)
-                                           : 0;
+    f->index =
+        f->index_order <= ORDER_MAX ? buddy_alloc(w, f->index_order, CLASS_DATA, ALLOC_NORMAL) : 0;
     if (!f->index) {
         slab_free(w, SLAB_FILE, f);
         return NULL;

@@ -1,6 +1,7 @@
 /*
- * Files: byte ranges of the initrd archive with a cache of page-aligned copies of their pages, shared
- * by all address spaces that map them. A file that nobody maps keeps its pages until memory is short.
+ * Files: byte ranges of the initrd archive with a cache of page-aligned copies of their pages,
+ * shared by all address spaces that map them. A file that nobody maps keeps its pages until memory
+ * is short.
  *
  * Lock: file_lock guards the list, the reference counts and the page indices; `maps` of a file's
  * pages changes under it too.
@@ -36,8 +37,8 @@ struct file *file_get(struct worker *w, uint64_t start, uint64_t bytes, const ch
 void file_ref(struct file *f, uint64_t count);
 /* One reference less; the file may be gone afterwards. */
 void file_put(struct worker *w, struct file *f);
-/* The page of that index, filled if it was not there, its map count raised by one; 0 without memory.
- * `index` must be below file_pages(). */
+/* The page of that index, filled if it was not there, its map count raised by one; 0 without
+ * memory. `index` must be below file_pages(). */
 pfn_t file_page_get(struct worker *w, struct file *f, uint64_t index);
 /* `count` mappings of a file's page are gone. */
 void file_page_put(struct page *page, uint32_t count);

@@ -1,6 +1,6 @@
 /*
- * Numbers for mms and clients: a table of pointers, the lowest free number above the last one given is
- * the next. One lock for both tables, LOCK_IDS, and for the reference counts that go with them.
+ * Numbers for mms and clients: a table of pointers, the lowest free number above the last one given
+ * is the next. One lock for both tables, LOCK_IDS, and for the reference counts that go with them.
  */
 #ifndef MMSERVER_CORE_IDS_H
 #define MMSERVER_CORE_IDS_H

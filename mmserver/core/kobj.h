@@ -13,8 +13,8 @@ uint32_t kobj_slots_free(void);
 uint32_t kobj_slot_alloc(void);
 void kobj_slot_free(uint32_t slot);
 
-/* Make an object of fresh pages. `parameter`: pages of entries, for a Table. On success its capability
- * is at *slot and its first page in *page. 0 or -LINUX_ENOMEM. */
+/* Make an object of fresh pages. `parameter`: pages of entries, for a Table. On success its
+ * capability is at *slot and its first page in *page. 0 or -LINUX_ENOMEM. */
 long kobj_create(struct worker *w, enum cap_type type, uint64_t parameter, uint32_t *slot,
                  pfn_t *page);
 /* Revoke all that was derived, delete the object, give its pages back. False while the kernel says

@@ -73,10 +73,10 @@ enum linux_advice {
     MADV_DONTNEED_LOCKED = 24,
 };
 
-#define MEMBARRIER_CMD_QUERY                       0
-#define MEMBARRIER_CMD_GLOBAL                      1
-#define MEMBARRIER_CMD_PRIVATE_EXPEDITED           8
-#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED  16
+#define MEMBARRIER_CMD_QUERY                      0
+#define MEMBARRIER_CMD_GLOBAL                     1
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED          8
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED 16
 
 #define LINUX_SIGBUS  7
 #define LINUX_SIGKILL 9

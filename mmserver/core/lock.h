@@ -1,7 +1,7 @@
 /*
  * Spin locks. A worker that holds one is always running (it is above every client in priority, and
- * no other worker shares its hart), so a wait is bounded. Never held across a call that can wait for
- * another worker.
+ * no other worker shares its hart), so a wait is bounded. Never held across a call that can wait
+ * for another worker.
  *
  * Lock order, outermost first:
  *

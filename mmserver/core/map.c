@@ -1,8 +1,8 @@
 /*
  * mmap, munmap, brk: making and removing mappings. See map.h.
  *
- * Every change follows one order: check the arguments, lock and settle, get all memory that could be
- * lacking (so that from here on nothing fails), change VMAs and entries, unlock.
+ * Every change follows one order: check the arguments, lock and settle, get all memory that could
+ * be lacking (so that from here on nothing fails), change VMAs and entries, unlock.
  */
 #include "mmserver/core/map.h"
 #include "mmserver/core/fault.h"
@@ -38,7 +38,8 @@ static bool range_is_free(struct mm *mm, vaddr_t start, vaddr_t end)
     return !v || v->start >= end;
 }
 
-/* Room as Linux finds it: at the hint if that is free and clear of a stack's guard, else top-down. */
+/* Room as Linux finds it: at the hint if that is free and clear of a stack's guard, else top-down.
+ */
 static vaddr_t place_find(struct mm *mm, vaddr_t hint, uint64_t bytes)
 {
     hint = PAGE_UP(hint);
@@ -202,8 +203,8 @@ long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
     uint64_t flags = map_vm_flags(mm, r);
     long at = mmap_locked(w, mm, r, bytes, flags);
     mm_unlock(mm);
-    if (at > 0 && ((flags & VM_LOCKED) ||
-                   (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
+    if (at > 0 &&
+        ((flags & VM_LOCKED) || (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
         map_populate(w, mm, (vaddr_t)at, (vaddr_t)at + bytes);
     return at;
 }

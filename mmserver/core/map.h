@@ -1,6 +1,6 @@
 /*
- * The memory calls: what Linux's mmap family does, with its errors. All unlocked on entry; answers are
- * 0, an address, or -LINUX_x.
+ * The memory calls: what Linux's mmap family does, with its errors. All unlocked on entry; answers
+ * are 0, an address, or -LINUX_x.
  */
 #ifndef MMSERVER_CORE_MAP_H
 #define MMSERVER_CORE_MAP_H

@@ -1,6 +1,6 @@
 /*
- * Life of an address space: made empty with its Space object; filled by exec and map calls; released
- * when the last thread is gone: VMAs, pages, tables, native objects, the Space object.
+ * Life of an address space: made empty with its Space object; filled by exec and map calls;
+ * released when the last thread is gone: VMAs, pages, tables, native objects, the Space object.
  */
 #include "mmserver/core/mm.h"
 #include "mmserver/core/fault.h"

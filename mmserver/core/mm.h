@@ -4,8 +4,9 @@
  *
  * A fault reply reaches the page table after the lock was dropped (worker.h, pending_reply). So:
  *
- *   who holds mm->lock and is going to change or remove an entry, or a VMA, calls mm_settle() first;
- *   a reply only ever fills an empty entry, with a page that no other worker maps at that time.
+ *   who holds mm->lock and is going to change or remove an entry, or a VMA, calls mm_settle()
+ * first; a reply only ever fills an empty entry, with a page that no other worker maps at that
+ * time.
  */
 #ifndef MMSERVER_CORE_MM_H
 #define MMSERVER_CORE_MM_H
@@ -14,18 +15,18 @@
 #include "mmserver/core/phys.h"
 #include "mmserver/core/vma.h"
 
-#define MMS_MAX            4096
-#define MM_ID_SERVER       1 /* names the server itself in reports */
-#define MM_ID_FIRST        2
-#define MAP_COUNT_MAX      65530UL
-#define STACK_LIMIT_BYTES  (8UL << 20)
-#define STACK_GUARD_BYTES  (256UL << PAGE_SHIFT)
-#define MMAP_MIN_ADDRESS   0x10000UL
+#define MMS_MAX           4096
+#define MM_ID_SERVER      1 /* names the server itself in reports */
+#define MM_ID_FIRST       2
+#define MAP_COUNT_MAX     65530UL
+#define STACK_LIMIT_BYTES (8UL << 20)
+#define STACK_GUARD_BYTES (256UL << PAGE_SHIFT)
+#define MMAP_MIN_ADDRESS  0x10000UL
 
 /*
  * The fast slot: a part of one 2 MiB block that lies in one private anonymous writable VMA and has
- * its leaf table. A write fault that hits it needs no look at the VMAs. Dropped (bytes = 0) whenever a
- * VMA or a table changes.
+ * its leaf table. A write fault that hits it needs no look at the VMAs. Dropped (bytes = 0)
+ * whenever a VMA or a table changes.
  */
 struct fast_slot {
     vaddr_t start;
@@ -33,7 +34,7 @@ struct fast_slot {
     uintptr_t leaf_bias; /* entry address = leaf_bias + (address >> 12) * 8 */
     uint64_t bits;       /* of the entry to make */
     uint64_t anon_pages; /* resident private pages: accounting kept on the same cache line */
-    struct lock lock; /* mm->fast.lock is the address space's lock */
+    struct lock lock;    /* mm->fast.lock is the address space's lock */
     uint64_t spare;
 };
 
@@ -66,9 +67,9 @@ struct mm {
     uint64_t lock_future; /* mlockall(MCL_FUTURE) */
     uint64_t membarrier;  /* bool: registered for it */
 
-    uint32_t references; /* calls in progress that name it */
-    uint32_t clients;    /* threads in it */
-    uint32_t native_table_slot;  /* capability table of its native threads, 0: none */
+    uint32_t references;        /* calls in progress that name it */
+    uint32_t clients;           /* threads in it */
+    uint32_t native_table_slot; /* capability table of its native threads, 0: none */
     uint32_t native_table_entries;
     struct native_list native_objects;
     char name[32]; /* of the program, for display */
@@ -85,8 +86,9 @@ struct mm *mm_get(uint64_t id);
 void mm_put(struct mm *mm);
 /* Call each mm in turn, without a lock: the id after `id` that is in use, or 0. */
 uint64_t mm_next_id(uint64_t id);
-/* Unmap everything, give back everything. 0, -LINUX_EBUSY with threads in it, or -LINUX_EAGAIN while
- * another call names it. The caller's reference from mm_get is consumed if and only if it answers 0. */
+/* Unmap everything, give back everything. 0, -LINUX_EBUSY with threads in it, or -LINUX_EAGAIN
+ * while another call names it. The caller's reference from mm_get is consumed if and only if it
+ * answers 0. */
 long mm_release(struct worker *w, struct mm *mm);
 /* The same for VMAs only: the mm stays, empty. */
 void mm_clear(struct worker *w, struct mm *mm);

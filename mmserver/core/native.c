@@ -193,9 +193,8 @@ long native_create(struct worker *w, struct client *c, uint64_t type, uint64_t s
     long error = object_new(w, mm, type, parameter, &o);
     if (error)
         return error;
-    error = type == CAP_MEMORY ? place_cap_copy(o->slot, mm->native_table_slot, slot,
-                                                MEMORY_RIGHTS, 0,
-                                                parameter * PAGES_PER_BLOCK)
+    error = type == CAP_MEMORY ? place_cap_copy(o->slot, mm->native_table_slot, slot, MEMORY_RIGHTS,
+                                                0, parameter * PAGES_PER_BLOCK)
                                : give(o->slot, mm, slot, ALL_RIGHTS);
     if (error) {
         object_undo(w, o);

@@ -1,13 +1,14 @@
 /*
- * Native programs: kernel objects that the server makes for a client, charged to its address space and
- * given back with it. The server keeps each object's first capability; the client has a derived one.
+ * Native programs: kernel objects that the server makes for a client, charged to its address space
+ * and given back with it. The server keeps each object's first capability; the client has a derived
+ * one.
  */
 #ifndef MMSERVER_CORE_NATIVE_H
 #define MMSERVER_CORE_NATIVE_H
 
 #include "mmserver/core/client.h"
 
-#define NATIVE_OBJECTS_MAX 1024 /* per address space */
+#define NATIVE_OBJECTS_MAX     1024 /* per address space */
 #define NATIVE_TABLE_PAGES_MAX 32
 
 struct native_object {

@@ -1,7 +1,7 @@
 /*
- * Single pages through per-hart lists: a hot list of free data pages, a list of pages zeroed while the
- * hart was idle, and a short list of pages for page tables. They need no lock; what passes between
- * them and the buddy allocator goes in batches.
+ * Single pages through per-hart lists: a hot list of free data pages, a list of pages zeroed while
+ * the hart was idle, and a short list of pages for page tables. They need no lock; what passes
+ * between them and the buddy allocator goes in batches.
  */
 #include "mmserver/core/clear.h"
 #include "mmserver/core/phys.h"
@@ -155,8 +155,7 @@ unsigned pages_zero_ahead(struct worker *w, unsigned limit)
 
     while (done < limit && w->zeroed_count < ZEROED_PAGES_MAX) {
         /* Not at the cost of the last pages: this is a convenience. */
-        if (!w->hot_count &&
-            (phys.free_pages[CLASS_DATA] < 16 * RESERVE_PAGES || !hot_refill(w)))
+        if (!w->hot_count && (phys.free_pages[CLASS_DATA] < 16 * RESERVE_PAGES || !hot_refill(w)))
             break;
         pfn_t pfn = w->hot[--w->hot_count];
         struct page *page = page_of(pfn);

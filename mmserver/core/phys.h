@@ -22,10 +22,10 @@
 #include <pagoda/boot.h>
 #include <sys/queue.h>
 
-#define ORDER_MAX       10
-#define ORDERS          (ORDER_MAX + 1)
-#define BLOCK_ORDER     TABLE_SHIFT
-#define RESERVE_PAGES   64
+#define ORDER_MAX     10
+#define ORDERS        (ORDER_MAX + 1)
+#define BLOCK_ORDER   TABLE_SHIFT
+#define RESERVE_PAGES 64
 
 enum page_state {
     PAGE_NONE,      /* not ours, or a hole */
@@ -57,11 +57,11 @@ struct page {
             uint64_t index;
         };
     };
-    uint32_t maps;   /* leaf entries that map it */
-    uint8_t state;   /* enum page_state */
-    uint8_t order;   /* of a free chunk or a multi-page allocation, in its first page */
-    uint8_t slot;    /* Memory capability */
-    uint8_t class;   /* enum page_class */
+    uint32_t maps;    /* leaf entries that map it */
+    uint8_t state;    /* enum page_state */
+    uint8_t order;    /* of a free chunk or a multi-page allocation, in its first page */
+    uint8_t slot;     /* Memory capability */
+    uint8_t class;    /* enum page_class */
     uint64_t private; /* for whoever owns the page */
 };
 
@@ -80,8 +80,8 @@ struct phys {
     struct lock lock;
     struct phys_range range[BOOT_RANGES_MAX];
     uint32_t ranges;
-    uint32_t clear_blocks; /* bool: the machine clears memory by cache blocks */
-    uint64_t total_pages;  /* usable: ranges without descriptors */
+    uint32_t clear_blocks;        /* bool: the machine clears memory by cache blocks */
+    uint64_t total_pages;         /* usable: ranges without descriptors */
     uint64_t free_pages[CLASSES]; /* in the buddy lists */
     uint64_t table_blocks;
     struct page_list list[CLASSES][ORDERS];
@@ -104,7 +104,8 @@ static inline bool page_is_ours(pfn_t pfn)
     return pfn - phys.first < phys.end - phys.first && page_of(pfn)->state != PAGE_NONE;
 }
 
-/* Take over the free ranges of the boot information. Returns false if there is too little memory. */
+/* Take over the free ranges of the boot information. Returns false if there is too little memory.
+ */
 bool phys_init(const struct boot_info *info);
 
 enum alloc_flags { ALLOC_NORMAL = 0, ALLOC_RESERVE = 1 /* may use the last RESERVE_PAGES */ };

@@ -51,7 +51,7 @@ static inline uint64_t place_instructions(void) /* executed; for cost figures on
 uint64_t place_ticks(void);
 uint64_t place_instructions(void);
 #endif
-void place_relax(void);            /* in a spin loop */
+void place_relax(void); /* in a spin loop */
 void place_log(const char *text, size_t bytes);
 _Noreturn void place_panic(const char *file, int line, const char *what);
 #ifdef PAGODA_HOST
@@ -119,7 +119,8 @@ static inline long place_instruction_fence(uint64_t space)
 {
     return place_call(CALL_INSTRUCTION_FENCE, space, 0, 0, 0, 0, 0, NULL);
 }
-static inline long place_thread_set(uint64_t thread, uint64_t field, uint64_t value, uint64_t value2)
+static inline long place_thread_set(uint64_t thread, uint64_t field, uint64_t value,
+                                    uint64_t value2)
 {
     return place_call(CALL_THREAD_SET, thread, field, value, value2, 0, 0, NULL);
 }
@@ -141,8 +142,7 @@ static inline long place_worker_page(uint64_t thread, uint64_t memory, uint64_t 
 }
 static inline long place_counters_read(uint64_t *buffer, uint64_t bytes, uint64_t hart)
 {
-    return place_call(CALL_COUNTERS_READ, SLOT_KERNEL, (uintptr_t)buffer, bytes, hart, 0, 0,
-                      NULL);
+    return place_call(CALL_COUNTERS_READ, SLOT_KERNEL, (uintptr_t)buffer, bytes, hart, 0, 0, NULL);
 }
 
 #endif

@@ -2,8 +2,8 @@
  * mprotect: other rights for the pages of a range.
  *
  *   inaccessible now    private pages are parked behind software entries, others are unmapped
- *   accessible          one operation per run of present pages of one kind: a private page may become
- *                       writable, a page of a file or a zero page never
+ *   accessible          one operation per run of present pages of one kind: a private page may
+ * become writable, a page of a file or a zero page never
  */
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"

@@ -43,8 +43,8 @@ static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 
     return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
 }
-/* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a leaf
- * table, which goes to *table; `end` if there is none. */
+/* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a
+ * leaf table, which goes to *table; `end` if there is none. */
 vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **table);
 /* The same for the table of any level below the root's. */
 vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsigned level,
@@ -56,8 +56,8 @@ long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
 long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
 /*
- * Remove the tables that cover only [floor, ceiling), looking only where [start, end) needs; they are
- * empty. floor and ceiling are the ends of the VMAs next to it.
+ * Remove the tables that cover only [floor, ceiling), looking only where [start, end) needs; they
+ * are empty. floor and ceiling are the ends of the VMAs next to it.
  */
 void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
                     vaddr_t ceiling);

@@ -30,8 +30,7 @@ static void move_table(struct remap *r, const uint64_t *table, vaddr_t start, va
         if (r->w->ops_count + 2 > BATCH_OPS_MAX)
             ops_send(r->w);
         op_add(r->w, r->mm, BATCH_UNMAP, a);
-        struct batch_op *op =
-            op_add(r->w, r->mm, entry & ENTRY_V ? BATCH_MAP : BATCH_SOFTWARE, to);
+        struct batch_op *op = op_add(r->w, r->mm, entry & ENTRY_V ? BATCH_MAP : BATCH_SOFTWARE, to);
         struct page *page = page_of(entry_page(entry));
         op->entry = entry;
         op->memory = page->slot;

@@ -1,6 +1,6 @@
 /*
- * The texts of MM_REPORT_*. Formats that Linux has (maps, statm, meminfo, vmstat) are Linux's, so that
- * its programs read them.
+ * The texts of MM_REPORT_*. Formats that Linux has (maps, statm, meminfo, vmstat) are Linux's, so
+ * that its programs read them.
  */
 #include "mmserver/core/report.h"
 #include "mmserver/core/fault.h"
@@ -49,8 +49,7 @@ static void report_maps(struct text *t, struct mm *mm)
         text_format(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", v->start, v->end,
                     v->flags & VM_READ ? 'r' : '-', v->flags & VM_WRITE ? 'w' : '-',
                     v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_SHARED ? 's' : 'p',
-                    v->file ? v->offset << PAGE_SHIFT : 0UL,
-                    v->file ? (uint64_t)v->file->id : 0UL);
+                    v->file ? v->offset << PAGE_SHIFT : 0UL, v->file ? (uint64_t)v->file->id : 0UL);
         text_char(t, ' ');
         if (*name) {
             text_pad(t, start, MAPS_NAME_COLUMN);
@@ -70,11 +69,16 @@ static void report_statm(struct text *t, struct mm *mm)
 }
 
 static const char *const cap_names[CAP_TYPES] = {
-    [CAP_NONE] = "none",         [CAP_MEMORY] = "memory",
-    [CAP_SPACE] = "space",       [CAP_THREAD] = "thread",
-    [CAP_ENDPOINT] = "endpoint", [CAP_REPLY] = "reply",
-    [CAP_NOTIFICATION] = "notification", [CAP_INTERRUPT] = "interrupt",
-    [CAP_TABLE] = "table",       [CAP_KERNEL] = "kernel",
+    [CAP_NONE] = "none",
+    [CAP_MEMORY] = "memory",
+    [CAP_SPACE] = "space",
+    [CAP_THREAD] = "thread",
+    [CAP_ENDPOINT] = "endpoint",
+    [CAP_REPLY] = "reply",
+    [CAP_NOTIFICATION] = "notification",
+    [CAP_INTERRUPT] = "interrupt",
+    [CAP_TABLE] = "table",
+    [CAP_KERNEL] = "kernel",
 };
 
 /* One line for each capability: index, type, rights, and the extent or badge. */
@@ -200,10 +204,28 @@ static const char *cause_text(uint32_t cause)
     }
 }
 
-/* The last faults of all harts, merged by time. */
+static void fault_line(struct text *t, uint32_t hart, const struct fault_record *r)
+{
+    struct client *c = client_get(fault_client(r));
+
+    text_format(t, "%lu hart %lu thread %lu (%s) at %012lx pc %012lx %s: %s, %lu instructions\n",
+                r->begun, (uint64_t)hart, (uint64_t)fault_client(r), c ? c->mm->name : "ended",
+                r->address, r->pc, cause_text(fault_cause(r)),
+                fault_outcome_text[fault_outcome(r) % FAULT_OUTCOMES], (uint64_t)r->instructions);
+    if (c)
+        client_put(c);
+}
+
+/*
+ * The last faults of all harts, merged by time. Who: the thread, and the program that has this number
+ * now. The counter counts instructions under -icount, else the host's ticks.
+ */
 static void report_faults(struct text *t)
 {
     uint64_t next[BOOT_HARTS_MAX];
+
+    text_string(t, "# count, who, where, why: what was done, cost in the server "
+                   "(instructions under -icount, else host ticks)\n");
 
     for (uint32_t i = 0; i < worker_count; i++)
         next[i] = workers[i].ring_next > FAULT_RING_MAX ? workers[i].ring_next - FAULT_RING_MAX : 0;
@@ -222,12 +244,7 @@ static void report_faults(struct text *t)
         if (!oldest)
             return;
         next[hart]++;
-        text_format(t, "%lu hart %lu thread %lu at %012lx pc %012lx %s: %s, %lu instructions\n",
-                    oldest->begun, (uint64_t)hart, (uint64_t)fault_client(oldest), oldest->address,
-                    oldest->pc,
-                    cause_text(fault_cause(oldest)),
-                    fault_outcome_text[fault_outcome(oldest) % FAULT_OUTCOMES],
-                    (uint64_t)oldest->instructions);
+        fault_line(t, hart, oldest);
     }
 }
 
@@ -235,10 +252,10 @@ static void report_thread(struct text *t, const struct client *c)
 {
     static const char *const state[] = {"made", "started", "stopped"};
 
-    text_format(t, "thread %lu mm %lu %s hart %lu priority %lu minor %lu major %lu%s\n",
+    text_format(t, "thread %lu mm %lu %s hart %lu priority %lu%s faults %lu %lu\n",
                 (uint64_t)c->id, (uint64_t)c->mm->id, state[c->state % ARRAY_COUNT(state)],
-                (uint64_t)c->hart, (uint64_t)c->priority, c->minor_faults, c->major_faults,
-                c->has_table ? " native" : "");
+                (uint64_t)c->hart, (uint64_t)c->priority, c->has_table ? " native" : "",
+                c->minor_faults, c->major_faults);
 }
 
 static void report_vmstat(struct text *t)

@@ -13,12 +13,12 @@ typedef uint64_t vaddr_t; /* virtual byte address of a client */
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define PAGE_MASK              (PAGE_BYTES - 1)
-#define PAGE_DOWN(a)           ((a) & ~PAGE_MASK)
-#define PAGE_UP(a)             (((a) + PAGE_MASK) & ~PAGE_MASK)
-#define ROUND_DOWN(a, power)   ((a) & ~((power)-1))
-#define ROUND_UP(a, power)     (((a) + (power)-1) & ~((power)-1))
-#define ARRAY_COUNT(a)         (sizeof(a) / sizeof((a)[0]))
+#define PAGE_MASK            (PAGE_BYTES - 1)
+#define PAGE_DOWN(a)         ((a) & ~PAGE_MASK)
+#define PAGE_UP(a)           (((a) + PAGE_MASK) & ~PAGE_MASK)
+#define ROUND_DOWN(a, power) ((a) & ~((power)-1))
+#define ROUND_UP(a, power)   (((a) + (power)-1) & ~((power)-1))
+#define ARRAY_COUNT(a)       (sizeof(a) / sizeof((a)[0]))
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {

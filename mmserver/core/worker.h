@@ -69,7 +69,7 @@ struct worker {
     uint64_t zeroed_count;
     uint64_t ring_next; /* faults so far; those with a page zeroed before have no other counter */
     struct pending_reply pending;
-    uint64_t client_tag; /* the badge of the event that is or was handled */
+    uint64_t client_tag;   /* the badge of the event that is or was handled */
     uint64_t linear_base;  /* constants of the machine, near at hand: place_linear_base, */
     uintptr_t pages_bias;  /* phys.pages_bias, */
     uint64_t clear_blocks; /* and whether memory can be cleared by cache blocks */

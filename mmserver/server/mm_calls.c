@@ -1,6 +1,7 @@
 /*
- * The server's own calls (pagoda/mm.h): everything that comes from the caller is copied once, checked, and
- * then used. mms and threads that are named by number are held by a reference while the call runs.
+ * The server's own calls (pagoda/mm.h): everything that comes from the caller is copied once,
+ * checked, and then used. mms and threads that are named by number are held by a reference while
+ * the call runs.
  */
 #include "mmserver/core/check.h"
 #include "mmserver/core/exec.h"
@@ -46,8 +47,8 @@ static long call_create(struct worker *w, const uint64_t a[6])
 
     if (!mm)
         return -LINUX_ENOMEM;
-    long error = place_cap_copy(mm->space_slot, personality_table, a[0], RIGHT_COPY | RIGHT_COPY_ON,
-                                0, 0);
+    long error =
+        place_cap_copy(mm->space_slot, personality_table, a[0], RIGHT_COPY | RIGHT_COPY_ON, 0, 0);
     uint64_t id = mm->id;
     if (!error)
         return (long)id;
@@ -298,8 +299,7 @@ static long call_report(struct worker *w, struct client *c, const uint64_t a[6])
     char *buffer = scratch_take(w, &scratch);
     result = -LINUX_ENOMEM;
     if (buffer) {
-        struct text text = {
-            .buffer = buffer, .offset = a[4], .bytes = min_u64(a[3], PAGE_BYTES)};
+        struct text text = {.buffer = buffer, .offset = a[4], .bytes = min_u64(a[3], PAGE_BYTES)};
 
         report_write(&text, a[0], mm, t);
         result = (long)text_kept(&text);

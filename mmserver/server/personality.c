@@ -70,7 +70,8 @@ static struct uart uart_find(const struct boot_info *info)
 static bool window_make(struct worker *w, struct mm *mm, vaddr_t at, uint64_t pages, uint64_t flags)
 {
     mm_lock(mm);
-    long error = map_place_locked(w, mm, at, at + (pages << PAGE_SHIFT), flags | VM_DEVICE, NULL, 0);
+    long error =
+        map_place_locked(w, mm, at, at + (pages << PAGE_SHIFT), flags | VM_DEVICE, NULL, 0);
     if (!error)
         error = pt_ensure_range(w, mm, at, at + (pages << PAGE_SHIFT));
     mm_unlock(mm);
@@ -123,9 +124,9 @@ static bool archive_map(struct worker *w, struct mm *mm, const struct boot_info 
     if (!file)
         return complain("no memory for the archive's index");
     mm_lock(mm);
-    long error = map_place_locked(w, mm, LINUX_INITRD_ADDRESS,
-                                  LINUX_INITRD_ADDRESS + PAGE_UP(info->initrd_bytes), VM_READ,
-                                  file, 0);
+    long error =
+        map_place_locked(w, mm, LINUX_INITRD_ADDRESS,
+                         LINUX_INITRD_ADDRESS + PAGE_UP(info->initrd_bytes), VM_READ, file, 0);
     mm_unlock(mm);
     file_put(w, file);
     return error ? complain("the archive cannot be mapped") : true;
@@ -181,8 +182,8 @@ static bool objects_give(struct worker *w, struct mm *mm, const struct uart *uar
     return good ? true : complain("a capability cannot be given to it");
 }
 
-static bool thread_make(struct worker *w, struct mm *mm, uint64_t hart, const struct user_regs *regs,
-                        uint32_t *slot)
+static bool thread_make(struct worker *w, struct mm *mm, uint64_t hart,
+                        const struct user_regs *regs, uint32_t *slot)
 {
     const struct mm_thread wanted = {
         .hart = hart, .priority = MM_PRIORITY_PERSONALITY, .regs = *regs};

@@ -16,8 +16,8 @@
 #include "mmserver/core/answer.h"
 #include "mmserver/core/client.h"
 
-/* Once, on the boot hart, by a thread that is no worker: memory, objects, workers, personality. What
- * goes wrong is fatal. */
+/* Once, on the boot hart, by a thread that is no worker: memory, objects, workers, personality.
+ * What goes wrong is fatal. */
 void mmserver_start(const struct boot_info *info);
 
 /* A foreign call of the client of that badge. */

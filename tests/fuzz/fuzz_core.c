@@ -68,11 +68,11 @@ static uint64_t take_bytes(struct input *in)
 
 static void step_call(struct input *in, struct client *c)
 {
-    static const long calls[] = {NR_mmap,  NR_mmap,    NR_munmap,      NR_mprotect,
-                                 NR_brk,   NR_mremap,  NR_madvise,     NR_mincore,
-                                 NR_msync, NR_mlock,   NR_munlock,     NR_mlockall,
-                                 NR_munlockall,        NR_membarrier,  NR_riscv_flush_icache,
-                                 MM_REPORT, MM_NATIVE_ENABLE, MM_NATIVE_CREATE};
+    static const long calls[] = {
+        NR_mmap,    NR_mmap,          NR_munmap,       NR_mprotect,   NR_brk,
+        NR_mremap,  NR_madvise,       NR_mincore,      NR_msync,      NR_mlock,
+        NR_munlock, NR_mlockall,      NR_munlockall,   NR_membarrier, NR_riscv_flush_icache,
+        MM_REPORT,  MM_NATIVE_ENABLE, MM_NATIVE_CREATE};
     long number = calls[take(in, 1) % (sizeof calls / sizeof calls[0])];
     uint64_t a[6];
 

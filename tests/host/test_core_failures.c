@@ -1,11 +1,11 @@
 /*
- * Fail the n-th kernel call or allocation, for every n, of whole lives of programs: whatever fails, the
- * recount finds nothing wrong and no page is lost.
+ * Fail the n-th kernel call or allocation, for every n, of whole lives of programs: whatever fails,
+ * the recount finds nothing wrong and no page is lost.
  */
 #include "core_world.h"
 
-#define RW         (PROT_READ | PROT_WRITE)
-#define FAILS_MAX  2000
+#define RW        (PROT_READ | PROT_WRITE)
+#define FAILS_MAX 2000
 
 /* Faults of all kinds; what fails ends the program early. */
 static void live(struct client *c)

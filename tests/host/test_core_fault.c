@@ -143,8 +143,8 @@ KTAP_CASE(core_fault_file_pages_are_shared_and_copied)
     EXPECT_EQ(load(at + 6), core_world_file_byte(6));
     EXPECT(sim_access(other, there + 5, SIM_READ, &value).done);
     EXPECT_EQ(value, core_world_file_byte(5));
-    store(at + PAGE_BYTES, 1);                        /* a copy without a read before */
-    EXPECT_EQ(load(at + WORLD_FILE_BYTES), 0);        /* behind the end, in its last page */
+    store(at + PAGE_BYTES, 1);                 /* a copy without a read before */
+    EXPECT_EQ(load(at + WORLD_FILE_BYTES), 0); /* behind the end, in its last page */
     expect_signal(at + PAGE_UP(WORLD_FILE_BYTES), SIM_READ, LINUX_SIGBUS, BUS_ADRERR);
     core_world_check();
     core_world_end(other);
@@ -185,8 +185,8 @@ KTAP_CASE(core_fault_out_of_memory_is_a_signal)
 }
 
 /*
- * A reply of hart 1 is under way while hart 0 takes away what it is for: hart 0 has to wait for it, or
- * the page would be mapped where nothing is any more.
+ * A reply of hart 1 is under way while hart 0 takes away what it is for: hart 0 has to wait for it,
+ * or the page would be mapped where nothing is any more.
  */
 static void take_away(bool write, bool fails)
 {
@@ -204,7 +204,8 @@ static void take_away(bool write, bool fails)
         EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
     core_world_check();
     expect_signal(at + 2 * PAGE_BYTES, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
-    EXPECT_EQ(core_world_call(core_world_personality(), MM_THREAD_DESTROY, other->id, 0, 0, 0, 0), 0);
+    EXPECT_EQ(core_world_call(core_world_personality(), MM_THREAD_DESTROY, other->id, 0, 0, 0, 0),
+              0);
     core_world_end(program);
     core_world_check();
 }

@@ -43,8 +43,9 @@ static void pick(uint64_t *page, uint64_t *count)
 
 static uint8_t pick_prot(void)
 {
-    static const uint8_t prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
-                                    PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC, PROT_WRITE};
+    static const uint8_t prots[] = {
+        PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC,
+        PROT_WRITE};
 
     return prots[ktap_random_below(sizeof prots)];
 }
@@ -57,7 +58,7 @@ static void step_mmap(void)
 
     pick(&page, &count);
     uint64_t at = core_world_mmap(program, address_of(page), count << PAGE_SHIFT, prot,
-                             replace ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+                                  replace ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     if (replace || all_absent(page, count, true)) {
         EXPECT_EQ(at, address_of(page));
         model_map(page, count, prot);
@@ -71,7 +72,8 @@ static void step_munmap(void)
     uint64_t page, count;
 
     pick(&page, &count);
-    EXPECT_EQ(core_world_call(program, NR_munmap, address_of(page), count << PAGE_SHIFT, 0, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_munmap, address_of(page), count << PAGE_SHIFT, 0, 0, 0),
+              0);
     model_map(page, count, ABSENT);
 }
 
@@ -81,7 +83,8 @@ static void step_mprotect(void)
     uint8_t prot = pick_prot();
 
     pick(&page, &count);
-    long error = core_world_call(program, NR_mprotect, address_of(page), count << PAGE_SHIFT, prot, 0, 0);
+    long error =
+        core_world_call(program, NR_mprotect, address_of(page), count << PAGE_SHIFT, prot, 0, 0);
     while (done < count && rights[page + done] != ABSENT)
         rights[page + done++] = prot;
     EXPECT_EQ(error, done == count ? 0 : -LINUX_ENOMEM);
@@ -93,7 +96,7 @@ static void step_dontneed(void)
 
     pick(&page, &count);
     long error = core_world_call(program, NR_madvise, address_of(page), count << PAGE_SHIFT,
-                            MADV_DONTNEED, 0, 0);
+                                 MADV_DONTNEED, 0, 0);
     EXPECT_EQ(error, all_absent(page, count, false) ? 0 : -LINUX_ENOMEM);
     memset(content + page, 0, count);
 }
@@ -118,7 +121,7 @@ static void step_mremap(void)
         return;
     bool overlap = from < to + count && to < from + count;
     long at = core_world_call(program, NR_mremap, address_of(from), count << PAGE_SHIFT,
-                         count << PAGE_SHIFT, MREMAP_MAYMOVE | MREMAP_FIXED, address_of(to));
+                              count << PAGE_SHIFT, MREMAP_MAYMOVE | MREMAP_FIXED, address_of(to));
     if (rights[from] == ABSENT) {
         EXPECT_EQ(at, -LINUX_EFAULT);
         return;
@@ -196,9 +199,9 @@ static void compare_vmas(void)
 
 static void run(uint32_t levels)
 {
-    static void (*const steps[])(void) = {step_mmap,     step_mmap,   step_munmap, step_mprotect,
-                                          step_dontneed, step_mremap, step_touch,  step_touch,
-                                          step_touch};
+    static void (*const steps[])(void) = {step_mmap,     step_mmap,     step_munmap,
+                                          step_mprotect, step_dontneed, step_mremap,
+                                          step_touch,    step_touch,    step_touch};
 
     core_world_boot(&(struct world){.levels = levels});
     program = core_world_program(0);

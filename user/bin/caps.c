@@ -1,4 +1,4 @@
-/* caps [PID]: the capabilities held on a process's behalf; without PID its own. Pagoda only. */
+/* caps [PID]: the capabilities of a process; without PID the memory server's. Pagoda only. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv)
 {
-    char path[64] = "/proc/self/caps";
+    char path[64] = "/proc/pagoda/caps";
     unsigned long pid;
 
     util_start(argv);
@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     char *text = util_read_pagoda_file(path);
     if (text == NULL)
         return 1;
-    printf("%s", text);
+    printf("%s", *text ? text : "none: it makes no kernel calls\n");
     free(text);
     return 0;
 }

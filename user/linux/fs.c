@@ -182,6 +182,7 @@ static bool add_proc(void)
     static const struct extra pagoda[] = {
         {"stat", NODE_TEXT, TEXT_MODE, PROC_PAGODA_STAT},
         {"faults", NODE_TEXT, TEXT_MODE, PROC_PAGODA_FAULTS},
+        {"caps", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CAPS},
         {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
     };
     static const struct extra pid[] = {

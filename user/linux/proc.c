@@ -218,6 +218,9 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_PAGODA_FAULTS:
         text_report(text, MM_REPORT_FAULTS, 0);
         break;
+    case PROC_PAGODA_CAPS:
+        text_report(text, MM_REPORT_CAPS, 1); /* the memory server's own */
+        break;
     default: /* PROC_PAGODA_CHECK */
         pagoda_check(text);
         break;
@@ -247,9 +250,18 @@ static void stat_line(struct text *text, const struct process *p)
     uint64_t start_clock = (uint64_t)start.sec * CLOCK_TICKS + (uint64_t)start.nsec / 10000000;
     struct thread *first = TAILQ_FIRST(&p->threads);
 
-    text_printf(text, "%d (%s) %c %d %d %d 1281 1 0 0 0 0 0 0 0 0 0 20 0 %u 0 %lu ", p->pid,
-                p->comm, state_of(p), p->parent ? p->parent->pid : 0, p->pgid, p->sid,
-                p->thread_count, start_clock);
+    int64_t minor = 0, major = 0;
+    struct thread *t;
+    TAILQ_FOREACH(t, &p->threads, mates)
+    {
+        int64_t own_minor, own_major;
+        proc_thread_faults(t, &own_minor, &own_major);
+        minor += own_minor;
+        major += own_major;
+    }
+    text_printf(text, "%d (%s) %c %d %d %d 1281 1 0 %ld 0 %ld 0 0 0 0 0 20 0 %u 0 %lu ", p->pid,
+                p->comm, state_of(p), p->parent ? p->parent->pid : 0, p->pgid, p->sid, minor,
+                major, p->thread_count, start_clock);
     text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
                 LINUX_RLIM_INFINITY);
     /* startcode .. exit_signal, processor, and the rest */

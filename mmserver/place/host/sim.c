@@ -4,8 +4,8 @@
  * simulated memory as the real ones would.
  *
  * A refusal that a correct server can meet (no resources) comes from fault injection only; any
- * other refusal is a broken expectation of the server and is answered with the kernel's error, so that
- * the server's own assertions see it.
+ * other refusal is a broken expectation of the server and is answered with the kernel's error, so
+ * that the server's own assertions see it.
  */
 #include "mmserver/place/host/sim.h"
 #include "mmserver/core/fault.h"
@@ -19,13 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_PAGE     0x80000UL
-#define TABLE_CAPS     4096U
-#define TABLES_MAX     64U
-#define OBJECTS_MAX    4096U
-#define CAPS_PER_PAGE  64U
-#define REVOKE_BUDGET  3U /* small, so that ERR_AGAIN is met */
-#define RANGES         3U
+#define FIRST_PAGE    0x80000UL
+#define TABLE_CAPS    4096U
+#define TABLES_MAX    64U
+#define OBJECTS_MAX   4096U
+#define CAPS_PER_PAGE 64U
+#define REVOKE_BUDGET 3U /* small, so that ERR_AGAIN is met */
+#define RANGES        3U
 
 struct sim_cap {
     uint8_t type, rights, primary;
@@ -45,8 +45,8 @@ struct sim_object {
     uint8_t type, alive, running;
     pfn_t page;
     uint64_t pages;
-    pfn_t root;      /* Space */
-    uint64_t tables; /* Space: tables in it */
+    pfn_t root;            /* Space */
+    uint64_t tables;       /* Space: tables in it */
     uint32_t space, table; /* Thread: objects */
     uint64_t pager_badge, hart, mask[8];
     bool pager, personality;
@@ -61,8 +61,8 @@ static struct {
     pfn_t first, end;
     uint32_t levels;
     uint64_t user_end;
-    int32_t *block;    /* >= 0 data and mappings; < 0: tables, -1 - pages in use */
-    uint8_t *use;      /* per page of tables blocks */
+    int32_t *block; /* >= 0 data and mappings; < 0: tables, -1 - pages in use */
+    uint8_t *use;   /* per page of tables blocks */
     struct sim_table tables[TABLES_MAX];
     struct sim_object object[OBJECTS_MAX];
     uint32_t objects;
@@ -210,7 +210,7 @@ static uint32_t object_make(enum cap_type type, pfn_t page, uint64_t pages, uint
     *o = (struct sim_object){.type = (uint8_t)type, .alive = 1, .page = page, .pages = pages};
     if (type == CAP_SPACE)
         o->root = page + 1;
-    if (type == CAP_TABLE)
+    if (type == CAP_TABLE && parameter)
         o->entries = table_make((uint32_t)parameter * CAPS_PER_PAGE, index);
     return index;
 }
@@ -457,8 +457,7 @@ static long op_map(const struct batch_op *op, uint64_t *slot, bool may_fail)
     for (uint32_t i = 0; i < op->count; i++) {
         if (slot[i] & ENTRY_V)
             return -ERR_MAPPED;
-        if (page_is_there(entry_page(op->entry) + i) &&
-            block_is_tables(entry_page(op->entry) + i))
+        if (page_is_there(entry_page(op->entry) + i) && block_is_tables(entry_page(op->entry) + i))
             return -ERR_CLASS;
     }
     if (may_fail && injected())
@@ -500,8 +499,7 @@ static long op_protect(const struct batch_op *op, uint64_t *slot)
         pfn_t page = entry_page(slot[i]);
         uint64_t added = op->entry & ~slot[i] & (ENTRY_W | ENTRY_X);
 
-        if ((slot[i] & ENTRY_V) && added &&
-            (!memory || page - memory->first >= memory->pages))
+        if ((slot[i] & ENTRY_V) && added && (!memory || page - memory->first >= memory->pages))
             return -ERR_RANGE;
     }
     for (uint32_t i = 0; i < op->count; i++) {
@@ -876,8 +874,8 @@ void sim_boot(const struct sim_config *config)
     own_object(SLOT_TABLE, CAP_TABLE);
     own_object(SLOT_THREAD, CAP_THREAD);
     own_object(SLOT_ENDPOINT, CAP_ENDPOINT);
-    own_table()->cap[SLOT_KERNEL] = (struct sim_cap){
-        .type = CAP_KERNEL, .rights = 0xff, .table = own_table()};
+    own_table()->cap[SLOT_KERNEL] =
+        (struct sim_cap){.type = CAP_KERNEL, .rights = 0xff, .table = own_table()};
     ranges_make(config->memory_pages);
     info_make(config);
     mmserver_start(&sim.info);
@@ -942,8 +940,7 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
             reply_hold(w, answer);
             return answer;
         }
-        long error =
-            reply_fault_at(answer, &sim.object[sim.thread->space], sim.fault_address);
+        long error = reply_fault_at(answer, &sim.object[sim.thread->space], sim.fault_address);
         if (!error)
             return answer;
         answer = fault_reply_failed(w, error);
@@ -981,8 +978,8 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
             return outcome;
         }
         sim.fault_address = address;
-        struct answer answer = answer_carry_out(
-            w, fault_enter(c->tag, address, cause[access], 0x1234, 0, 0, 0, w));
+        struct answer answer =
+            answer_carry_out(w, fault_enter(c->tag, address, cause[access], 0x1234, 0, 0, 0, w));
         if (answer_kind(answer) == ANSWER_FAULT && sim_reply_is_held() && sim.held_worker == w)
             return outcome;
         if (answer_kind(answer) == ANSWER_FORWARD) {
@@ -1001,8 +998,7 @@ long sim_call(struct client *c, long number, const uint64_t a[6], bool *forwarde
 
     sim.hart = c->hart;
     sim.thread = thread_of(c);
-    struct answer answer =
-        server_call(a[0], a[1], a[2], a[3], a[4], a[5], c->tag, number, w);
+    struct answer answer = server_call(a[0], a[1], a[2], a[3], a[4], a[5], c->tag, number, w);
     w->serving = NULL;
     mm_assert(!lock_ranks_held);
     if (forwarded)
@@ -1090,8 +1086,7 @@ bool sim_consistent(void)
 
     for (unsigned i = 1; i < OBJECTS_MAX; i++) {
         if (sim.object[i].alive && sim.object[i].type == CAP_SPACE)
-            count_table(page_pointer(sim.object[i].root), sim.levels - 1, count,
-                        TABLE_ENTRIES / 2);
+            count_table(page_pointer(sim.object[i].root), sim.levels - 1, count, TABLE_ENTRIES / 2);
     }
     for (uint64_t b = 0; b < blocks; b++)
         good &= sim.block[b] == count[b] || (sim.block[b] < 0 && !count[b]);

@@ -19,16 +19,16 @@
 /* What a client saw of an access. */
 enum sim_access { SIM_READ, SIM_WRITE, SIM_FETCH };
 struct sim_outcome {
-    bool done;         /* the access happened */
-    uint32_t signal;   /* else: what went to the personality */
+    bool done;       /* the access happened */
+    uint32_t signal; /* else: what went to the personality */
     uint32_t code;
-    uint32_t faults;   /* taken on the way */
+    uint32_t faults; /* taken on the way */
 };
 
 struct sim_config {
     uint64_t memory_pages; /* in all ranges */
     uint32_t harts;
-    uint32_t levels; /* 3, 4 or 5 */
+    uint32_t levels;     /* 3, 4 or 5 */
     const void *archive; /* what the initrd holds */
     uint64_t archive_bytes;
     const char *args;
@@ -61,8 +61,8 @@ bool sim_failed(void);
 
 /*
  * The next fault_reply stays under way, as on a hart that is slower than the others: sim_access()
- * returns with done = false and no signal. When another hart's worker waits for it (place_relax), it
- * arrives, or, if `fails`, the kernel refuses it.
+ * returns with done = false and no signal. When another hart's worker waits for it (place_relax),
+ * it arrives, or, if `fails`, the kernel refuses it.
  */
 void sim_hold_next_reply(bool fails);
 /* The worker whose reply was held and refused goes on: how it ended its turn. */

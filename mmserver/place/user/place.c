@@ -11,9 +11,9 @@
 #include <string.h>
 
 /* Where workers' stacks are mapped: one every 64 KiB, with nothing below and above. */
-#define STACKS_BASE    0x8000000UL
-#define STACK_STRIDE   0x10000UL
-#define STACK_PAGES    4UL
+#define STACKS_BASE  0x8000000UL
+#define STACK_STRIDE 0x10000UL
+#define STACK_PAGES  4UL
 
 uint64_t place_linear_base;
 

@@ -157,3 +157,19 @@ KTAP_CASE(pagoda_a_knot_of_objects_comes_undone)
         EXPECT_CHILD_EXIT("leaves_a_knot", "", 0);
     EXPECT_EQ(pg_syscall(MM_CHECK), 0);
 }
+
+/* Amounts that overflow what the server calculates with them. */
+KTAP_CASE(pagoda_absurd_amounts_are_refused)
+{
+    static const unsigned long amounts[] = {3, 1UL << 40, (1UL << 55) + 1, 1UL << 63, ~0UL};
+
+    REQUIRE(hostile_world());
+    for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
+        EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_MEMORY, SLOT_ATTACK + 8, amounts[i]) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_TABLE, SLOT_ATTACK + 8, 100 * amounts[i]) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_CREATE, amounts[i] + CAP_TYPES, SLOT_ATTACK + 8, 0L) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_ENDPOINT, amounts[i] + 1000, 0L) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_THREAD, amounts[i] + 1000, 0L) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_ENABLE, amounts[i]) < 0);
+    }
+}

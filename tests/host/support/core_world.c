@@ -40,10 +40,10 @@ static void image_make(uint8_t *where)
     head->e_ehsize = sizeof *head;
     head->e_phentsize = sizeof *segment;
     head->e_phnum = 2;
-    segment[0] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, 0, TEXT_ADDRESS, TEXT_ADDRESS,
-                              TEXT_BYTES, TEXT_BYTES, PAGE_BYTES};
-    segment[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_W, 2 * PAGE_BYTES, DATA_ADDRESS, DATA_ADDRESS,
-                              DATA_BYTES, DATA_MEMORY, PAGE_BYTES};
+    segment[0] = (Elf64_Phdr){PT_LOAD,      PF_R | PF_X, 0,          TEXT_ADDRESS,
+                              TEXT_ADDRESS, TEXT_BYTES,  TEXT_BYTES, PAGE_BYTES};
+    segment[1] = (Elf64_Phdr){PT_LOAD,      PF_R | PF_W, 2 * PAGE_BYTES, DATA_ADDRESS,
+                              DATA_ADDRESS, DATA_BYTES,  DATA_MEMORY,    PAGE_BYTES};
     memcpy(where, to, IMAGE_BYTES);
 }
 
@@ -53,8 +53,9 @@ static uint64_t member(uint64_t at, const char *name, uint64_t bytes, uint64_t *
     uint64_t name_bytes = strlen(name) + 1;
     uint64_t data = (at + 110 + name_bytes + 3) & ~3UL;
 
-    snprintf((char *)archive + at, 111, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
-             1, 0100755, 0, 0, 1, 0, (unsigned)bytes, 0, 0, 0, 0, (unsigned)name_bytes, 0);
+    snprintf((char *)archive + at, 111,
+             "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, 0100755, 0, 0, 1, 0,
+             (unsigned)bytes, 0, 0, 0, 0, (unsigned)name_bytes, 0);
     memcpy(archive + at + 110, name, name_bytes);
     *end = (data + bytes + 3) & ~3UL;
     return data;
@@ -81,13 +82,13 @@ static uint64_t archive_make(void)
 
 void core_world_boot(const struct world *world)
 {
-    const struct sim_config config = {
-        .memory_pages = world->memory_pages ? world->memory_pages : 16384,
-        .harts = world->harts ? world->harts : 1,
-        .levels = world->levels ? world->levels : 3,
-        .archive = archive,
-        .archive_bytes = archive_make(),
-        .args = world->args ? world->args : "norandmaps"};
+    const struct sim_config config = {.memory_pages =
+                                          world->memory_pages ? world->memory_pages : 16384,
+                                      .harts = world->harts ? world->harts : 1,
+                                      .levels = world->levels ? world->levels : 3,
+                                      .archive = archive,
+                                      .archive_bytes = archive_make(),
+                                      .args = world->args ? world->args : "norandmaps"};
 
     sim_boot(&config);
     personality = client_get(1);
@@ -104,17 +105,18 @@ struct client *core_world_personality(void)
 }
 
 long core_world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t p, uint64_t q,
-                uint64_t r)
+                     uint64_t r)
 {
     const uint64_t args[6] = {a, b, p, q, r, 0};
 
     return sim_call(c, number, args, NULL);
 }
 
-uint64_t core_world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot, uint64_t flags)
+uint64_t core_world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot,
+                         uint64_t flags)
 {
     return (uint64_t)core_world_call(c, NR_mmap, at, bytes, prot,
-                                flags | MAP_PRIVATE | MAP_ANONYMOUS, ~0UL);
+                                     flags | MAP_PRIVATE | MAP_ANONYMOUS, ~0UL);
 }
 
 void core_world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes)

@@ -1,6 +1,7 @@
 /*
- * A world for tests of the memory server: the simulated machine is switched on with a small archive,
- * the server starts as it does on the real one, and tests act as the personality and as programs.
+ * A world for tests of the memory server: the simulated machine is switched on with a small
+ * archive, the server starts as it does on the real one, and tests act as the personality and as
+ * programs.
  */
 #ifndef PAGODA_TESTS_HOST_CORE_WORLD_H
 #define PAGODA_TESTS_HOST_CORE_WORLD_H
@@ -37,9 +38,10 @@ struct client *core_world_thread(struct client *c, uint32_t hart);
 void core_world_end(struct client *c);
 
 long core_world_call(struct client *c, long number, uint64_t a, uint64_t b, uint64_t p, uint64_t q,
-                uint64_t r);
+                     uint64_t r);
 /* Private anonymous memory; the address or -errno. */
-uint64_t core_world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot, uint64_t flags);
+uint64_t core_world_mmap(struct client *c, vaddr_t at, uint64_t bytes, uint64_t prot,
+                         uint64_t flags);
 long core_world_map_file(struct client *c, uint64_t prot, uint64_t flags, uint64_t bytes);
 uint8_t core_world_file_byte(uint64_t offset);
 void core_world_poke(struct client *c, vaddr_t at, const void *from, uint64_t bytes);
