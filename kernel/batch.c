@@ -27,12 +27,23 @@ bool batch_table_empty(const uint64_t *table)
     return true;
 }
 
+/* The capability if it is there, of that type and with these rights; cap_lookup() says why not. */
+static inline struct cap *plain_cap(struct thread *t, uint64_t slot, enum cap_type type,
+                                    uint8_t rights)
+{
+    if (unlikely(slot >= t->table_size))
+        return NULL;
+    struct cap *c = &t->table_caps[slot];
+    return likely(c->type == type && !(rights & ~c->rights)) ? c : NULL;
+}
+
 long batch_memory_decode(struct batch *b, uint64_t slot)
 {
     long error;
-    struct cap *c = cap_lookup(b->thread, slot, CAP_MEMORY, 0, &error);
+    struct cap *c = plain_cap(b->thread, slot, CAP_MEMORY, 0);
 
-    if (c == NULL)
+    if (unlikely(c == NULL) &&
+        (c = cap_lookup(b->thread, slot, CAP_MEMORY, 0, &error)) == NULL)
         return -error;
     if (c->first + c->pages > block_total << TABLE_SHIFT)
         return -ERR_RANGE; /* not memory that is kept account of */
@@ -61,8 +72,7 @@ long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t 
     return 0;
 }
 
-/* The leaf table for the address becomes the one used last. */
-static long leaf_find(struct batch *b, vaddr_t address)
+long batch_leaf_find(struct batch *b, vaddr_t address)
 {
     const struct space *s = b->space;
     uint64_t *table = s->root;
@@ -107,32 +117,21 @@ static long big_slots(struct batch *b, const struct op *op, uint64_t count, uint
     return 0;
 }
 
-static long slots_decode(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)
+static long other_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)
 {
-    if (unlikely(count - 1 >= TABLE_ENTRIES))
+    if (count - 1 >= TABLE_ENTRIES)
         return -ERR_ARGUMENT;
-    if (unlikely(op->level))
+    if (op->level)
         return op->level == 1 ? big_slots(b, op, count, slot) : -ERR_LEVEL;
-    if (unlikely(op->address % PAGE_BYTES))
-        return -ERR_ALIGN;
-    uint64_t index = (op->address >> PAGE_SHIFT) % TABLE_ENTRIES;
-    if (unlikely(index + count > TABLE_ENTRIES))
-        return -ERR_RANGE;
-    if (op->address >> BLOCK_SHIFT != b->leaf_tag) {
-        long error = leaf_find(b, op->address);
-        if (unlikely(error))
-            return error;
-    }
-    *slot = b->leaf + index;
-    return 0;
+    return op->address % PAGE_BYTES ? -ERR_ALIGN : -ERR_RANGE; /* beyond the end of the table */
 }
 
-uint64_t *batch_slots_decode(struct batch *b, const struct op *op, uint64_t count)
+uint64_t *batch_slots_other(struct batch *b, const struct op *op, uint64_t count)
 {
     uint64_t *slot = NULL;
 
     b->work -= (long)count;
-    b->error = slots_decode(b, op, count, &slot);
+    b->error = other_slots(b, op, count, &slot);
     return b->error ? NULL : slot;
 }
 
@@ -320,16 +319,14 @@ static inline struct space *batch_space(struct thread *t, struct hart *h, uint64
 {
     for (;;) {
         hart_busy(h);
-        struct cap *c = &t->table_caps[slot];
-        if (likely(slot < t->table_size && c->type == CAP_SPACE && (c->rights & RIGHT_MAP))) {
-            struct space *s = c->object;
-            if (likely(space_trylock(s))) {
-                if (likely(!s->dying))
-                    return s;
-                space_unlock(s);
-            }
+        struct cap *c = plain_cap(t, slot, CAP_SPACE, RIGHT_MAP);
+        struct space *s = c ? c->object : NULL;
+        if (likely(s != NULL && space_trylock(s))) {
+            if (likely(!s->dying))
+                return s;
+            space_unlock(s);
         }
-        struct space *s = space_try_enter(t, slot, RIGHT_MAP, error);
+        s = space_try_enter(t, slot, RIGHT_MAP, error);
         if (s != NULL)
             return s;
         hart_idle(h);

@@ -72,16 +72,21 @@ long batch_table(struct batch *b, const struct op *op);
 long batch_table_remove(struct batch *b, const struct op *op);
 long batch_copy_table(struct batch *b, const struct op *op);
 
+/* The leaf table for the address becomes the one used last: 0 or -ERR_x. */
+long batch_leaf_find(struct batch *b, vaddr_t address);
+/* Why these are no slots of small leaves, or slots of large ones: as batch_slots(). */
+uint64_t *batch_slots_other(struct batch *b, const struct op *op, uint64_t count);
 /* Decode level, count and address of `count` leaf slots in one table: the first of them, or NULL
  * and b->error. Slots of level 1 that lead to a table are refused. */
-uint64_t *batch_slots_decode(struct batch *b, const struct op *op, uint64_t count);
 static inline uint64_t *batch_slots(struct batch *b, const struct op *op, uint64_t count)
 {
     uint64_t index = (op->address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1);
 
-    if (unlikely(op->address >> BLOCK_SHIFT != b->leaf_tag || op->address % PAGE_BYTES ||
-                 op->level || count - 1 >= TABLE_ENTRIES - index))
-        return batch_slots_decode(b, op, count);
+    if (unlikely(op->address % PAGE_BYTES || op->level || count - 1 >= TABLE_ENTRIES - index))
+        return batch_slots_other(b, op, count);
+    if (unlikely(op->address >> BLOCK_SHIFT != b->leaf_tag) &&
+        unlikely((b->error = batch_leaf_find(b, op->address)) != 0))
+        return NULL;
     b->work -= (long)count;
     return b->leaf + index;
 }

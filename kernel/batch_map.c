@@ -151,32 +151,41 @@ long batch_map(struct batch *b, const struct op *op)
 /* A list as it was read, once: user mode may write the operation page meanwhile. */
 struct list {
     uint64_t any, all; /* OR and AND of the entries */
-    uint64_t entry[BATCH_RESULTS_MAX];
+    uint32_t mixed;    /* bit per group: its pages lie in more than one block */
+    uint64_t *entry;
 };
 
-static inline void list_take(struct list *l, uint64_t i, const volatile uint64_t *from)
-{
-    uint64_t entry = from[i] | ENTRY_ALWAYS;
+_Static_assert(BATCH_RESULTS_MAX / GROUP <= 32, "a bit per group");
 
-    l->entry[i] = entry;
-    l->any |= entry;
-    l->all &= entry;
+static inline void list_read_group(struct list *l, uint64_t i, const volatile uint64_t *from)
+{
+    uint64_t *to = l->entry + i;
+    uint64_t e0 = from[i] | ENTRY_ALWAYS, e1 = from[i + 1] | ENTRY_ALWAYS;
+    uint64_t e2 = from[i + 2] | ENTRY_ALWAYS, e3 = from[i + 3] | ENTRY_ALWAYS;
+    uint64_t e4 = from[i + 4] | ENTRY_ALWAYS, e5 = from[i + 5] | ENTRY_ALWAYS;
+    uint64_t e6 = from[i + 6] | ENTRY_ALWAYS, e7 = from[i + 7] | ENTRY_ALWAYS;
+    uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+    uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
+
+    to[0] = e0, to[1] = e1, to[2] = e2, to[3] = e3;
+    to[4] = e4, to[5] = e5, to[6] = e6, to[7] = e7;
+    l->any |= any;
+    l->all &= all;
+    if ((any ^ all) & ENTRY_BLOCK_MASK)
+        l->mixed |= 1U << i / GROUP;
 }
 
 static inline void list_read(struct list *l, const volatile uint64_t *from, uint64_t count)
 {
     uint64_t i = 0;
 
-    l->any = 0;
-    l->all = ~0UL;
-    for (; i + 4 <= count; i += 4) {
-        list_take(l, i, from);
-        list_take(l, i + 1, from);
-        list_take(l, i + 2, from);
-        list_take(l, i + 3, from);
+    for (; i + GROUP <= count; i += GROUP)
+        list_read_group(l, i, from);
+    for (; i < count; i++) {
+        l->entry[i] = from[i] | ENTRY_ALWAYS;
+        l->any |= l->entry[i];
+        l->all &= l->entry[i];
     }
-    for (; i < count; i++)
-        list_take(l, i, from);
 }
 
 /*
@@ -200,52 +209,40 @@ static void list_put(const struct batch *b, const struct list *l, uint64_t first
         __atomic_fetch_sub(block_of_entry(b->blocks, l->entry[first]), 1, __ATOMIC_RELEASE);
 }
 
-/* Count each leaf in its block; how many could be. */
-static inline uint64_t list_get_each(const struct batch *b, const struct list *l, uint64_t first,
-                                     uint64_t end)
+/* One more in the entry's block: negative if it could not be counted, but it is. */
+static inline long leaf_count(int32_t *blocks, uint64_t entry)
 {
-    int32_t *blocks = b->blocks;
-    uint64_t i = first;
-
-    for (; i < end; i++) {
-        int32_t *c = block_of_entry(blocks, l->entry[i]);
-        if (unlikely(arch_count_up(c) < 0)) {
-            __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
-            break;
-        }
-    }
-    return i - first;
+    return arch_count_up(block_of_entry(blocks, entry));
 }
 
-/* A group, or as many as are left. */
-static inline uint64_t list_get_group(const struct batch *b, const struct list *l, uint64_t first,
-                                      uint64_t end)
+/* The same for all of a group. */
+static inline long group_count(int32_t *blocks, const uint64_t *e, bool mixed)
 {
-    uint64_t differ = 0, i;
-
-    if (end - first < GROUP)
-        return list_get_each(b, l, first, end);
-    for (i = first + 1; i < first + GROUP; i++)
-        differ |= l->entry[i] ^ l->entry[first];
-    if (differ & ENTRY_BLOCK_MASK)
-        return list_get_each(b, l, first, first + GROUP);
-    return block_get_n(entry_page(l->entry[first]), GROUP) ? GROUP : 0;
+    if (mixed)
+        return leaf_count(blocks, e[0]) | leaf_count(blocks, e[1]) | leaf_count(blocks, e[2]) |
+               leaf_count(blocks, e[3]) | leaf_count(blocks, e[4]) | leaf_count(blocks, e[5]) |
+               leaf_count(blocks, e[6]) | leaf_count(blocks, e[7]);
+    int32_t *c = block_of_entry(blocks, e[0]);
+    int32_t before = __atomic_fetch_add(c, GROUP, __ATOMIC_RELAXED);
+    return before | (before > INT32_MAX - GROUP ? -1 : 0);
 }
 
 /* Count the leaves in their blocks before they are written: all or none. */
 static inline bool list_get(const struct batch *b, const struct list *l, uint64_t count)
 {
+    uint64_t i = 0;
+    long before = 0;
+
     if (!((l->any ^ l->all) & ENTRY_BLOCK_MASK))
         return block_get_n(entry_page(l->all), (uint32_t)count);
-    for (uint64_t i = 0, n, group; i < count; i += n) {
-        group = count - i < GROUP ? count - i : GROUP;
-        n = list_get_group(b, l, i, count);
-        if (unlikely(n != group)) {
-            list_put(b, l, 0, i + n);
-            return false;
-        }
-    }
-    return true;
+    for (; i + GROUP <= count && before >= 0; i += GROUP)
+        before |= group_count(b->blocks, l->entry + i, l->mixed >> i / GROUP & 1);
+    for (; i < count && before >= 0; i++)
+        before |= leaf_count(b->blocks, l->entry[i]);
+    if (likely(before >= 0))
+        return true;
+    list_put(b, l, 0, i);
+    return false;
 }
 
 /* As leaves_write(). */
@@ -271,8 +268,8 @@ static inline uint64_t list_write(uint64_t *slot, const uint64_t *entry, uint64_
 long batch_map_list(struct batch *b, const struct op *op)
 {
     uint64_t count = op->count, first = op->extra;
-    uint64_t *slot = batch_slots(b, op, count);
-    struct list l;
+    uint64_t entry[BATCH_RESULTS_MAX], *slot = batch_slots(b, op, count);
+    struct list l = {.all = ~0UL, .entry = entry};
     long error;
 
     if (unlikely(slot == NULL))
@@ -293,7 +290,7 @@ long batch_map_list(struct batch *b, const struct op *op)
     if (unlikely(!list_get(b, &l, count)))
         return -ERR_CLASS;
 
-    uint64_t done = list_write(slot, l.entry, count);
+    uint64_t done = list_write(slot, entry, count);
     b->done = (uint32_t)done;
     b->mapped += done;
     if (likely(done == count))

@@ -187,7 +187,7 @@ long thread_stop(struct thread *t)
     }
     if (t == h->current && t->state == THREAD_RUNNING)
         return -ERR_BUSY; /* it is making this call; see call_thread_stop */
-    if (t == h->pager_thread && t->state == THREAD_RUNNING)
+    if (t == h->pager_thread && !worker_parked(t))
         return -ERR_BUSY;
     thread_stop_now(t);
     return 0;
@@ -373,8 +373,7 @@ long call_thread_set(struct thread *caller, struct call_args *c)
     long error = 0;
 
     kernel_lock();
-    struct thread *t =
-        thread_with(caller, c->a[0], place ? RIGHT_CONTROL : RIGHT_ROUTE, &error);
+    struct thread *t = thread_with(caller, c->a[0], place ? RIGHT_CONTROL : RIGHT_ROUTE, &error);
     if (t)
         error = thread_hold(t);
     if (!error)

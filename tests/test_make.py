@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scratch import copy_ktap
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PROGRAM = '#include "ktap.h"\n#include "lib/number.h"\nKTAP_CASE(one) { EXPECT_EQ(number(), 1); }\n'
@@ -19,7 +21,7 @@ def tree(tmp_path: Path) -> Path:
     """A tree with the build rules, one library source and one host test that uses it."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "mk", tmp_path / "mk")
-    shutil.copytree(ROOT / "tests/host/support", tmp_path / "tests/host/support")
+    copy_ktap(tmp_path)
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/number.h").write_text("int number(void);\n")
     (tmp_path / "lib/number.c").write_text(

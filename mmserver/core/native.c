@@ -13,7 +13,7 @@
 
 #define ALL_RIGHTS         (RIGHT_ALL | RIGHT_COPY_ON)
 #define MEMORY_RIGHTS      (RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON)
-#define RELEASE_ROUNDS_MAX 100 /* rounds of releasing that remove nothing */
+#define RELEASE_ROUNDS_MAX 20 /* rounds of releasing that remove nothing */
 
 /* Under ids_lock: what could not be released. */
 static struct native_list orphans = LIST_HEAD_INITIALIZER(orphans);
@@ -37,14 +37,22 @@ static void object_add(struct mm *mm, struct native_object *o)
     mm_unlock(mm);
 }
 
+/* The order of a chunk of that many blocks; above ORDER_MAX if there is none. */
+static unsigned blocks_order(uint64_t blocks)
+{
+    unsigned order = BLOCK_ORDER;
+
+    while (order <= ORDER_MAX && 1UL << (order - BLOCK_ORDER) < blocks)
+        order++;
+    return order;
+}
+
 /* Memory: 2 MiB blocks under a capability of their own. */
 static long memory_make(struct worker *w, struct native_object *o)
 {
-    unsigned order = BLOCK_ORDER;
+    unsigned order = blocks_order(o->parameter);
     uint64_t relative;
 
-    while (1UL << (order - BLOCK_ORDER) < o->parameter)
-        order++;
     if (!o->parameter || order > ORDER_MAX)
         return o->parameter ? -LINUX_ENOMEM : -LINUX_EINVAL;
     o->slot = kobj_slot_alloc();
@@ -69,10 +77,6 @@ static long memory_make(struct worker *w, struct native_object *o)
 /* All that was made of the blocks is gone (native_release_all), so they can be data again. */
 static bool memory_destroy(struct worker *w, struct native_object *o)
 {
-    unsigned order = BLOCK_ORDER;
-
-    while (1UL << (order - BLOCK_ORDER) < o->parameter)
-        order++;
     if (!kobj_revoke(o->slot))
         return false;
     for (uint64_t block = 0; block < o->parameter; block++) {
@@ -84,7 +88,7 @@ static bool memory_destroy(struct worker *w, struct native_object *o)
     if (!kobj_delete(o->slot))
         return false;
     kobj_slot_free(o->slot);
-    buddy_free(w, o->page, order);
+    buddy_free(w, o->page, blocks_order(o->parameter));
     return true;
 }
 

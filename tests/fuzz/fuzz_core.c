@@ -93,6 +93,7 @@ static void step_call(struct input *in, struct client *c)
     if (number >= MM_CREATE) {
         a[0] = take(in, 1) % 12;
         a[1] = take(in, 1);
+        a[2] = a[3] % 8 ? a[2] : take(in, 8);
     }
     sim_call(c, number, a, NULL);
 }

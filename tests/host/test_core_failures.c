@@ -136,6 +136,7 @@ KTAP_CASE(core_native_objects_come_back)
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE, 1), -LINUX_EEXIST);
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE + 20, 0), -LINUX_EINVAL);
     EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE + 20, 1UL << 50), -LINUX_ENOMEM);
+    EXPECT_EQ(native(c, CAP_MEMORY, NATIVE_FREE + 20, ~0UL), -LINUX_ENOMEM);
     EXPECT_EQ(native(c, CAP_REPLY, NATIVE_FREE + 20, 0), -LINUX_EINVAL);
     EXPECT_EQ(native(c, CAP_ENDPOINT, 1UL << 40, 0), -LINUX_EINVAL);
     core_world_check();

@@ -179,10 +179,11 @@ KTAP_CASE(a_message_that_is_refused_says_why)
     EXPECT_EQ(IPC_NATIVE(1, CALL_CALL, SLOT_MEMORY), -ERR_TYPE);
     EXPECT_EQ(IPC_NATIVE(1, CALL_CALL, serve), -ERR_RIGHTS);
     ipc_check();
-    /* A worker may call who is parked; it may not wait. */
+    /* A worker may not wait, not even for one that is parked. */
     ipc_foreign(1, 3);
     EXPECT(running(1) == ipc_t(ipc.personality_worker[1]));
     EXPECT_EQ(IPC_NATIVE(1, CALL_CALL, cap), -ERR_WORKER);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CALL, ipc.pager), -ERR_WORKER);
     ipc_check();
 }
 
@@ -552,6 +553,17 @@ static void crashed(int signal_number)
 {
     (void)signal_number;
     siglongjmp(crash_jump, 1);
+}
+
+KTAP_CASE(a_server_without_a_route_that_faults_lets_its_client_go)
+{
+    ipc_usual(2, 2, 2);
+    struct thread *c = ipc_t(ipc_running_client(1)), *w = ipc_t(ipc.personality_worker[1]);
+    ipc_foreign(1, 1);
+    ipc_fault(1, 0x123, CAUSE_LOAD_PAGE);
+    EXPECT(running(1) == c && c->x[0] == 0);
+    EXPECT(w->state == THREAD_STOPPED && !w->serves);
+    ipc_check();
 }
 
 KTAP_CASE(a_fault_of_the_memory_server_is_the_end)

@@ -19,7 +19,7 @@
 #define SPACES        3
 #define REPLIES       6
 #define STEPS         600
-#define RUNS          60
+#define RUNS          40
 
 /* Slots and pages of what lives; a slot may be empty. */
 #define THREAD(i)       (IPC_SLOT + (i))

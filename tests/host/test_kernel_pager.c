@@ -11,7 +11,18 @@
 #define PAGE_ENTRY(n) entry_make(world.first + IPC_MEMORY + (n), ENTRY_ALWAYS | ENTRY_W | ENTRY_D)
 
 /* Answers, in order; the last one is used again and again. Noted: how it was called. */
-enum answer { A_MAP, A_VALUE, A_KEEP, A_FORWARD, A_PARK, A_STOP, A_DESTROY, A_START, A_SIGNAL };
+enum answer {
+    A_MAP,
+    A_VALUE,
+    A_KEEP,
+    A_FORWARD,
+    A_PARK,
+    A_STOP,
+    A_DESTROY,
+    A_START,
+    A_SIGNAL,
+    A_MEANWHILE
+};
 
 static struct {
     enum answer answer[8];
@@ -53,6 +64,14 @@ static void answer(enum answer how)
         EXPECT_EQ(answering(CALL_THREAD_START, pager.object, 0), 0);
         EXPECT_EQ(answering(CALL_REPLY_PARK, 0, 0), 0);
         return;
+    case A_MEANWHILE: /* hart 0 destroys the client, and the space it was in */
+        machine_hart_select(0);
+        EXPECT_EQ(WORLD_CALL(call_cap_delete, SELF_TABLE, pager.object), 0);
+        EXPECT_EQ(WORLD_CALL(call_cap_delete, SELF_TABLE, ipc.space), 0);
+        machine_hart_select(1);
+        EXPECT_EQ(harts[1]->current, NULL);
+        EXPECT_EQ(answering(CALL_REPLY_PARK, 0, 0), -ERR_CLIENT);
+        break;
     case A_SIGNAL:
         EXPECT_EQ(answering(CALL_SIGNAL, pager.object, 8), 0);
         EXPECT_EQ(answering(CALL_REPLY_PARK, 0, 0), 0);
@@ -68,6 +87,7 @@ void pager_enter(unsigned kind, const uint64_t a[8])
     unsigned next = pager.next;
 
     EXPECT(!kernel_lock_held());
+    machine.time += 10;
     pager.times++;
     pager.kind = kind;
     pager.satp = tlb_satp((unsigned)this_hart()->id);
@@ -269,7 +289,6 @@ KTAP_CASE(endless_idle_steps_do_not_keep_interrupts_out)
     IPC_NATIVE(1, CALL_TIMER_SET, n, machine.time + 500, 1);
     answers(A_PARK, A_PARK);
     pager.value = 1; /* more, always */
-    machine.time_step = 10;
     IPC_NATIVE(1, CALL_WAIT, n);
     EXPECT(running(1) == c && c->x[11] == 1 && pager.times > 1);
     machine.hart[1].timer_deadline = ~0UL;
@@ -334,10 +353,23 @@ KTAP_CASE(off_the_straight_path_no_client_s_tables_are_loaded)
     ipc_check();
 }
 
+KTAP_CASE(a_client_and_its_space_go_while_it_serves_them)
+{
+    start(2);
+    uint64_t slot = ipc_running_client(1);
+    pager.object = slot;
+    answers(A_MEANWHILE, A_PARK);
+    IPC_NATIVE(1, CALL_CALL, ipc.pager);
+    EXPECT(running(1) == NULL && world_cap(slot)->type == CAP_NONE && pager.times == 1);
+    EXPECT_EQ(tlb_check_all(), 0);
+    ipc_check();
+}
+
 KTAP_CASE(its_refused_calls_say_why)
 {
     start(2);
     harts[1]->pager_thread = kernel_worker;
+    kernel_worker->client = &thread_nobody; /* as if it was entered */
     machine_hart_select(1);
     uint64_t out[2];
     EXPECT_EQ(kernel_call(CALL_WAIT, SLOT_TABLE, 0, 0, 0, 0, 0, out), -ERR_CALL);
@@ -350,6 +382,7 @@ KTAP_CASE(its_refused_calls_say_why)
     EXPECT_EQ(kernel_call(CALL_CAP_DELETE, SELF_TABLE, kernel_worker_slot, 0, 0, 0, 0, NULL),
               -ERR_BUSY);
     EXPECT_EQ(kernel_call(CALL_NULL, 0, 0, 0, 0, 0, 0, NULL), 0);
+    kernel_worker->client = &thread_in_kernel;
     machine_hart_select(0);
     ipc_check();
 }

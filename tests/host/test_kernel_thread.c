@@ -348,6 +348,10 @@ KTAP_CASE(configuring_is_refused_where_it_makes_no_sense)
     EXPECT_EQ(SET(THREAD_SPACE, weak), -ERR_RIGHTS);
     EXPECT_EQ(SET(THREAD_CALL_MASK, 8, 1), -ERR_ARGUMENT);
     EXPECT_EQ(SET(THREAD_PRIORITY, PRIORITY_MAX + 1), -ERR_ARGUMENT);
+    world.thread->priority = 9;
+    EXPECT_EQ(SET(THREAD_PRIORITY, 10), -ERR_RIGHTS);
+    EXPECT_EQ(SET(THREAD_PRIORITY, 9), 0);
+    world.thread->priority = PRIORITY_MAX;
     EXPECT_EQ(SET(THREAD_HART, 2), -ERR_HART);
     EXPECT_EQ(SET(THREAD_HART, ~0UL), -ERR_HART);
     ipc_check();
@@ -464,6 +468,9 @@ KTAP_CASE(binding_is_refused_where_it_makes_no_sense)
     EXPECT_EQ(BIND(w, ipc.pager, 0), -ERR_OCCUPIED);
     EXPECT_EQ(BIND(w, e, 2), -ERR_ARGUMENT);
     EXPECT_EQ(BIND(w, e, 1UL << 40), -ERR_ARGUMENT);
+    uint64_t idle = ipc_worker(SLOT_SPACE, 1, 31, ipc_make(CAP_ENDPOINT), WORKER_IDLE);
+    EXPECT_EQ(BIND(w, e, WORKER_IDLE), -ERR_OCCUPIED); /* one for each hart */
+    EXPECT(harts[1]->idle_worker == ipc_t(idle));
     EXPECT_EQ(BIND(ipc_make(CAP_THREAD), e, 0), -ERR_STATE); /* without a space */
     EXPECT_EQ(BIND(SLOT_THREAD, e, 0), -ERR_STATE);
     ipc_check();

@@ -288,6 +288,13 @@ long native_operations_set(const struct batch_op *op, size_t count)
     return native_poke(OPERATION_PAGE, 0, op, count * sizeof(*op));
 }
 
+long native_results_set(const uint64_t *word, size_t first, size_t count)
+{
+    size_t offset = offsetof(struct batch_page, result) + first * sizeof(*word);
+
+    return native_poke(OPERATION_PAGE, offset, word, count * sizeof(*word));
+}
+
 long native_batch(uint64_t space, struct batch_op *op, size_t count, long *error,
                   uint64_t results[BATCH_RESULTS_MAX])
 {

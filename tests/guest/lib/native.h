@@ -153,6 +153,8 @@ long native_batch(uint64_t space, struct batch_op *op, size_t count, long *error
 long native_operation(uint64_t space, struct batch_op *op);
 /* The operation page's content for the driver's next batch: for those that measure it alone. */
 long native_operations_set(const struct batch_op *op, size_t count);
+/* The same for its result words from index `first` on: lists of entries. */
+long native_results_set(const uint64_t *word, size_t first, size_t count);
 
 /* An object of the tables memory into `slot`. */
 long native_object(enum cap_type type, uint64_t parameter, uint64_t slot);

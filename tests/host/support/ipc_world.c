@@ -60,6 +60,7 @@ void ipc_start(unsigned harts_wanted)
     for (unsigned i = 0; i < HARTS_MAX; i++)
         ipc_hart[i] = (struct ipc_hart){0};
     ipc_hart[0].running = world.thread;
+    world.thread->priority = PRIORITY_MAX; /* it may give any, and is not disturbed */
     next_slot = IPC_SLOT;
     next_page = 1;
     EXPECT_EQ(WORLD_CALL(call_block_class, SLOT_MEMORY, 0, BLOCK_TABLES), 0);

@@ -31,7 +31,7 @@ static void thread_place(struct thread *t)
     TAILQ_INSERT_TAIL(&world.space->threads, t, mates);
     world.space->thread_count++;
     t->state = THREAD_RUNNING;
-    t->priority = 8;
+    t->priority = PRIORITY_MAX;
     t->operation_page = kernel_pages(1); /* in no block that is counted */
     harts[0]->current = t;
 }

@@ -1,9 +1,11 @@
 /*
- * Batches: 64 pages mapped and unmapped, one operation each (two calls of 32) and as one run.
+ * Batches: 64 pages mapped and unmapped in one call each, and by 64 single operations (two calls of
+ * 32).
  *
  * Only the calls are counted, not the writing of the operation page. The scattered pages lie in two
- * 2 MiB blocks, the next one always in the other. The space has a worker bound on this hart, so it
- * counts as running there and what is unmapped is fenced.
+ * 2 MiB blocks, as many as one capability covers here, in no order and the next one always in the
+ * other block: no two neighbours can be counted together. The space has a worker bound on this hart,
+ * so it counts as running there and what is unmapped is fenced.
  */
 #include "user/bench/native/common.h"
 
@@ -64,6 +66,18 @@ static void both(const char *map, const char *unmap)
     bench_close(&unmap_row);
 }
 
+/* Scattered data page number i. */
+static uint64_t scattered(unsigned i)
+{
+    return FIRST + i * 37 % 256 + i % 2 * PAGES_PER_BLOCK;
+}
+
+static void parts_clear(void)
+{
+    for (unsigned i = 0; i < 2; i++)
+        map_part[i].count = unmap_part[i].count = 0;
+}
+
 static void add(unsigned at, unsigned count, uint64_t page)
 {
     struct part *map = &map_part[at / BATCH_OPS_MAX], *unmap = &unmap_part[at / BATCH_OPS_MAX];
@@ -76,6 +90,18 @@ static void add(unsigned at, unsigned count, uint64_t page)
     unmap->op[unmap->count++] =
         (struct batch_op){.code = BATCH_UNMAP, .count = count, .address = AREA + at * BENCH_PAGE};
     parts = at / BATCH_OPS_MAX + 1;
+}
+
+/* One operation each way: the entries are a list. */
+static void add_list(void)
+{
+    uint64_t entry[PAGES];
+
+    for (unsigned i = 0; i < PAGES; i++)
+        entry[i] = native_data_entry(scattered(i), ENTRY_W | ENTRY_D);
+    native_must("results_set", native_results_set(entry, 0, PAGES));
+    add(0, PAGES, 0);
+    map_part[0].op[0].code = BATCH_MAP_LIST;
 }
 
 /* A worker of the space, so that the space runs here. */
@@ -94,10 +120,13 @@ void rows_batch(void)
     native_must("space", native_space(SLOT_TARGET));
     native_must("tables", native_space_tables(SLOT_TARGET, AREA));
     keep_running();
-    for (unsigned i = 0; i < PAGES; i++)
-        add(i, 1, FIRST + i * 37 % 256 + i % 2 * PAGES_PER_BLOCK);
+    add_list();
     both("map_batch_64_per_page", "unmap_batch_64_per_page");
-    map_part[0].count = unmap_part[0].count = 0;
+    parts_clear();
     add(0, PAGES, FIRST);
     both("map_batch_64_contiguous_per_page", "unmap_batch_64_contiguous_per_page");
+    parts_clear();
+    for (unsigned i = 0; i < PAGES; i++)
+        add(i, 1, scattered(i));
+    both("map_64_single_ops_per_page", "unmap_64_single_ops_per_page");
 }
