@@ -54,8 +54,8 @@ void arch_fence_code_remote(uint64_t mask);
 /* Interrupt another hart (software interrupt); of this hart: taken on return to user mode. */
 void arch_interrupt_hart(unsigned hart_id);
 
-uint64_t arch_time(void);                /* time base ticks */
-void arch_timer_set(uint64_t deadline);  /* this hart's; also clears a pending one */
+uint64_t arch_time(void);               /* time base ticks */
+void arch_timer_set(uint64_t deadline); /* this hart's; also clears a pending one */
 uint64_t arch_instructions(void);
 
 /* Wait until an interrupt may be pending (interrupts stay off). */

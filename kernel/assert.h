@@ -7,10 +7,10 @@
 
 _Noreturn void kernel_panic(const char *file, int line, const char *what);
 
-#define kassert(x)                                                                                 \
-    do {                                                                                           \
-        if (__builtin_expect(!(x), 0))                                                             \
-            kernel_panic(__FILE__, __LINE__, #x);                                                  \
+#define kassert(x)                                \
+    do {                                          \
+        if (__builtin_expect(!(x), 0))            \
+            kernel_panic(__FILE__, __LINE__, #x); \
     } while (0)
 
 #endif

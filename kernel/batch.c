@@ -42,8 +42,7 @@ long batch_memory_decode(struct batch *b, uint64_t slot)
     long error;
     struct cap *c = plain_cap(b->thread, slot, CAP_MEMORY, 0);
 
-    if (unlikely(c == NULL) &&
-        (c = cap_lookup(b->thread, slot, CAP_MEMORY, 0, &error)) == NULL)
+    if (unlikely(c == NULL) && (c = cap_lookup(b->thread, slot, CAP_MEMORY, 0, &error)) == NULL)
         return -error;
     if (c->first + c->pages > block_total << TABLE_SHIFT)
         return -ERR_RANGE; /* not memory that is kept account of */

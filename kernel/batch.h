@@ -12,7 +12,8 @@
  * the result words are full (ERR_LIMIT); `done` says how many slots changed.
  *
  * Runs of slots are handled in groups of eight. The OR and the AND of a group's entries tell what
- * is the same in all of them; a group whose pages lie in one block is counted there by one addition.
+ * is the same in all of them; a group whose pages lie in one block is counted there by one
+ * addition.
  */
 #ifndef KERNEL_BATCH_H
 #define KERNEL_BATCH_H

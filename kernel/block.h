@@ -27,10 +27,10 @@ extern uint64_t block_total; /* entries of block_count */
 enum page_use {
     PAGE_FREE,
     PAGE_DIRECTORY,
-    PAGE_TABLE, /* page table; level and owner in the word */
-    PAGE_ROOT,  /* root page table of a space */
+    PAGE_TABLE,  /* page table; level and owner in the word */
+    PAGE_ROOT,   /* root page table of a space */
     PAGE_OBJECT, /* kernel object; cap_type in the word */
-    PAGE_CAPS   /* entries of a capability table */
+    PAGE_CAPS    /* entries of a capability table */
 };
 
 /* Directory word: use in bits 0..7, level or cap_type in 8..15, owner's page number from 16 up. */

@@ -1,8 +1,8 @@
 /*
  * Kernel calls inside the kernel: one function each, all of one shape.
  *
- * A call function is entered with no lock held; it decodes (checks everything, changes nothing), then
- * performs. It answers 0, a count, or -ERR_x; out[0] and out[1] become the caller's a1 and a2.
+ * A call function is entered with no lock held; it decodes (checks everything, changes nothing),
+ * then performs. It answers 0, a count, or -ERR_x; out[0] and out[1] become the caller's a1 and a2.
  * `t` is the calling thread. The in-kernel pager's worker has t->space == NULL: its addresses are
  * kernel addresses.
  */
@@ -28,8 +28,7 @@ struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, ui
                                  uint64_t a4, uint64_t a5, struct thread *t);
 
 /* batch.c, copy.c, space.c */
-call_function call_batch, call_space_copy, call_space_drop, call_space_info,
-    call_instruction_fence;
+call_function call_batch, call_space_copy, call_space_drop, call_space_info, call_instruction_fence;
 /* cap.c, object.c, block.c */
 call_function call_cap_copy, call_cap_delete, call_cap_revoke, call_cap_read, call_object_create,
     call_block_class;
@@ -44,7 +43,8 @@ call_function call_reply_keep, call_reply_send;
 /* control.c */
 call_function call_log_write, call_power_off, call_counters_read;
 
-/* Copy between kernel memory and the caller's; -ERR_ADDRESS unless all of it is there and allowed. */
+/* Copy between kernel memory and the caller's; -ERR_ADDRESS unless all of it is there and allowed.
+ */
 long caller_copy_in(struct thread *t, void *to, vaddr_t from, size_t bytes);
 long caller_copy_out(struct thread *t, vaddr_t to, const void *from, size_t bytes);
 

@@ -399,6 +399,10 @@ static long cap_revoke_step(struct cap *c)
         error = cap_remove_last(last);
     if (error != -ERR_BUSY)
         return error;
+    /* A table in use on the way: whatever is first in each row below `top` steps back. */
+    if (!last)
+        for (last = top; last->child; last = last->child)
+            ;
     for (; last && last != c && last != top && last->parent; last = last->parent)
         cap_rotate(last);
     cap_rotate(top);

@@ -27,18 +27,18 @@ struct hart {
     uint64_t busy;
     struct thread *current; /* set on the slow ways in: whose trap is being handled */
     uint64_t counter[COUNT_KERNEL];
-    uint64_t id;       /* 0 .. harts - 1 */
-    uint64_t machine_id; /* mhartid, as SBI names it */
-    void *kernel_stack; /* top */
-    struct thread *idle_worker; /* entered when idle, or NULL */
-    uint64_t idle_mark; /* hart_events() + 1 when it last had nothing to do */
-    uint64_t look_again; /* bool: a better thread than `current` became ready */
-    struct thread *pager_thread; /* in-kernel pager: on whose behalf kernel_call() calls, */
+    uint64_t id;                   /* 0 .. harts - 1 */
+    uint64_t machine_id;           /* mhartid, as SBI names it */
+    void *kernel_stack;            /* top */
+    struct thread *idle_worker;    /* entered when idle, or NULL */
+    uint64_t idle_mark;            /* hart_events() + 1 when it last had nothing to do */
+    uint64_t look_again;           /* bool: a better thread than `current` became ready */
+    struct thread *pager_thread;   /* in-kernel pager: on whose behalf kernel_call() calls, */
     struct thread *pager_answered; /* and whom it answered on the straight path */
-    int32_t *blocks; /* block_count, near at hand */
-    struct thread *entering; /* the worker that enter_call() is about: an argument too many */
-    struct space *space_active; /* client space that counts as running here, or NULL */
-    struct thread *fp_owner; /* whose state the FP registers hold, or NULL */
+    int32_t *blocks;               /* block_count, near at hand */
+    struct thread *entering;       /* the worker that enter_call() is about: an argument too many */
+    struct space *space_active;    /* client space that counts as running here, or NULL */
+    struct thread *fp_owner;       /* whose state the FP registers hold, or NULL */
     uint64_t online;
     uint32_t run_bits; /* priority p has ready threads */
     struct thread_list run[PRIORITY_MAX + 1];
@@ -48,9 +48,10 @@ struct hart {
     uint64_t stuck_periods;     /* and for how many periods */
     uint64_t trace_next;
     struct trace_event trace[TRACE_EVENTS];
-    uint64_t timer_next; /* ticks */
+    uint64_t timer_next;        /* ticks */
     uint64_t asid_flush_wanted; /* generation changed: flush all before the next space */
-    uint64_t gathering; /* bool, read by others: counters may be down before their fence (gather.h) */
+    uint64_t
+        gathering; /* bool, read by others: counters may be down before their fence (gather.h) */
 };
 
 extern struct hart *harts[HARTS_MAX];

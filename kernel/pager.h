@@ -18,9 +18,9 @@ bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory);
 bool reply_park_in_kernel(struct thread *w, uint64_t value);
 
 /*
- * call.c: any native call of t; the callee-saved registers are in t->x. Returns the value for a0 (a1
- * and a2 in t->x[11], t->x[12]); if the call gave the hart to another thread it does not return on
- * hardware.
+ * call.c: any native call of t; the callee-saved registers are in t->x. Returns the value for a0
+ * (a1 and a2 in t->x[11], t->x[12]); if the call gave the hart to another thread it does not return
+ * on hardware.
  */
 long native_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                  struct thread *t, long number);

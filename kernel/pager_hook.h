@@ -2,10 +2,10 @@
  * Where an in-kernel memory server is called. With pager=user these are not used; a kernel linked
  * without the server has no definition of them, and pager=kernel is refused at boot.
  *
- * A pager worker in the kernel is an ordinary Thread object that is never entered in user mode: where
- * its entry would be, pager_enter() is called on the hart's stack, interrupts off, kernel lock not
- * held. The function ends as a worker does: it makes exactly one answering call (kernel_call with
- * CALL_FAULT_REPLY, CALL_REPLY_PARK, CALL_FORWARD_PARK or CALL_PARK) and returns.
+ * A pager worker in the kernel is an ordinary Thread object that is never entered in user mode:
+ * where its entry would be, pager_enter() is called on the hart's stack, interrupts off, kernel
+ * lock not held. The function ends as a worker does: it makes exactly one answering call
+ * (kernel_call with CALL_FAULT_REPLY, CALL_REPLY_PARK, CALL_FORWARD_PARK or CALL_PARK) and returns.
  */
 #ifndef KERNEL_PAGER_HOOK_H
 #define KERNEL_PAGER_HOOK_H

@@ -1,4 +1,5 @@
-/* Names for the quantities that the kernel handles. A physical address is bytes, a page is a number. */
+/* Names for the quantities that the kernel handles. A physical address is bytes, a page is a
+ * number. */
 #ifndef KERNEL_TYPES_H
 #define KERNEL_TYPES_H
 

@@ -1,11 +1,11 @@
 /*
  * The operation page: a list of mapping operations that one call performs in order.
  *
- * The server writes operations from the start of the page, calls CALL_BATCH(space, count), and reads
- * how many were performed and why it stopped. Old entries that an operation was asked to keep are
- * written to the result words at the end of the page, in order. All fences that the batch needs are
- * collected and done once, before the call returns: after it, no hart uses a translation that the
- * batch took away.
+ * The server writes operations from the start of the page, calls CALL_BATCH(space, count), and
+ * reads how many were performed and why it stopped. Old entries that an operation was asked to keep
+ * are written to the result words at the end of the page, in order. All fences that the batch needs
+ * are collected and done once, before the call returns: after it, no hart uses a translation that
+ * the batch took away.
  *
  * The result words are input too: BATCH_MAP_LIST takes its entries from there. Kept entries are
  * written from word 0 on, so a list of the same batch must stand behind them.
@@ -38,9 +38,9 @@ enum batch_code {
 #define BATCH_KEEP 0x01 /* flags: write the old entries of valid leaves to the result words */
 
 struct batch_op {
-    uint8_t code;    /* enum batch_code */
-    uint8_t level;   /* 0: 4 KiB leaves, 1: 2 MiB leaves; for tables: level of the entry */
-    uint8_t flags;   /* BATCH_KEEP */
+    uint8_t code;  /* enum batch_code */
+    uint8_t level; /* 0: 4 KiB leaves, 1: 2 MiB leaves; for tables: level of the entry */
+    uint8_t flags; /* BATCH_KEEP */
     uint8_t reserved;
     uint32_t count;  /* leaves, 1..512, never crossing the end of their table */
     uint32_t memory; /* index of the Memory capability that covers the pages */

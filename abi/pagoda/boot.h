@@ -17,14 +17,14 @@
 #define BOOT_HARTS_MAX  64
 
 /* Fixed slots of the memory server's table. 0 stays empty. */
-#define SLOT_TABLE    1 /* its own table */
-#define SLOT_SPACE    2 /* its own space */
-#define SLOT_THREAD   3 /* the first thread, on the boot hart */
-#define SLOT_KERNEL   4
-#define SLOT_ENDPOINT 5 /* an endpoint that the kernel made; the first thread is its worker */
-#define SLOT_MEMORY   8 /* .. + BOOT_RANGES_MAX */
+#define SLOT_TABLE     1 /* its own table */
+#define SLOT_SPACE     2 /* its own space */
+#define SLOT_THREAD    3 /* the first thread, on the boot hart */
+#define SLOT_KERNEL    4
+#define SLOT_ENDPOINT  5  /* an endpoint that the kernel made; the first thread is its worker */
+#define SLOT_MEMORY    8  /* .. + BOOT_RANGES_MAX */
 #define SLOT_INTERRUPT 64 /* + source number, 1..127 */
-#define SLOT_FREE     256
+#define SLOT_FREE      256
 
 enum boot_range_kind {
     BOOT_FREE,     /* given to the server */
@@ -44,18 +44,18 @@ struct boot_range {
 
 struct boot_info {
     uint64_t magic;
-    uint32_t size_bytes; /* of this structure */
-    uint32_t levels;     /* 3, 4 or 5 */
+    uint32_t size_bytes;  /* of this structure */
+    uint32_t levels;      /* 3, 4 or 5 */
     uint64_t linear_base; /* virtual address of physical address 0 in the server's linear map */
-    uint64_t user_end;   /* first address above user space */
+    uint64_t user_end;    /* first address above user space */
     uint64_t timebase_hz;
-    uint32_t harts;      /* running, numbered 0..harts-1 */
+    uint32_t harts; /* running, numbered 0..harts-1 */
     uint32_t boot_hart;
     uint32_t ranges;
-    uint32_t features;   /* BOOT_HAS_* */
+    uint32_t features;                   /* BOOT_HAS_* */
     uint64_t initrd_start, initrd_bytes; /* physical */
     uint64_t dtb_start, dtb_bytes;       /* physical */
-    uint32_t table_entries; /* size of the server's capability table */
+    uint32_t table_entries;              /* size of the server's capability table */
     uint32_t asid_bits;
     uint64_t kernel_text_bytes;
     uint64_t rng_seed;

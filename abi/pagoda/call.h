@@ -1,11 +1,12 @@
 /*
- * Kernel calls. The number is in a7 and negative; arguments are in a0..a5; the answer is in a0: zero
- * or a count, or -ERR_x. A thread without a capability table has no kernel calls: all its ecalls are
- * foreign and are forwarded by its route.
+ * Kernel calls. The number is in a7 and negative; arguments are in a0..a5; the answer is in a0:
+ * zero or a count, or -ERR_x. A thread without a capability table has no kernel calls: all its
+ * ecalls are foreign and are forwarded by its route.
  *
- * Calls marked * may switch threads. They preserve sp, tp and gp only: their stubs declare all other
- * registers clobbered. A message is the six registers s2..s7; the kernel carries it by leaving those
- * registers alone, and whatever else a caller leaves in registers its partner can read.
+ * Calls marked * may switch threads. They preserve sp, tp and gp only: their stubs declare all
+ * other registers clobbered. A message is the six registers s2..s7; the kernel carries it by
+ * leaving those registers alone, and whatever else a caller leaves in registers its partner can
+ * read.
  *
  * A slot is an index into the caller's own capability table. Pairs (table, index) name an entry of
  * any table: `table` is the slot of a Table capability, or SELF_TABLE for the caller's own.
@@ -31,14 +32,15 @@
 #define CALL_REPLY_KEEP (-7)
 /* reply_send(slot, value): answer a kept client; the capability is used up. */
 #define CALL_REPLY_SEND (-8)
-/* cap_copy(source, table, index, rights, first, pages): derive. Memory: `first` and `pages` select a
- * part, relative to the source. Endpoint, Notification: `first` is the badge if the source has none;
- * rights are masked. */
+/* cap_copy(source, table, index, rights, first, pages): derive. Memory: `first` and `pages` select
+ * a part, relative to the source. Endpoint, Notification: `first` is the badge if the source has
+ * none; rights are masked. */
 #define CALL_CAP_COPY (-9)
 /* cap_delete(table, index): remove one that has no derived ones; the first capability of an object
  * destroys the object (ERR_AGAIN: call again; ERR_BUSY: still in use). */
 #define CALL_CAP_DELETE (-10)
-/* cap_revoke(table, index): remove all that were derived, bounded; ERR_AGAIN while some are left. */
+/* cap_revoke(table, index): remove all that were derived, bounded; ERR_AGAIN while some are left.
+ */
 #define CALL_CAP_REVOKE (-11)
 /* cap_read(table, index) -> type | rights << 8; a1 = first page or badge; a2 = pages. */
 #define CALL_CAP_READ (-12)
@@ -48,8 +50,8 @@
 /* block_class(memory, page, class): make the aligned 2 MiB at `page` (relative) BLOCK_DATA or
  * BLOCK_TABLES. */
 #define CALL_BLOCK_CLASS (-14)
-/* space_copy(space, address, local, bytes, direction) -> bytes copied; stops short at a page that is
- * not there or does not allow it, in either space; at most COPY_MAX_BYTES a call. */
+/* space_copy(space, address, local, bytes, direction) -> bytes copied; stops short at a page that
+ * is not there or does not allow it, in either space; at most COPY_MAX_BYTES a call. */
 #define CALL_SPACE_COPY (-15)
 /* thread_set(thread, field, value, value2): see enum thread_field. */
 #define CALL_THREAD_SET (-16)
@@ -57,7 +59,8 @@
 #define CALL_THREAD_REGS (-17)
 /* thread_start(thread): make it runnable. */
 #define CALL_THREAD_START (-18)
-/* *thread_stop(thread): stop it; ERR_AGAIN while its hart has yet to notice. */
+/* *thread_stop(thread): stop it; ERR_AGAIN while its hart has yet to notice. What it waited for
+ * happens again when it is started; a worker is unbound, and its client's event happens again. */
 #define CALL_THREAD_STOP (-19)
 /* worker_bind(thread, endpoint, entry, sp, tp, flags): the thread, stopped and pinned, becomes the
  * endpoint's worker on its hart and is parked. */

@@ -8,24 +8,24 @@
 
 #include <stdint.h>
 
-#define PAGE_SHIFT       12
-#define PAGE_BYTES       4096UL
-#define TABLE_ENTRIES    512UL
-#define TABLE_SHIFT      9
-#define BLOCK_SHIFT      21
-#define BLOCK_BYTES      (1UL << BLOCK_SHIFT)
-#define PAGES_PER_BLOCK  512UL
+#define PAGE_SHIFT      12
+#define PAGE_BYTES      4096UL
+#define TABLE_ENTRIES   512UL
+#define TABLE_SHIFT     9
+#define BLOCK_SHIFT     21
+#define BLOCK_BYTES     (1UL << BLOCK_SHIFT)
+#define PAGES_PER_BLOCK 512UL
 
-#define ENTRY_V (1UL << 0)
-#define ENTRY_R (1UL << 1)
-#define ENTRY_W (1UL << 2)
-#define ENTRY_X (1UL << 3)
-#define ENTRY_U (1UL << 4)
-#define ENTRY_G (1UL << 5)
-#define ENTRY_A (1UL << 6)
-#define ENTRY_D (1UL << 7)
-#define ENTRY_SOFT0 (1UL << 8) /* two bits that belong to the server */
-#define ENTRY_SOFT1 (1UL << 9)
+#define ENTRY_V          (1UL << 0)
+#define ENTRY_R          (1UL << 1)
+#define ENTRY_W          (1UL << 2)
+#define ENTRY_X          (1UL << 3)
+#define ENTRY_U          (1UL << 4)
+#define ENTRY_G          (1UL << 5)
+#define ENTRY_A          (1UL << 6)
+#define ENTRY_D          (1UL << 7)
+#define ENTRY_SOFT0      (1UL << 8) /* two bits that belong to the server */
+#define ENTRY_SOFT1      (1UL << 9)
 #define ENTRY_PAGE_SHIFT 10
 #define ENTRY_PAGE_MASK  (((1UL << 44) - 1) << ENTRY_PAGE_SHIFT)
 #define ENTRY_PBMT_SHIFT 61
@@ -36,7 +36,7 @@
 /* What every mapping of a page has, whatever the server asks for. */
 #define ENTRY_ALWAYS (ENTRY_V | ENTRY_R | ENTRY_U | ENTRY_A)
 /* What a server may choose for a leaf entry beyond that. */
-#define ENTRY_CHOICE                                                                               \
+#define ENTRY_CHOICE \
     (ENTRY_ALWAYS | ENTRY_W | ENTRY_X | ENTRY_D | ENTRY_SOFT0 | ENTRY_SOFT1 | ENTRY_PAGE_MASK)
 
 /*

@@ -14,8 +14,8 @@
 /* privileged: mm_create(slot) -> mm. An empty address space; a Space capability with RIGHT_COPY is
  * put into the caller's table at `slot`. */
 #define MM_CREATE 1024
-/* privileged: mm_exec(mm, struct mm_exec *) -> 0. Load an ELF image into an empty mm. On error the mm
- * stays empty. -ENOEXEC for a malformed image. */
+/* privileged: mm_exec(mm, struct mm_exec *) -> 0. Load an ELF image into an empty mm. On error the
+ * mm stays empty. -ENOEXEC for a malformed image. */
 #define MM_EXEC 1025
 /* privileged: mm_release(mm) -> 0. No thread may be left in it (-EBUSY). */
 #define MM_RELEASE 1026
@@ -31,10 +31,11 @@
 #define MM_THREAD_MOVE 1031
 /* privileged: mm_thread_hart(thread, hart): affinity of a stopped or waiting thread. */
 #define MM_THREAD_HART 1032
-/* privileged: mm_fault_in(mm, address, bytes, write) -> 0 or -EFAULT: as if each page was touched. */
+/* privileged: mm_fault_in(mm, address, bytes, write) -> 0 or -EFAULT: as if each page was touched.
+ */
 #define MM_FAULT_IN 1033
-/* mm_report(kind, id, buffer, bytes, offset) -> bytes of text from `offset`; 0 at the end. id: an mm
- * or thread number as the kind needs; 0: the caller's own mm. */
+/* mm_report(kind, id, buffer, bytes, offset) -> bytes of text from `offset`; 0 at the end. id: an
+ * mm or thread number as the kind needs; 0: the caller's own mm. */
 #define MM_REPORT 1034
 /* mm_check() -> 0, or how many things the recount of everything found wrong (each is logged). */
 #define MM_CHECK 1035
@@ -80,13 +81,13 @@ enum mm_report_kind {
 struct mm_exec {
     uint64_t file_start; /* byte offset of the image in the initrd archive */
     uint64_t file_bytes;
-    uint64_t strings;    /* address in the caller */
+    uint64_t strings; /* address in the caller */
     uint64_t strings_bytes;
     uint32_t argc;
     uint32_t envc;
-    uint64_t name;       /* id of the file, shown in maps: address of a NUL-terminated path */
-    uint64_t entry;      /* out: where the thread starts */
-    uint64_t sp;         /* out: its first stack pointer */
+    uint64_t name;  /* id of the file, shown in maps: address of a NUL-terminated path */
+    uint64_t entry; /* out: where the thread starts */
+    uint64_t sp;    /* out: its first stack pointer */
 };
 
 struct mm_thread {
@@ -104,8 +105,8 @@ struct mm_map_file {
     uint64_t flags;
     uint64_t file_start; /* in the initrd archive */
     uint64_t file_bytes;
-    uint64_t offset;     /* in the file */
-    uint64_t name;       /* address of a NUL-terminated path in the caller */
+    uint64_t offset; /* in the file */
+    uint64_t name;   /* address of a NUL-terminated path in the caller */
 };
 
 /* Priorities: clients below the personality, the personality below the memory server. */
@@ -115,29 +116,29 @@ struct mm_map_file {
 #define MM_PRIORITY_SERVER      31
 
 /*
- * The personality's own start: one process, its image /sbin/linux in the initrd, with one worker per
- * hart. The memory server gives it these capabilities and this page of numbers.
+ * The personality's own start: one process, its image /sbin/linux in the initrd, with one worker
+ * per hart. The memory server gives it these capabilities and this page of numbers.
  */
-#define LINUX_SLOT_TABLE        1 /* its own table */
-#define LINUX_SLOT_SPACE        2 /* its own space, RIGHT_COPY */
-#define LINUX_SLOT_ENDPOINT     3 /* its endpoint, all rights; every client's personality route */
-#define LINUX_SLOT_KERNEL       4 /* log, power, counters */
-#define LINUX_SLOT_UART_MEMORY  5 /* mapped at LINUX_UART_ADDRESS */
+#define LINUX_SLOT_TABLE          1 /* its own table */
+#define LINUX_SLOT_SPACE          2 /* its own space, RIGHT_COPY */
+#define LINUX_SLOT_ENDPOINT       3 /* its endpoint, all rights; every client's personality route */
+#define LINUX_SLOT_KERNEL         4 /* log, power, counters */
+#define LINUX_SLOT_UART_MEMORY    5 /* mapped at LINUX_UART_ADDRESS */
 #define LINUX_SLOT_UART_INTERRUPT 6
-#define LINUX_SLOT_NOTIFICATION 7 /* bound to the worker on hart 0 */
-#define LINUX_SLOT_WORKER       16 /* + hart: Thread, all rights, not yet bound */
-#define LINUX_SLOT_FREE         128
-#define LINUX_TABLE_PAGES       16
+#define LINUX_SLOT_NOTIFICATION   7  /* bound to the worker on hart 0 */
+#define LINUX_SLOT_WORKER         16 /* + hart: Thread, all rights, not yet bound */
+#define LINUX_SLOT_FREE           128
+#define LINUX_TABLE_PAGES         16
 
 #define LINUX_UART_ADDRESS   0x30000000UL
 #define LINUX_INITRD_ADDRESS 0x2000000000UL /* the archive, mapped read-only */
-#define LINUX_START_ADDRESS  0x2f000000UL /* struct linux_start, one page, read-only */
+#define LINUX_START_ADDRESS  0x2f000000UL   /* struct linux_start, one page, read-only */
 
 struct linux_start {
     uint64_t initrd_bytes;
     uint64_t harts;
     uint64_t timebase_hz;
-    uint64_t uart_bytes;      /* 0: no UART was found */
+    uint64_t uart_bytes; /* 0: no UART was found */
     uint64_t uart_interrupt;
     uint64_t memory_bytes;
     uint64_t rng_seed;

@@ -3,7 +3,7 @@
 #include "kernel/thread.h"
 #include "arch/riscv/crash.h"
 
-#define OFFSET(name, type, field)                                                                  \
+#define OFFSET(name, type, field) \
     __asm__ volatile("\n->" #name " %0" : : "i"(__builtin_offsetof(type, field)))
 
 #define VALUE(name) __asm__ volatile("\n->" #name " %0" : : "i"(name))

@@ -13,7 +13,8 @@ static uint32_t jump(int64_t offset)
 {
     uint32_t o = (uint32_t)offset;
 
-    return 0x6fu | (o & 0xff000u) | (o >> 11 & 1) << 20 | (o >> 1 & 0x3ff) << 21 | (o >> 20 & 1) << 31;
+    return 0x6fu | (o & 0xff000u) | (o >> 11 & 1) << 20 | (o >> 1 & 0x3ff) << 21 |
+           (o >> 20 & 1) << 31;
 }
 
 void trap_patch_without_asids(void)

@@ -124,6 +124,8 @@ static bool object_destroy_one(struct worker *w, struct native_object *o)
 static long object_new(struct worker *w, struct mm *mm, uint64_t type, uint64_t parameter,
                        struct native_object **made)
 {
+    if (type >= CAP_TYPES)
+        return -LINUX_EINVAL;
     if (objects_of(mm) >= NATIVE_OBJECTS_MAX)
         return -LINUX_ENOMEM;
     struct native_object *o = slab_alloc(w, SLAB_NATIVE);

@@ -217,8 +217,8 @@ static void fault_line(struct text *t, uint32_t hart, const struct fault_record 
 }
 
 /*
- * The last faults of all harts, merged by time. Who: the thread, and the program that has this number
- * now. The counter counts instructions under -icount, else the host's ticks.
+ * The last faults of all harts, merged by time. Who: the thread, and the program that has this
+ * number now. The counter counts instructions under -icount, else the host's ticks.
  */
 static void report_faults(struct text *t)
 {
@@ -252,10 +252,10 @@ static void report_thread(struct text *t, const struct client *c)
 {
     static const char *const state[] = {"made", "started", "stopped"};
 
-    text_format(t, "thread %lu mm %lu %s hart %lu priority %lu%s faults %lu %lu\n",
-                (uint64_t)c->id, (uint64_t)c->mm->id, state[c->state % ARRAY_COUNT(state)],
-                (uint64_t)c->hart, (uint64_t)c->priority, c->has_table ? " native" : "",
-                c->minor_faults, c->major_faults);
+    text_format(t, "thread %lu mm %lu %s hart %lu priority %lu%s faults %lu %lu\n", (uint64_t)c->id,
+                (uint64_t)c->mm->id, state[c->state % ARRAY_COUNT(state)], (uint64_t)c->hart,
+                (uint64_t)c->priority, c->has_table ? " native" : "", c->minor_faults,
+                c->major_faults);
 }
 
 static void report_vmstat(struct text *t)

@@ -217,6 +217,275 @@ KTAP_CASE(device_memory_is_mapped_with_its_type)
     CHECK_ALL();
 }
 
+/* Result word i <- a leaf entry. */
+static void word(uint64_t i, pfn_t page, uint64_t bits)
+{
+    operation_page()->result[i] = entry_make(page, bits);
+}
+
+/* Pages of five blocks, no two neighbours in the same one. */
+static pfn_t scattered(uint64_t i)
+{
+    return data_page(i % 5 * PAGES_PER_BLOCK + i * 37 % 256);
+}
+
+KTAP_CASE(map_list_writes_its_words_and_counts_each_page)
+{
+    start();
+    for (unsigned i = 0; i < 67; i++)
+        word(9 + i, scattered(i), i % 3 ? W | D : 0);
+    EXPECT_EQ(op_on(0, op_list(VA + 0x5000, 67, 9)), 0);
+    EXPECT_EQ(sw.done, 67);
+    for (unsigned i = 0; i < 67; i++)
+        EXPECT_EQ(entry_of(0, VA + 0x5000 + i * PAGE_BYTES, 0),
+                  entry_make(scattered(i), ENTRY_ALWAYS | (i % 3 ? W | D : 0)));
+    EXPECT_EQ(entry_of(0, VA + 0x4000, 0) | entry_of(0, VA + 0x48000, 0), 0);
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT_EQ(mappings(data_page(i * PAGES_PER_BLOCK)), i < 2 ? 14 : 13);
+    EXPECT_EQ(harts[0]->counter[COUNT_pages_mapped], 67);
+    EXPECT_EQ(harts[0]->counter[COUNT_fence_local], 0);
+    EXPECT(sim_store(0, VA + 0x6008, 77));
+    EXPECT_EQ(sim_page(), scattered(1));
+    CHECK_ALL();
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 512, 0)), 0);
+    EXPECT_EQ(sw.done, 67);
+    EXPECT_EQ(harts[0]->counter[COUNT_fence_local], 1);
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT_EQ(mappings(data_page(i * PAGES_PER_BLOCK)), 0);
+    EXPECT(!sim_load(0, VA + 0x6008, NULL));
+    CHECK_ALL();
+}
+
+KTAP_CASE(map_list_takes_any_length_and_any_runs_of_blocks)
+{
+    start();
+    for (unsigned run = 1; run < 40; run += 3)
+        for (unsigned count = 1; count <= BATCH_RESULTS_MAX; count += count < 20 ? 1 : 59) {
+            for (unsigned i = 0; i < count; i++)
+                word(i, data_page(i / run % 7 * PAGES_PER_BLOCK + i), W);
+            EXPECT_EQ(op_on(0, op_list(VA + PAGE_BYTES, count, 0)), 0);
+            EXPECT_EQ(sw.done, count);
+            world_check();
+            EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA + PAGE_BYTES, count, 0)), 0);
+            EXPECT_EQ(sw.done, count);
+            world_check();
+        }
+    CHECK_ALL();
+}
+
+KTAP_CASE(map_list_is_refused)
+{
+    start();
+    pfn_t last = world.first + world.pages - 1;
+    for (unsigned i = 0; i < BATCH_RESULTS_MAX; i++)
+        word(i, scattered(i), 0);
+    refused(op_list(VA, 0, 0), ERR_ARGUMENT);
+    refused(op_list(VA, 513, 0), ERR_ARGUMENT);
+    refused(op_list(VA, 257, 0), ERR_RANGE);
+    refused(op_list(VA, 1, 256), ERR_RANGE);
+    refused(op_list(VA, 1, ~0UL), ERR_RANGE);
+    refused(op_list(VA, 9, 248), ERR_RANGE);
+    refused(op_list(VA + 8, 1, 0), ERR_ALIGN);
+    refused(op_list(VA + 511 * PAGE_BYTES, 2, 0), ERR_RANGE);
+    refused(op_list(space_user_end, 1, 0), ERR_RANGE);
+    refused(op_list(VA + BLOCK_BYTES, 1, 0), ERR_NOTABLE);
+    refused(with_level(op_list(VA, 1, 0), 1), ERR_LEVEL);  /* a table is there */
+    refused(with_level(op_list(BIG, 1, 0), 1), ERR_LEVEL); /* only small leaves */
+    refused(with_memory(op_list(VA, 1, 0), SLOT_SPACE), ERR_TYPE);
+    refused(with_memory(op_list(VA, 1, 0), SLOT_FREE + 200), ERR_EMPTY);
+    refused(with_memory(op_list(VA, 1, 0), 0xffffffff), ERR_SLOT);
+    for (unsigned i = 0; i < 21; i += 10) { /* in a group, and behind the last */
+        const struct batch_op op = op_list(VA, 22, 7);
+        word(7 + i, scattered(i), ENTRY_G);
+        refused(op, ERR_ENTRY);
+        word(7 + i, scattered(i), ENTRY_N);
+        refused(op, ERR_ENTRY);
+        word(7 + i, scattered(i), ENTRY_PBMT_IO);
+        refused(op, ERR_ENTRY);
+        word(7 + i, scattered(i), 1UL << 60);
+        refused(op, ERR_ENTRY);
+        word(7 + i, scattered(i), W);
+        refused(with_memory(op, RO), ERR_ENTRY);
+        word(7 + i, last + 1, 0);
+        refused(op, ERR_RANGE);
+        word(7 + i, world.first - 1, 0);
+        refused(op, ERR_RANGE);
+        word(7 + i, (1UL << 44) - 1, 0);
+        refused(op, ERR_RANGE);
+        word(7 + i, world.first, 0);
+        refused(op, ERR_CLASS);
+        word(7 + i, scattered(i), 0);
+    }
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT_EQ(mappings(data_page(i * PAGES_PER_BLOCK)), 0);
+    EXPECT_EQ(op_on(0, op_list(VA, 30, 0)), 0);
+    refused(op_list(VA + 29 * PAGE_BYTES, 9, 0), ERR_MAPPED);
+}
+
+/* 64 KiB runs are not a list's, whether the machine has them or not. */
+KTAP_CASE(map_list_has_no_64_kib_runs)
+{
+    start_with((struct machine_options){.asid_bits = 16, .features = BOOT_HAS_SVNAPOT});
+    for (unsigned i = 0; i < 16; i++)
+        word(i, data_page(16 + i), ENTRY_N);
+    refused(op_list(VA, 16, 0), ERR_ENTRY);
+}
+
+/* The extent is narrow and not aligned: the AND and the OR of its pages lie outside. */
+KTAP_CASE(map_list_finds_pages_that_are_covered_after_all)
+{
+    start();
+    uint32_t part = SLOT_FREE + 33;
+    EXPECT_EQ(WORLD_CALL(call_cap_copy, SLOT_MEMORY, SELF_TABLE, part, 0, sw.data + 505, 12), 0);
+    for (unsigned i = 0; i < 12; i++)
+        word(i, data_page(505 + i), 0);
+    EXPECT_EQ(op_on(0, with_memory(op_list(VA, 12, 0), part)), 0);
+    EXPECT_EQ(mappings(data_page(0)), 7);
+    EXPECT_EQ(mappings(data_page(512)), 5);
+    word(11, data_page(517), 0);
+    refused(with_memory(op_list(VA + 0x10000, 12, 0), part), ERR_RANGE);
+    word(11, data_page(504), 0);
+    refused(with_memory(op_list(VA + 0x10000, 12, 0), part), ERR_RANGE);
+}
+
+KTAP_CASE(map_list_overwrites_software_entries)
+{
+    start();
+    for (unsigned i = 0; i < 20; i++)
+        word(i, data_page(i), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_SOFTWARE, VA + 3 * PAGE_BYTES, 1, 0xabcd00)), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_SOFTWARE, VA + 19 * PAGE_BYTES, 1, 0xabcd00)), 0);
+    EXPECT_EQ(op_on(0, op_list(VA, 20, 0)), 0);
+    EXPECT_EQ(sw.done, 20);
+    EXPECT_EQ(mappings(data_page(0)), 20);
+    CHECK_ALL();
+}
+
+/* A group of slots with everything in it: leaves of two blocks, software entries, nothing. */
+KTAP_CASE(unmap_of_mixed_groups)
+{
+    start();
+    for (unsigned n = 0; n < 30; n++) {
+        unsigned leaves = 0, software = 0;
+        for (unsigned i = 0; i < 24; i++) {
+            vaddr_t at = VA + i * PAGE_BYTES;
+            uint64_t kind = ktap_random_below(n % 3 ? 4 : 2); /* 0 and 1: leaves */
+            if (kind < 2)
+                EXPECT_EQ(op_on(0, op_map(at, 1, data_page(kind * 512 + i), 0)), 0);
+            else if (kind == 2)
+                EXPECT_EQ(op_on(0, op_simple(BATCH_SOFTWARE, at, 1, 0x1000 | i << 4 | 1UL << 63)),
+                          0);
+            leaves += kind < 2;
+            software += kind == 2;
+        }
+        harts[0]->counter[COUNT_pages_unmapped] = 0;
+        EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 100, 0)), 0);
+        EXPECT_EQ(sw.done, leaves + software);
+        EXPECT_EQ(harts[0]->counter[COUNT_pages_unmapped], leaves);
+        CHECK_ALL();
+    }
+}
+
+/* The boot maps the memory server's image without counting; its blocks are no data. */
+KTAP_CASE(what_was_never_counted_is_not_uncounted)
+{
+    start();
+    unsigned found;
+    uint64_t *slot = space_slot(sw.space[0], VA, 0, &found);
+    int32_t before = block_count[world.ram >> TABLE_SHIFT];
+    space_server = sw.space[0];
+    for (unsigned i = 0; i < 20; i++)
+        slot[i] = entry_make(world.ram + i, ENTRY_ALWAYS);
+    EXPECT_EQ(op_on(0, op_map(VA + 20 * PAGE_BYTES, 2, data_page(0), 0)), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 1, 0)), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 32, 0)), 0);
+    EXPECT_EQ(sw.done, 21);
+    EXPECT_EQ(block_count[world.ram >> TABLE_SHIFT], before);
+    EXPECT_EQ(mappings(data_page(0)), 0);
+    space_server = NULL;
+    CHECK_ALL();
+}
+
+/* Many single operations in one call take the short way, and know when not to. */
+KTAP_CASE(single_operations_in_one_call)
+{
+    start();
+    long error;
+    struct batch_op *op = operation_page()->op;
+    for (unsigned i = 0; i < 8; i++) {
+        op[i] = op_map(VA + i * PAGE_BYTES, 1, scattered(i), W);
+        op[8 + i] = op_simple(BATCH_UNMAP, VA + (i ^ 1) * PAGE_BYTES, 1, 0);
+    }
+    EXPECT_EQ(batch_on(0, 16, &error), 16);
+    for (unsigned i = 0; i < 16; i++)
+        EXPECT_EQ(op[i].done, 1);
+    EXPECT_EQ(harts[0]->counter[COUNT_pages_mapped], 8);
+    EXPECT_EQ(harts[0]->counter[COUNT_pages_unmapped], 8);
+    EXPECT_EQ(harts[0]->counter[COUNT_fence_local], 1);
+    EXPECT_EQ(batch_on(0, 8, &error), 8);
+    for (unsigned i = 0; i < 8; i++)
+        EXPECT(sim_load(0, VA + i * PAGE_BYTES, NULL));
+    CHECK_ALL();
+    static const struct {
+        unsigned at;
+        long error;
+    } bad[] = {{2, ERR_ALIGN}, {3, ERR_ENTRY}, {4, ERR_RANGE}, {5, ERR_CLASS}, {6, ERR_MAPPED}};
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        for (unsigned k = 0; k < 8; k++)
+            op[k] = op_map(VA + (100 + 10 * i + k) * PAGE_BYTES, 1, scattered(k), W);
+        op[2].address += bad[i].at == 2 ? 8 : 0;
+        op[3].entry |= bad[i].at == 3 ? ENTRY_G : 0;
+        op[4].entry = bad[i].at == 4 ? entry_make(world.first - 1, 0) : op[4].entry;
+        op[5].entry = bad[i].at == 5 ? entry_make(world.first, 0) : op[5].entry;
+        op[6].address = bad[i].at == 6 ? VA : op[6].address;
+        EXPECT_EQ(batch_on(0, 8, &error), bad[i].at);
+        EXPECT_EQ(error, -bad[i].error);
+        EXPECT_EQ(op[bad[i].at].done, 0);
+        CHECK_ALL();
+    }
+    for (unsigned i = 0; i < 8; i++)
+        op[i] = op_simple(BATCH_UNMAP, VA + (i * 7 % 5 + 90) * PAGE_BYTES, 1, 0);
+    EXPECT_EQ(batch_on(0, 8, &error), 8);
+    for (unsigned i = 0; i < 8; i++)
+        EXPECT_EQ(op[i].done, 0);
+    CHECK_ALL();
+}
+
+static long removed[2];
+
+static void remove_meanwhile(void)
+{
+    if (kernel_lock_held())
+        return;
+    machine_hart_select(1);
+    removed[0] = WORLD_CALL(call_cap_delete, SELF_TABLE, SLOT_FREE + 33);
+    removed[1] = WORLD_CALL(call_cap_revoke, SELF_TABLE, SLOT_FREE + 34);
+    machine_hart_select(0);
+}
+
+/* Its count is 0 already, but a hart may still use the translation. */
+KTAP_CASE(memory_does_not_go_between_the_count_and_the_fence)
+{
+    start();
+    uint32_t part = SLOT_FREE + 33, above = SLOT_FREE + 34;
+    EXPECT_EQ(
+        WORLD_CALL(call_cap_copy, SLOT_MEMORY, SELF_TABLE, above, RIGHT_COPY_ON, sw.data, 512), 0);
+    EXPECT_EQ(WORLD_CALL(call_cap_copy, above, SELF_TABLE, part, 0, 0, 0), 0);
+    EXPECT_EQ(op_on(0, with_memory(op_map(VA, 20, data_page(0), 0), part)), 0);
+    EXPECT(sim_load(0, VA, NULL));
+    EXPECT_EQ(WORLD_CALL(call_cap_delete, SELF_TABLE, part), -ERR_BUSY);
+    tlb_fence_hook = remove_meanwhile;
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 20, 0)), 0);
+    tlb_fence_hook = NULL;
+    EXPECT_EQ(mappings(data_page(0)), 0);
+    EXPECT_EQ(removed[0], -ERR_AGAIN);
+    EXPECT_EQ(removed[1], -ERR_AGAIN);
+    EXPECT_EQ(op_on(0, with_memory(op_map(VA, 1, data_page(0), 0), part)), 0); /* it is whole */
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 20, 0)), 0);
+    EXPECT_EQ(WORLD_CALL(call_cap_delete, SELF_TABLE, part), 0);
+    CHECK_ALL();
+}
+
 KTAP_CASE(unmap_passes_over_what_is_not_there)
 {
     start();

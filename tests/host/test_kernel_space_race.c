@@ -87,7 +87,7 @@ static struct batch_op op_any(struct actor *a, unsigned n)
 {
     struct batch_op op = {.count = 1 + (uint32_t)below(a, 16), .memory = SLOT_MEMORY};
     op.address = address(a);
-    switch (below(a, 8)) {
+    switch (below(a, 9)) {
     case 0:
     case 1:
         op.code = BATCH_MAP;
@@ -110,6 +110,12 @@ static struct batch_op op_any(struct actor *a, unsigned n)
         op.code = BATCH_COPY_TABLE;
         op.extra = SPACE_SLOT((n + 1) % SPACES);
         break;
+    case 6:
+        op.code = BATCH_MAP_LIST;
+        op.extra = below(a, 200);
+        for (uint64_t i = 0; i < op.count; i++)
+            a->page.result[op.extra + i] = entry_make(page_any(a), ENTRY_W);
+        break;
     default:
         op.code = BATCH_UNMAP;
         op.address &= ~(BLOCK_BYTES - 1);
@@ -129,8 +135,8 @@ static void batch_any(struct actor *a)
         const struct batch_op *op = &a->page.op[i];
         a->removed += op->code == BATCH_TABLE_REMOVE && op->done == 1;
         a->copied += op->code == BATCH_COPY_TABLE && op->done > 0 && op->done <= TABLE_ENTRIES;
-        a->lost +=
-            op->code == BATCH_MAP && error == -ERR_MAPPED && op->done > 0 && op->done < op->count;
+        bool maps = op->code == BATCH_MAP || op->code == BATCH_MAP_LIST;
+        a->lost += maps && error == -ERR_MAPPED && op->done > 0 && op->done < op->count;
     }
 }
 
@@ -224,4 +230,65 @@ KTAP_CASE(harts_race_and_every_count_is_exact)
     }
     EXPECT(mapped > 100 && removed > 20 && copied > 20);
     free(actors);
+}
+
+/* ---- a list that changes while it is read ---- */
+
+#define LIST 64
+
+static volatile uint64_t *list_words;
+static volatile bool list_stop;
+
+/* Good entries and some that are not allowed, one after the other. */
+static void *list_change(void *arg)
+{
+    uint64_t random = 1;
+
+    (void)arg;
+    while (!list_stop) {
+        random = random * 6364136223846793005UL + 1442695040888963407UL;
+        uint64_t i = (random >> 33) % LIST, good = entry_make(data_page(i * 17), ENTRY_W);
+        list_words[i] = entry_make(world.first + 1, ENTRY_W); /* a space's own page */
+        list_words[i] = good | ENTRY_G;
+        list_words[i] = entry_make(world.first + world.pages, ENTRY_W);
+        if (random >> 62 == 0)
+            sched_yield();
+        list_words[i] = good;
+        if (random >> 62 == 1)
+            sched_yield();
+    }
+    return NULL;
+}
+
+KTAP_CASE(a_list_that_changes_is_checked_as_it_was_read)
+{
+    pthread_t other;
+    unsigned went = 0, refused = 0;
+
+    space_world_start(
+        &(struct machine_options){.harts = 1, .asid_bits = 16, .pages = 8 * PAGES_PER_BLOCK}, 1);
+    tables_for(0, VA, 0);
+    list_words = operation_page()->result;
+    for (unsigned i = 0; i < LIST; i++)
+        list_words[i] = entry_make(data_page(i * 17), ENTRY_W);
+    list_stop = false;
+    EXPECT_EQ(pthread_create(&other, NULL, list_change, NULL), 0);
+    for (unsigned i = 0; i < 100000 && (i < 2000 || went < 50 || refused < 50); i++) {
+        if (i % 16 == 0)
+            sched_yield();
+        long error = op_on(0, op_list(VA, LIST, 0));
+        went += error == 0;
+        refused += error != 0;
+        for (unsigned k = 0; k < LIST; k++)
+            EXPECT_EQ(entry_of(0, VA + k * PAGE_BYTES, 0),
+                      error ? 0 : entry_make(data_page(k * 17), ENTRY_ALWAYS | ENTRY_W));
+        if (i % 512 == 0)
+            world_check();
+        EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, LIST, 0)), 0);
+    }
+    list_stop = true;
+    pthread_join(other, NULL);
+    ktap_note("lists mapped %u, refused %u", went, refused);
+    CHECK_ALL();
+    EXPECT(went > 0 && refused > 0);
 }

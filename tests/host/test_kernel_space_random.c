@@ -55,6 +55,7 @@ struct step {
     unsigned n, range;
     uint64_t first, count;
     struct batch_op op;
+    uint64_t word[SLOTS]; /* of a list */
 };
 
 static long slots_error(const struct range *r)
@@ -69,6 +70,23 @@ static long model_map(struct range *r, const struct step *s, uint32_t *done)
             return -ERR_MAPPED;
     for (uint64_t i = 0; i < s->count; i++)
         r->slot[s->first + i] = (s->op.entry | ENTRY_ALWAYS) + (i << ENTRY_PAGE_SHIFT);
+    *done = (uint32_t)s->count;
+    return 0;
+}
+
+static long model_map_list(struct range *r, const struct step *s, uint32_t *done)
+{
+    for (uint64_t i = 0; i < s->count; i++)
+        if (s->word[i] & ENTRY_G)
+            return -ERR_ENTRY;
+    for (uint64_t i = 0; i < s->count; i++)
+        if (r->slot[s->first + i] & ENTRY_V)
+            return -ERR_MAPPED;
+    for (uint64_t i = 0; i < s->count; i++)
+        if (entry_page(s->word[i]) < data_page(0))
+            return -ERR_CLASS;
+    for (uint64_t i = 0; i < s->count; i++)
+        r->slot[s->first + i] = s->word[i] | ENTRY_ALWAYS;
     *done = (uint32_t)s->count;
     return 0;
 }
@@ -187,6 +205,8 @@ static long model_step(const struct step *s, uint32_t *done)
     switch (s->op.code) {
     case BATCH_MAP:
         return model_map(r, s, done);
+    case BATCH_MAP_LIST:
+        return model_map_list(r, s, done);
     case BATCH_UNMAP:
         return model_unmap(r, s, done);
     case BATCH_SOFTWARE:
@@ -211,13 +231,15 @@ static pfn_t table_page_any(void)
 /* Mostly something that can be done where the range is now; sometimes anything. */
 static enum batch_code code_make(const struct range *r)
 {
-    static const uint8_t any[] = {BATCH_MAP,        BATCH_UNMAP,        BATCH_PROTECT,
-                                  BATCH_CLEAR_BITS, BATCH_SOFTWARE,     BATCH_REPLACE,
-                                  BATCH_TABLE,      BATCH_TABLE_REMOVE, BATCH_COPY_TABLE};
-    static const uint8_t empty[] = {BATCH_MAP,        BATCH_MAP,        BATCH_MAP,
-                                    BATCH_COPY_TABLE, BATCH_COPY_TABLE, BATCH_TABLE_REMOVE};
-    static const uint8_t filled[] = {BATCH_MAP,     BATCH_UNMAP,      BATCH_UNMAP,  BATCH_UNMAP,
-                                     BATCH_PROTECT, BATCH_CLEAR_BITS, BATCH_REPLACE};
+    static const uint8_t any[] = {
+        BATCH_MAP,     BATCH_UNMAP, BATCH_PROTECT,      BATCH_CLEAR_BITS, BATCH_SOFTWARE,
+        BATCH_REPLACE, BATCH_TABLE, BATCH_TABLE_REMOVE, BATCH_COPY_TABLE, BATCH_MAP_LIST};
+    static const uint8_t empty[] = {BATCH_MAP,         BATCH_MAP,        BATCH_MAP_LIST,
+                                    BATCH_MAP_LIST,    BATCH_COPY_TABLE, BATCH_COPY_TABLE,
+                                    BATCH_TABLE_REMOVE};
+    static const uint8_t filled[] = {BATCH_MAP,        BATCH_MAP_LIST, BATCH_UNMAP,   BATCH_UNMAP,
+                                     BATCH_UNMAP,      BATCH_UNMAP,    BATCH_PROTECT, BATCH_PROTECT,
+                                     BATCH_CLEAR_BITS, BATCH_REPLACE};
     bool is_empty = true;
     for (unsigned i = 0; i < SLOTS; i++)
         is_empty &= r->slot[i] == 0;
@@ -244,6 +266,20 @@ static struct step step_make(unsigned n)
     return s;
 }
 
+/* Mostly pages that can be mapped, in runs of one block or in none. */
+static void list_make(struct step *s)
+{
+    bool runs = below(2);
+    for (uint64_t i = 0; i < s->count; i++) {
+        uint64_t page = runs ? i / 8 % 2 * (PAGES / 2) + i % 8 : below(PAGES);
+        s->word[i] = entry_make(page_number(page), below(2) ? ENTRY_W | ENTRY_D : below(2) << 9);
+    }
+    if (below(20) == 0)
+        s->word[below(s->count)] |= ENTRY_G;
+    if (below(20) == 0)
+        s->word[below(s->count)] = entry_make(world.first, 0);
+}
+
 /* The rest of an operation, which depends on its code. */
 static void step_fill(struct step *s)
 {
@@ -252,6 +288,9 @@ static void step_fill(struct step *s)
     switch (op->code) {
     case BATCH_MAP:
         op->entry = entry_make(page_number(below(PAGES - s->count)), bits | below(2) << 8);
+        break;
+    case BATCH_MAP_LIST:
+        list_make(s);
         break;
     case BATCH_PROTECT:
         break;
@@ -393,6 +432,11 @@ static void do_batch(void)
         if (table && table_changed)
             step[i].op.code = BATCH_NOP;
         table_changed |= table;
+        if (step[i].op.code == BATCH_MAP_LIST) {
+            step[i].op.extra = i * SLOTS + BATCH_RESULTS_MAX % SLOTS;
+            memcpy(&operation_page()->result[step[i].op.extra], step[i].word,
+                   step[i].count * sizeof(uint64_t));
+        }
         operation_page()->op[i] = step[i].op;
         struct range before = model[n].range[step[i].range];
         if (step[i].op.code == BATCH_NOP)

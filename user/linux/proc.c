@@ -260,8 +260,8 @@ static void stat_line(struct text *text, const struct process *p)
         major += own_major;
     }
     text_printf(text, "%d (%s) %c %d %d %d 1281 1 0 %ld 0 %ld 0 0 0 0 0 20 0 %u 0 %lu ", p->pid,
-                p->comm, state_of(p), p->parent ? p->parent->pid : 0, p->pgid, p->sid, minor,
-                major, p->thread_count, start_clock);
+                p->comm, state_of(p), p->parent ? p->parent->pid : 0, p->pgid, p->sid, minor, major,
+                p->thread_count, start_clock);
     text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
                 LINUX_RLIM_INFINITY);
     /* startcode .. exit_signal, processor, and the rest */

@@ -173,7 +173,7 @@ KTAP_CASE(pagoda_absurd_amounts_are_refused)
     for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
         EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_MEMORY, SLOT_ATTACK + 8, amounts[i]) < 0);
         EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_TABLE, SLOT_ATTACK + 8, 100 * amounts[i]) < 0);
-        EXPECT(pg_syscall(MM_NATIVE_CREATE, amounts[i] + CAP_TYPES, SLOT_ATTACK + 8, 0L) < 0);
+        EXPECT(pg_syscall(MM_NATIVE_CREATE, amounts[i] | 0x40, SLOT_ATTACK + 8, 0L) < 0);
         EXPECT(pg_syscall(MM_NATIVE_CREATE, CAP_ENDPOINT, amounts[i] + 1000, 0L) < 0);
         EXPECT(pg_syscall(MM_NATIVE_THREAD, amounts[i] + 1000, 0L) < 0);
         EXPECT(pg_syscall(MM_NATIVE_ENABLE, amounts[i]) < 0);

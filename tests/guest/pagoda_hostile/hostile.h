@@ -21,7 +21,7 @@
 /* In this program's table. */
 enum slot {
     SLOT_SANDBOX = NATIVE_SLOT_USER,
-    SLOT_DONE, /* notification: guests, timer */
+    SLOT_DONE, /* notification; no guest can signal it, or set its timer */
     SLOT_JAIL, /* endpoint */
     SLOT_JAIL_WORKER,
     SLOT_HONEST, /* endpoint: messages, and the honest client's faults */
@@ -49,7 +49,7 @@ enum guest_slot {
     GUEST_ENDPOINT,
     GUEST_JAIL, /* may only call it */
     GUEST_NOTE,
-    GUEST_DONE,   /* may only signal it */
+    GUEST_SIGNAL, /* the same notification, may only signal some bits */
     GUEST_KERNEL, /* counters */
     GUEST_TABLES,
     GUEST_DATA,
@@ -81,9 +81,10 @@ enum guest_slot {
 #define KERNEL_ADDRESS 0xffffffc000000000UL
 #define RW             (ENTRY_W | ENTRY_D)
 
-/* Bits of SLOT_DONE: bit i, guest i has made its calls; bit 8 + i, it crashed. */
+/* Bits of SLOT_DONE: bit 0, a message from a guest; bit 8 + i, guest i crashed. */
+#define DONE_MESSAGE 1UL
 #define DONE_CRASHED 8
-#define DONE_ALL     ((1UL << GUESTS) - 1)
+#define ALL_GUESTS   ((1UL << GUESTS) - 1)
 #define DONE_TIMEOUT (1UL << 16)
 #define DONE_CLIENT  (1UL << 17)
 #define DONE_LATE    (1UL << 18) /* the honest client is not done */

@@ -11,7 +11,6 @@
 #define PASSES_MAX    16
 #define STACK_BYTES   8192
 #define PROBE_ADDRESS 0x70000000UL
-#define DONE_BADGE    (DONE_ALL | DONE_ALL << DONE_CRASHED)
 
 extern char _end[];
 
@@ -47,6 +46,8 @@ static long jail(struct native_worker *worker, struct native_event *event)
     uint64_t who = event->a[0], lazy = (event->a[1] - GUEST_LAZY) / PAGE_BYTES;
 
     (void)worker;
+    if (event->kind == ENTER_MESSAGE)
+        native_call(CALL_SIGNAL, SLOT_DONE, DONE_MESSAGE, 0, 0, 0, 0);
     if (event->kind == ENTER_CALL || event->kind == ENTER_MESSAGE) {
         event->a[0] = (uint64_t)-38;
         return CALL_REPLY_PARK;
@@ -152,7 +153,7 @@ static bool build_table(void)
                 copy_to(SLOT_GUEST_ENDPOINT, GUEST_ENDPOINT, all, 0, 0) &&
                 copy_to(SLOT_JAIL, GUEST_JAIL, RIGHT_CALL | RIGHT_COPY_ON, 0, 0) &&
                 copy_to(SLOT_GUEST_NOTE, GUEST_NOTE, all, 0, 0) &&
-                copy_to(SLOT_DONE, GUEST_DONE, RIGHT_SIGNAL, DONE_BADGE, 0) &&
+                copy_to(SLOT_GUEST_NOTE, GUEST_SIGNAL, RIGHT_SIGNAL, 0xff00, 0) &&
                 copy_to(NATIVE_SLOT_KERNEL, GUEST_KERNEL, all, 0, 0) &&
                 copy_to(SLOT_GUEST_TABLES, GUEST_TABLES, all, 0, 0) &&
                 copy_to(SLOT_GUEST_DATA, GUEST_DATA, all, 0, 0) &&
@@ -246,7 +247,7 @@ uint64_t generation_run(void)
 
     for (unsigned i = 0; i < GUESTS; i++)
         over |= restart(i) ? 0 : 1UL << i;
-    for (int looks = 0; over != DONE_ALL && looks < LOOKS_MAX && idle < LOOKS_IDLE; looks++) {
+    for (int looks = 0; over != ALL_GUESTS && looks < LOOKS_MAX && idle < LOOKS_IDLE; looks++) {
         native_call(CALL_TIMER_SET, SLOT_DONE, ticks_now() + TICK, DONE_TIMEOUT, 0, 0, 0);
         if (!GOOD(native_wait(SLOT_DONE, &bits)))
             break;

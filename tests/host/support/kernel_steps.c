@@ -190,14 +190,29 @@ static void batch_op_fill(struct batch_op *o)
                : o->code == BATCH_SOFTWARE     ? (uint64_t)byte() << 8
                : o->level == 1 && (byte() & 7) ? entry_make(world.first + 512, ENTRY_ALWAYS)
                                                : argument('e');
-    o->extra = argument(o->code == BATCH_COPY_TABLE ? 'S' : 'e');
+    o->extra = argument(o->code == BATCH_COPY_TABLE ? 'S' : o->code == BATCH_MAP_LIST ? 'v' : 'e');
+}
+
+/* Entries for lists: from one byte, so that not all of the input goes there. */
+static void results_fill(struct batch_page *page)
+{
+    uint8_t b = byte(), step = byte();
+    for (unsigned i = 0; i < BATCH_RESULTS_MAX; i++, b += step)
+        page->result[i] = entry(b);
+    if (step == 0)
+        page->result[b % 64] = value();
 }
 
 static void batch_fill(struct thread *t)
 {
     struct batch_page *page = t->operation_page;
-    for (unsigned i = 0; page && i < 3; i++)
+    bool list = false;
+    for (unsigned i = 0; page && i < 3; i++) {
         batch_op_fill(&page->op[i]);
+        list |= page->op[i].code == BATCH_MAP_LIST;
+    }
+    if (list)
+        results_fill(page);
 }
 
 /* Batches and answers more often than others. */
@@ -228,7 +243,14 @@ static void call_native(struct thread *t)
         return;
     if (number == CALL_CALL && message_call(a[0], 0, 0, 0, 0, 0, t))
         return;
-    long result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
+    long result;
+    if (number == CALL_BATCH && (t->x[0] & 4)) { /* its own way in, or by number */
+        struct batch_answer answer = batch_native(a[0], a[1], 0, 0, 0, 0, t);
+        t->x[11] = (uint64_t)answer.stopped;
+        result = answer.performed;
+    } else {
+        result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
+    }
     if (machine_note()->way == MACHINE_NOWHERE)
         t->x[10] = (uint64_t)result;
 }

@@ -62,6 +62,15 @@ struct batch_op op_map(vaddr_t address, uint32_t count, pfn_t page, uint64_t bit
                              .entry = entry_make(page, bits)};
 }
 
+struct batch_op op_list(vaddr_t address, uint32_t count, uint64_t first)
+{
+    return (struct batch_op){.code = BATCH_MAP_LIST,
+                             .count = count,
+                             .memory = SLOT_MEMORY,
+                             .address = address,
+                             .extra = first};
+}
+
 struct batch_op op_simple(enum batch_code code, vaddr_t address, uint32_t count, uint64_t entry)
 {
     return (struct batch_op){.code = (uint8_t)code,

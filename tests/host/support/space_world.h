@@ -43,6 +43,8 @@ void tables_for(unsigned n, vaddr_t address, unsigned level);
 
 /* Operations. */
 struct batch_op op_map(vaddr_t address, uint32_t count, pfn_t page, uint64_t bits);
+/* The entries are result words of the operation page, from index `first` on. */
+struct batch_op op_list(vaddr_t address, uint32_t count, uint64_t first);
 struct batch_op op_simple(enum batch_code code, vaddr_t address, uint32_t count, uint64_t entry);
 
 /* What stands in the slot; 0 if there is none. */

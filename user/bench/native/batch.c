@@ -4,8 +4,8 @@
  *
  * Only the calls are counted, not the writing of the operation page. The scattered pages lie in two
  * 2 MiB blocks, as many as one capability covers here, in no order and the next one always in the
- * other block: no two neighbours can be counted together. The space has a worker bound on this hart,
- * so it counts as running there and what is unmapped is fenced.
+ * other block: no two neighbours can be counted together. The space has a worker bound on this
+ * hart, so it counts as running there and what is unmapped is fenced.
  */
 #include "user/bench/native/common.h"
 
