@@ -44,8 +44,7 @@ void gather_finish(struct gather *g);
  */
 static inline void gather_open(struct hart *h)
 {
-    /* The counters are taken down behind a release fence, so whoever sees the lower count sees
-     * this. */
+    /* Counters go down behind a release fence: whoever sees the lower count sees this. */
     __atomic_store_n(&h->gathering, 1, __ATOMIC_RELAXED);
 }
 static inline void gather_close(struct hart *h)

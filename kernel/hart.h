@@ -50,8 +50,7 @@ struct hart {
     struct trace_event trace[TRACE_EVENTS];
     uint64_t timer_next;        /* ticks */
     uint64_t asid_flush_wanted; /* generation changed: flush all before the next space */
-    uint64_t
-        gathering; /* bool, read by others: counters may be down before their fence (gather.h) */
+    uint64_t gathering;         /* bool, read by others: see gather.h */
 };
 
 extern struct hart *harts[HARTS_MAX];

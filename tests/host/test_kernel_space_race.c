@@ -5,6 +5,7 @@
  */
 #include "space_world.h"
 #include "ktap.h"
+#include "arch/slot.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -291,4 +292,57 @@ KTAP_CASE(a_list_that_changes_is_checked_as_it_was_read)
     ktap_note("lists mapped %u, refused %u", went, refused);
     CHECK_ALL();
     EXPECT(went > 0 && refused > 0);
+}
+
+/* ---- fault replies against a batch that maps the same slots ---- */
+
+static volatile bool fill_stop;
+
+static void *slots_fill(void *arg)
+{
+    uint64_t *leaf = arg, random = 7, page;
+
+    machine_hart_select(1);
+    while (!fill_stop) {
+        random = random * 6364136223846793005UL + 1442695040888963407UL;
+        page = data_page((random >> 40) % 2000);
+        hart_busy(harts[1]);
+        EXPECT(block_get(page));
+        if (!arch_slot_fill(&leaf[(random >> 33) % BATCH_RESULTS_MAX], entry_make(page, 0xd3)))
+            block_put_n(page, 1);
+        hart_idle(harts[1]);
+        for (volatile unsigned i = 0; i < (random >> 53); i++)
+            ;
+    }
+    return NULL;
+}
+
+KTAP_CASE(a_batch_that_loses_a_race_takes_back_what_it_counted)
+{
+    pthread_t other;
+    unsigned found, lost = 0;
+
+    space_world_start(
+        &(struct machine_options){.harts = 2, .asid_bits = 16, .pages = 8 * PAGES_PER_BLOCK}, 1);
+    tables_for(0, VA, 0);
+    for (unsigned i = 0; i < BATCH_RESULTS_MAX; i++)
+        operation_page()->result[i] = entry_make(data_page(i * 11 % 2500), ENTRY_W);
+    fill_stop = false;
+    EXPECT_EQ(pthread_create(&other, NULL, slots_fill, space_slot(sw.space[0], VA, 0, &found)), 0);
+    for (unsigned i = 0; i < 200000 && lost < 100; i++) {
+        bool list = i % 2;
+        long error = op_on(0, list ? op_list(VA, BATCH_RESULTS_MAX, 0)
+                                   : op_map(VA, BATCH_RESULTS_MAX, data_page(300), ENTRY_W));
+        EXPECT(error == 0 || error == -ERR_MAPPED);
+        EXPECT(error || sw.done == BATCH_RESULTS_MAX);
+        lost += error && sw.done;
+        EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, TABLE_ENTRIES, 0)), 0);
+    }
+    fill_stop = true;
+    pthread_join(other, NULL);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, TABLE_ENTRIES, 0)), 0);
+    ktap_note("races lost %u", lost);
+    CHECK_ALL();
+    for (unsigned i = 0; i < 7; i++)
+        EXPECT_EQ(block_count[data_page(i * PAGES_PER_BLOCK) >> TABLE_SHIFT], 0);
 }

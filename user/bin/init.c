@@ -133,9 +133,9 @@ static bool run_test(const char *name, unsigned number)
     if (status == 0)
         printf("ok %u - %s\n", number, name);
     else if (status == -1)
-        printf("not ok %u - %s (cannot start: %s)\n", number, name, strerror(errno));
+        printf("not ok %u - %s # ERROR cannot start: %s\n", number, name, strerror(errno));
     else
-        printf("not ok %u - %s (%s)\n", number, name, util_status_text(status));
+        printf("not ok %u - %s # ERROR %s\n", number, name, util_status_text(status));
     return status == 0;
 }
 
