@@ -187,11 +187,14 @@ static inline void op_read(struct op *op, const struct batch_op *from)
 #define HEAD_UNMAP_ONE ((uint64_t)BATCH_UNMAP | 1UL << 32)
 #define HEAD_RESERVED  (0xffUL << 24)
 
-/* The slot of one page, where its table is the one used last; else NULL. */
+/* One page whose table is the one used last. */
+static inline bool one_here(const struct batch *b, vaddr_t address)
+{
+    return likely(address >> BLOCK_SHIFT == b->leaf_tag && address % PAGE_BYTES == 0);
+}
+
 static inline uint64_t *one_slot(const struct batch *b, vaddr_t address)
 {
-    if (unlikely(address >> BLOCK_SHIFT != b->leaf_tag || address % PAGE_BYTES))
-        return NULL;
     return b->leaf + ((address >> PAGE_SHIFT) & (TABLE_ENTRIES - 1));
 }
 
@@ -201,16 +204,18 @@ static inline uint64_t *one_slot(const struct batch *b, vaddr_t address)
  */
 static inline bool map_one(struct batch *b, struct batch_op *from)
 {
-    const volatile uint64_t *word = (const volatile uint64_t *)from;
-    uint64_t entry = word[3] | ENTRY_ALWAYS;
-    uint64_t *slot = one_slot(b, word[2]);
+    const volatile struct batch_op *op = from;
+    vaddr_t address = op->address;
+    uint64_t entry = op->entry | ENTRY_ALWAYS;
+    /* Bits above the page number that are not forbidden take the page out of the extent. */
+    pfn_t page = entry >> ENTRY_PAGE_SHIFT;
 
-    if (unlikely(slot == NULL || (uint32_t)word[1] != b->memory_slot))
+    if (unlikely(!one_here(b, address) || op->memory != b->memory_slot))
         return false;
-    if (unlikely((entry & (b->forbid | ENTRY_N)) || entry_page(entry) - b->first >= b->pages))
+    if (unlikely((entry & b->forbid) || page - b->first >= b->pages))
         return false;
-    int32_t *c = block_of_entry(b->blocks, entry);
-    if (unlikely(arch_count_up(c) < 0 || !arch_slot_fill(slot, entry))) {
+    int32_t *c = &b->blocks[page >> TABLE_SHIFT];
+    if (unlikely(arch_count_up(c) < 0 || !arch_slot_fill(one_slot(b, address), entry))) {
         __atomic_fetch_sub(c, 1, __ATOMIC_RELAXED);
         return false;
     }
@@ -222,12 +227,11 @@ static inline bool map_one(struct batch *b, struct batch_op *from)
 /* One page to unmap, the same way. */
 static inline bool unmap_one(struct batch *b, struct batch_op *from)
 {
-    vaddr_t address = ((const volatile uint64_t *)from)[2];
-    uint64_t *slot = one_slot(b, address);
+    vaddr_t address = ((const volatile struct batch_op *)from)->address;
 
-    if (unlikely(slot == NULL || b->space == space_server))
+    if (unlikely(!one_here(b, address) || b->space == space_server))
         return false;
-    uint64_t entry = slot_load(slot);
+    uint64_t *slot = one_slot(b, address), entry = slot_load(slot);
     if (unlikely(!(entry & ENTRY_V) || (entry & ENTRY_N)))
         return false;
     entry = arch_slot_take(slot);
