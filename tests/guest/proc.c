@@ -380,8 +380,8 @@ KTAP_CHILD(dirty_memory)
 
 /*
  * What a process used comes back when it is gone. The first ones on a hart may leave caches behind
- * that stay (a stack page of a worker, a slab); what counts is that nothing is lost per process: less
- * than half a page for each.
+ * that stay (a stack page of a worker, a slab); what counts is that nothing is lost per process:
+ * less than half a page for each.
  */
 static bool memory_is_back(long before_kib, long processes)
 {
