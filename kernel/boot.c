@@ -18,6 +18,7 @@
 
 #define KIND(k)          (1u << (k))
 #define HART_START_TICKS (10 * arch_timebase_hz)
+#define HART_AGAIN_TICKS (arch_timebase_hz / 50)
 
 struct boot_state boot;
 
@@ -197,10 +198,15 @@ static void harts_start(void)
         h->id = harts_online;
         harts[h->id] = h;
         bool started = arch_hart_start(h);
-        uint64_t since = arch_time();
+        uint64_t since = arch_time(), again = since;
         while (started && !__atomic_load_n(&h->online, __ATOMIC_ACQUIRE)) {
             if (arch_time() - since > HART_START_TICKS)
                 boot_fail("hart %u was started and does not come", (unsigned)h->machine_id);
+            /* It may have lost its way (start.S); the firmware refuses if it has not. */
+            if (arch_time() - again > HART_AGAIN_TICKS) {
+                arch_hart_start(h);
+                again = arch_time();
+            }
             arch_relax();
         }
         if (started)

@@ -19,10 +19,30 @@
 
         .section .text.start, "ax"
 
-/* a0 = hart id, a1 = physical address of the device tree */
+/*
+ * a0 = hart id, a1 = physical address of the device tree.
+ *
+ * Only the boot hart belongs here. Some firmware (OpenSBI 1.1) can send a hart that is being started
+ * to the entry of before; it hands itself back, and is started again (kernel/boot.c).
+ */
         .globl  start
 start:
         csrw    CSR_SIE, zero
+        lla     t0, boot_hart_came
+        li      t1, 1
+        amoswap.w t1, t1, (t0)
+        beqz    t1, 1f
+        li      a7, 0x48534d    /* SBI hart state management: stop */
+        li      a6, 1
+        ecall
+2:      wfi
+        j       2b
+        .pushsection .data
+        .balign 4
+boot_hart_came:
+        .word   0               /* in .data: .bss is cleared after this was read */
+        .popsection
+1:
         mv      s0, a0
         mv      s1, a1
         lla     t0, image_bss_start

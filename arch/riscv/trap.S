@@ -215,8 +215,11 @@ foreign_ecall:
         .balign 16
 enter_fault:
         ENTER   a5, ENTER_FAULT
-        /* Temporaries may hold kernel addresses: a fault goes to the thread's pager, which may read
-         * this thread's object in any case. forward_park and queued events do not come here. */
+        /* Registers that fault_deliver() and the lines above used and that are no argument; it is
+         * a leaf and works in a0..a6. All others are still the client's. */
+        li      t0, 0
+        li      a5, 0
+        li      a6, 0
         sret
 
 /* enter_call(a0..a5, badge, number); the worker is the hart's `entering` */
