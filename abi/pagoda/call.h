@@ -93,7 +93,7 @@
 #define CALL_INSTRUCTION_FENCE (-33)
 /* null(): does nothing; what a kernel call costs at least. */
 #define CALL_NULL (-34)
-/* space_activate: give the space's mode; space_info(space) -> root page; a1 = levels. */
+/* space_info(space) -> root page; a1 = levels. */
 #define CALL_SPACE_INFO (-35)
 
 #define CALL_LAST (-35)

@@ -40,8 +40,8 @@
         .popsection
 .endm
 
-/* a6 = thread, t1 saved; sscratch = the user's a6. Leaves tp and sp set. */
-.macro SAVE_ALL
+/* All but a6, which points to where, and t1, which is saved already. */
+.macro SAVE_REGISTERS
         sd      ra, X(1)(a6)
         sd      sp, X(2)(a6)
         sd      gp, X(3)(a6)
@@ -71,6 +71,11 @@
         sd      t4, X(29)(a6)
         sd      t5, X(30)(a6)
         sd      t6, X(31)(a6)
+.endm
+
+/* a6 = thread, t1 saved; sscratch = the user's a6. Leaves tp and sp set. */
+.macro SAVE_ALL
+        SAVE_REGISTERS
         csrrw   t2, sscratch, zero
         sd      t2, X(16)(a6)
         ld      sp, T_KERNEL_STACK(a6)
@@ -323,36 +328,8 @@ resume_same:
 kernel_trap_entry:
         /* A trap in the kernel. The first one keeps its frame; its stack may be the reason. */
         la      a6, kernel_crash_frame
-        sd      ra, X(1)(a6)
-        sd      sp, X(2)(a6)
-        sd      gp, X(3)(a6)
-        sd      tp, X(4)(a6)
         sd      t1, X(6)(a6)
-        sd      t2, X(7)(a6)
-        sd      s0, X(8)(a6)
-        sd      s1, X(9)(a6)
-        sd      a0, X(10)(a6)
-        sd      a1, X(11)(a6)
-        sd      a2, X(12)(a6)
-        sd      a3, X(13)(a6)
-        sd      a4, X(14)(a6)
-        sd      a5, X(15)(a6)
-        sd      t0, X(5)(a6)
-        sd      a7, X(17)(a6)
-        sd      s2, X(18)(a6)
-        sd      s3, X(19)(a6)
-        sd      s4, X(20)(a6)
-        sd      s5, X(21)(a6)
-        sd      s6, X(22)(a6)
-        sd      s7, X(23)(a6)
-        sd      s8, X(24)(a6)
-        sd      s9, X(25)(a6)
-        sd      s10, X(26)(a6)
-        sd      s11, X(27)(a6)
-        sd      t3, X(28)(a6)
-        sd      t4, X(29)(a6)
-        sd      t5, X(30)(a6)
-        sd      t6, X(31)(a6)
+        SAVE_REGISTERS
         csrrw   t1, sscratch, zero
         sd      t1, X(16)(a6)
         csrr    t1, sepc
