@@ -152,7 +152,7 @@ static void fast_slot_set(struct fault *f)
 static enum fault_outcome anon_new(struct fault *f)
 {
     bool prezeroed = f->w->zeroed_count != 0;
-    pfn_t pfn = page_alloc_zeroed(f->w);
+    pfn_t pfn = page_alloc_user_zeroed(f->w);
 
     if (!pfn)
         return FAULT_OOM;
@@ -206,7 +206,7 @@ static enum fault_outcome file_read(struct fault *f)
 static enum fault_outcome file_copy(struct fault *f)
 {
     pfn_t from = file_page_get(f->w, f->vma->file, file_index(f));
-    pfn_t pfn = from ? page_alloc(f->w) : 0;
+    pfn_t pfn = from ? page_alloc_user(f->w) : 0;
     long error = -ERR_LIMIT;
 
     if (pfn) {
@@ -253,7 +253,7 @@ static enum fault_outcome fault_parked(struct fault *f)
 
 static enum fault_outcome zero_replace(struct fault *f)
 {
-    pfn_t pfn = page_alloc_zeroed(f->w);
+    pfn_t pfn = page_alloc_user_zeroed(f->w);
 
     if (!pfn)
         return FAULT_OOM;

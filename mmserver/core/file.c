@@ -61,8 +61,7 @@ static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, 
     uint64_t index_pages = PAGE_UP((file_pages(f) + 1) * sizeof(uint64_t)) >> PAGE_SHIFT;
     while (1UL << f->index_order < index_pages)
         f->index_order++;
-    f->index =
-        f->index_order <= ORDER_MAX ? buddy_alloc(w, f->index_order, CLASS_DATA, ALLOC_NORMAL) : 0;
+    f->index = f->index_order <= ORDER_MAX ? pages_alloc(w, f->index_order, GFP_KERNEL) : 0;
     if (!f->index) {
         slab_free(w, SLAB_FILE, f);
         return NULL;
@@ -76,7 +75,7 @@ static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, 
 
 static void file_free(struct worker *w, struct file *f)
 {
-    buddy_free(w, f->index, f->index_order);
+    pages_free(w, f->index, f->index_order);
     slab_free(w, SLAB_FILE, f);
 }
 
@@ -178,7 +177,7 @@ pfn_t file_page_get(struct worker *w, struct file *f, uint64_t index)
     if (pfn)
         return pfn;
 
-    pfn_t fresh = page_alloc(w);
+    pfn_t fresh = page_alloc_user(w);
     if (!fresh)
         return 0;
     file_page_fill(w, f, index, fresh);

@@ -18,7 +18,7 @@ bool kobj_init(struct worker *w, uint64_t entries)
     slot_first = slots_free = 0;
     while (PAGE_BYTES << order < entries * sizeof *slot_next)
         order++;
-    pfn_t pfn = order <= ORDER_MAX ? buddy_alloc(w, order, CLASS_DATA, ALLOC_NORMAL) : 0;
+    pfn_t pfn = order <= ORDER_MAX ? pages_alloc(w, order, GFP_KERNEL) : 0;
     if (!pfn)
         return false;
     for (pfn_t i = 0; i < 1UL << order; i++)
@@ -91,14 +91,14 @@ long kobj_create(struct worker *w, enum cap_type type, uint64_t parameter, uint3
 
     if (!taken)
         return -LINUX_ENOMEM;
-    pfn_t pfn = buddy_alloc(w, order, CLASS_TABLES, ALLOC_NORMAL);
+    pfn_t pfn = pages_alloc(w, order, GFP_TABLE);
     if (!pfn) {
         kobj_slot_free(taken);
         return -LINUX_ENOMEM;
     }
     uint32_t memory = kobj_memory(pfn, &relative);
     if (place_object_create(memory, relative, type, parameter, taken)) {
-        buddy_free(w, pfn, order);
+        pages_free(w, pfn, order);
         kobj_slot_free(taken);
         return -LINUX_ENOMEM;
     }
@@ -139,7 +139,7 @@ bool kobj_destroy(struct worker *w, enum cap_type type, uint64_t parameter, uint
 {
     if (!kobj_revoke(slot) || !kobj_delete(slot))
         return false;
-    buddy_free(w, page, object_order(type, parameter));
+    pages_free(w, page, object_order(type, parameter));
     kobj_slot_free(slot);
     return true;
 }

@@ -56,7 +56,7 @@ static long memory_make(struct worker *w, struct native_object *o)
     if (!o->parameter || order > ORDER_MAX)
         return o->parameter ? -LINUX_ENOMEM : -LINUX_EINVAL;
     o->slot = kobj_slot_alloc();
-    o->page = o->slot ? buddy_alloc(w, order, CLASS_DATA, ALLOC_NORMAL) : 0;
+    o->page = o->slot ? pages_alloc(w, order, GFP_KERNEL) : 0;
     if (o->page) {
         uint32_t from = kobj_memory(o->page, &relative);
 
@@ -67,7 +67,7 @@ static long memory_make(struct worker *w, struct native_object *o)
         if (!place_cap_copy(from, SELF_TABLE, o->slot, MEMORY_RIGHTS, relative,
                             o->parameter * PAGES_PER_BLOCK))
             return 0;
-        buddy_free(w, o->page, order);
+        pages_free(w, o->page, order);
     }
     if (o->slot)
         kobj_slot_free(o->slot);
@@ -88,7 +88,7 @@ static bool memory_destroy(struct worker *w, struct native_object *o)
     if (!kobj_delete(o->slot))
         return false;
     kobj_slot_free(o->slot);
-    buddy_free(w, o->page, blocks_order(o->parameter));
+    pages_free(w, o->page, blocks_order(o->parameter));
     return true;
 }
 

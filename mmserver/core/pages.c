@@ -104,6 +104,53 @@ void page_free(struct worker *w, pfn_t pfn)
     mm_count(w, page_free);
 }
 
+pfn_t page_alloc_user(struct worker *w)
+{
+    return page_alloc(w);
+}
+
+pfn_t page_alloc_user_zeroed(struct worker *w)
+{
+    return page_alloc_zeroed(w);
+}
+
+pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
+{
+    return gfp & GFP_ZERO ? page_alloc_zeroed(w) : page_alloc(w);
+}
+
+uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t gfp)
+{
+    uint64_t got = 0;
+
+    while (got < count && (pages[got] = page_alloc_gfp(w, gfp)))
+        got++;
+    return got;
+}
+
+void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
+{
+    for (uint64_t i = 0; i < count; i++)
+        page_free(w, pages[i]);
+}
+
+pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp)
+{
+    pfn_t pfn = buddy_alloc(w, order, gfp & GFP_TABLES ? CLASS_TABLES : CLASS_DATA,
+                            gfp & (GFP_HIGH | GFP_MEMALLOC) ? ALLOC_RESERVE : ALLOC_NORMAL);
+
+    if (pfn && gfp & GFP_ZERO) {
+        for (pfn_t i = 0; i < 1UL << order; i++)
+            page_clear(page_pointer(pfn + i));
+    }
+    return pfn;
+}
+
+void pages_free(struct worker *w, pfn_t pfn, unsigned order)
+{
+    buddy_free(w, pfn, order);
+}
+
 void page_free_list(struct worker *w, struct page_list *list)
 {
     struct page *page = LIST_FIRST(list);

@@ -17,6 +17,7 @@
 #ifndef MMSERVER_CORE_PHYS_H
 #define MMSERVER_CORE_PHYS_H
 
+#include "mmserver/core/gfp.h"
 #include "mmserver/core/lock.h"
 #include "mmserver/core/worker.h"
 #include <pagoda/boot.h>
@@ -124,13 +125,26 @@ void buddy_free_locked(pfn_t pfn, unsigned order);
 bool block_make_tables_locked(struct worker *w);
 bool block_make_data_locked(struct worker *w);
 
-/* pages.c: single pages through the hart's lists. 0 if there is none, after unused file pages were
- * dropped; so do not hold LOCK_FILE or a later one. The state becomes PAGE_USED. */
+/* pages.c: single pages, through the hart's lists. 0 if there is none. With GFP_DIRECT_RECLAIM
+ * unused file pages may be dropped first: then do not hold the lock of objects or a later one. The
+ * state becomes PAGE_USED, maps 0. */
+pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp);
+/* For the server itself (GFP_KERNEL), */
 pfn_t page_alloc(struct worker *w);
 pfn_t page_alloc_zeroed(struct worker *w);
+/* and for a client, which can be moved (GFP_USER). */
+pfn_t page_alloc_user(struct worker *w);
+pfn_t page_alloc_user_zeroed(struct worker *w);
 void page_free(struct worker *w, pfn_t pfn);
 /* Free every page of a list that was gathered by `link`. */
 void page_free_list(struct worker *w, struct page_list *list);
+/* Many single pages in one go; how many were got, from the first element of `pages` on. */
+uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t gfp);
+void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages);
+/* 2^order pages, naturally aligned; freed with the same order. The descriptor of the first page
+ * speaks for all: state, order, owner. */
+pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp);
+void pages_free(struct worker *w, pfn_t pfn, unsigned order);
 /* A page of a tables block, for a page table. The kernel clears it when it takes it into use. */
 pfn_t page_alloc_table(struct worker *w);
 void page_free_table(struct worker *w, pfn_t pfn);
