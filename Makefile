@@ -47,6 +47,7 @@ help:
 	@echo '  make all      build kernel, servers, programs and initrd (objects and images in $(BUILD)/)'
 	@echo '  make run      build, boot to the shell on this terminal; leave with Ctrl-A X'
 	@echo '  make test     build, then every test: guest matrix, host, harness; JUnit XML in $(BUILD)/test/'
+	@echo '  make test-linux   the guest tests on a real Linux kernel, which it downloads (Debian 13)'
 	@echo '  make bench    build, then count instructions per operation; $(BUILD)/bench/results.json'
 	@echo '  make gdb      boot under gdb, stopped at the first instruction'
 	@echo '  make fuzz     run each fuzz target of tests/fuzz for TIME seconds'
@@ -75,7 +76,7 @@ all: $(target-outputs)
 
 # ---- what is done with the outputs. Packages first, so that a fresh machine gets its compiler
 # before anything is built; hence the build is a second make. ----
-.PHONY: deps run test bench gdb
+.PHONY: deps run test test-linux bench gdb
 deps: $(B)/.deps
 $(B)/.deps: packages.txt mk/deps.sh
 	@mkdir -p $(@D)
@@ -100,6 +101,13 @@ test: deps
 	@mkdir -p $(B)/test
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests \
 	    --build-dir $(B) --seed $(SEED) --junit-xml $(B)/test/junit.xml $(if $(K),-k '$(K)')
+
+test-linux: deps
+	@$(MAKE) all
+	@$(HARNESS) fetch-linux
+	@mkdir -p $(B)/test
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests/test_guest.py --linux \
+	    --build-dir $(B) --seed $(SEED) -k 'linux$(if $(K), and ($(K)))'
 
 bench: deps
 	@$(MAKE) all

@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from harness import bench, boot, qemu
+from harness import bench, boot, linux, qemu
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +90,15 @@ def _bench(arguments: argparse.Namespace) -> int:
     )
 
 
+def _fetch_linux(arguments: argparse.Namespace) -> int:
+    try:
+        linux.kernel(arguments.build_dir)
+    except linux.Unobtainable as error:
+        print(f"harness: no Linux kernel to compare with: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m harness", description="boots Pagoda")
     parser.add_argument("--build-dir", type=Path, default=Path("build"))
@@ -111,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     for subparser in (run, gdb, command, batch):
         _add_machine(subparser)
 
+    fetch = commands.add_parser("fetch-linux", help="download the Linux kernel to compare with")
+    fetch.set_defaults(function=_fetch_linux)
     benchmarks = commands.add_parser("bench", help="count instructions per operation")
     benchmarks.add_argument("--verify", action="store_true", help="run twice, fail on a difference")
     benchmarks.add_argument("--enforce-ceilings", action="store_true", help="fail above a ceiling")

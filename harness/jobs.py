@@ -19,7 +19,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import boot, declared, ktap, process, qemu
+from harness import boot, declared, ktap, linux, process, qemu
 
 #: cases with this prefix test what only Pagoda has; they skip themselves elsewhere
 PAGODA_ONLY = "pagoda_"
@@ -134,9 +134,8 @@ class GuestJob(Job):
     machine: qemu.Machine = field(default_factory=qemu.Machine)
 
     def run(self, selected: Collection[str]) -> Outcome:
-        programs = sorted({name.split(".")[0] for name in self.names})
-        wanted = sorted({name.split(".")[0] for name in selected if name != WHOLE}) or programs
-        tests = "test=all" if wanted == programs else f"test={','.join(wanted)}"
+        wanted = self._programs(selected)
+        tests = "test=all" if wanted == self._programs(()) else f"test={','.join(wanted)}"
         machine = replace(
             self.machine,
             seed=self.seed,
@@ -144,6 +143,11 @@ class GuestJob(Job):
         )
         result = boot.batch(machine, self.build_dir, log=self.log_path)
         return self.evaluate(result)
+
+    def _programs(self, selected: Collection[str]) -> list[str]:
+        """The programs of the selected cases; of all cases if none is."""
+        names = [name for name in selected if name != WHOLE] or self.names
+        return sorted({name.split(".")[0] for name in names})
 
     def evaluate(self, result: boot.Boot) -> Outcome:
         """What a boot says about the cases."""
@@ -203,6 +207,28 @@ class LinuxJob(Job):
             if name not in outcome.cases or outcome.cases[name].status is not ktap.Status.SKIPPED
         ]
         return replace(outcome, problems=outcome.problems + problems)
+
+
+@dataclass(frozen=True)
+class KernelJob(GuestJob):
+    """One boot of Linux with all selected test programs. Its exit status says nothing."""
+
+    pagoda_only: tuple[str, ...] = ()
+
+    def run(self, selected: Collection[str]) -> Outcome:
+        wanted = ",".join(self._programs(selected))
+        machine = replace(
+            self.machine, seed=self.seed, words=(*self.machine.words, f"test={wanted}", f"seed={self.seed}")
+        )
+        result = linux.batch(machine, self.build_dir, total_s=_HOST_TOTAL_S, log=self.log_path)
+        # The firmware and the kernel speak first, on the same line.
+        begin = result.text.find("KTAP version")
+        stream = ktap.parse(result.text[max(begin, 0) :])
+        self._name_open_block(stream)
+        cases = ktap.cases(stream)
+        problems = [result.stopped] if result.stopped else []
+        problems += list(stream.all_errors) + _undeclared(cases, (*self.names, *self.pagoda_only))
+        return Outcome(cases, problems, result.text, shlex.join(result.command), result.seconds)
 
 
 @dataclass(frozen=True)
@@ -284,6 +310,18 @@ def linux_jobs(tests_dir: Path, build_dir: Path, seed: int) -> list[Job]:
         name = f"linux[qemu-user].{program.name}"
         jobs.append(LinuxJob(name, build_dir, names, seed, program, pagoda_only))
     return jobs
+
+
+def kernel_jobs(tests_dir: Path, build_dir: Path, machine: qemu.Machine, seed: int) -> list[Job]:
+    """One boot of Linux with the guest test programs that have a case for it."""
+    names: list[str] = []
+    pagoda_only: list[str] = []
+    for program in _built(tests_dir / "guest", build_dir / "guest"):
+        for case in declared.cases(program):
+            chosen = pagoda_only if case.startswith(PAGODA_ONLY) else names
+            chosen.append(f"{program.name}.{case}")
+    name = f"linux[kernel-{machine.harts}]"
+    return [KernelJob(name, build_dir, tuple(names), seed, machine, tuple(pagoda_only))]
 
 
 def host_jobs(tests_dir: Path, build_dir: Path, seed: int) -> list[Job]:

@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pagoda")
     group.addoption("--build-dir", default="build", help="where make put its outputs")
     group.addoption("--seed", type=int, default=1, help="seed of tests that use randomness")
+    group.addoption("--linux", action="store_true", help="also on a real Linux kernel")
     group.addoption("--icount", action="store_true", help="boot with exact instruction counting")
 
 

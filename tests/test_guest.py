@@ -1,7 +1,7 @@
 """The guest tests, on Pagoda in every configuration and on Linux.
 
-Items are named `guest[PAGING-PAGER-HARTS].PROGRAM.CASE` and `linux[qemu-user].PROGRAM.CASE`, so
-that `pytest -k cow`, `-k "sv48 and kernel"` and the like select what they seem to.
+Items are named `guest[PAGING-PAGER-HARTS].PROGRAM.CASE` and `linux[qemu-user].PROGRAM.CASE` (with
+--linux, which `make test-linux` gives, also `linux[kernel-HARTS].PROGRAM.CASE`), so that `pytest -k cow`, `-k "sv48 and kernel"` and the like select what they seem to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ def guest(config: pytest.Config) -> list[jobs.Job]:
 
 
 def linux(config: pytest.Config) -> list[jobs.Job]:
-    return jobs.linux_jobs(TESTS, _build_dir(config), int(config.getoption("--seed")))
+    seed = int(config.getoption("--seed"))
+    found = jobs.linux_jobs(TESTS, _build_dir(config), seed)
+    if config.getoption("--linux"):
+        for harts in HARTS:
+            machine = qemu.Machine(harts=harts, memory="2G")
+            found += jobs.kernel_jobs(TESTS, _build_dir(config), machine, seed)
+    return found
 
 
 guest.gives_ktap_items = True  # type: ignore[attr-defined]

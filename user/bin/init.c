@@ -8,6 +8,8 @@
  *   (none of them)           a shell, and again a shell when it ends
  *   seed=N                   goes to the tests as KTAP_SEED
  *
+ * On a system that starts with nothing mounted (Linux) it mounts /proc, /dev, /tmp and /dev/shm.
+ *
  * Powering off tells success or failure by the reboot call's command. PG_ROOT in the environment
  * goes before all paths, and as any process but the first one it exits instead of powering off:
  * so it can be tried on another system.
@@ -20,6 +22,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -238,6 +242,21 @@ static void open_console(void)
     }
 }
 
+/* What Linux leaves to the first process. Here all of it is there, and nothing happens. */
+static void mount_basics(void)
+{
+    static const struct {
+        const char *type, *at;
+    } basic[] = {{"proc", "/proc"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/dev/shm"}};
+
+    if (getpid() != 1 || access("/proc/self", F_OK) == 0)
+        return;
+    for (unsigned i = 0; i < sizeof(basic) / sizeof(basic[0]); i++) {
+        mkdir(basic[i].at, 0755);
+        pg_syscall(SYS_mount, basic[i].type, basic[i].at, basic[i].type, 0l, 0l);
+    }
+}
+
 int main(int argc, char **argv)
 {
     char value[VALUE_SIZE];
@@ -246,6 +265,7 @@ int main(int argc, char **argv)
     util_start(argv);
     if (argc > 1)
         return util_usage("(its options are on the kernel's command line)");
+    mount_basics();
     open_console();
     if (getenv("PG_ROOT") != NULL)
         root = getenv("PG_ROOT");

@@ -13,6 +13,7 @@
 #define SYS_fcntl             25
 #define SYS_ioctl             29
 #define SYS_mkdirat           34
+#define SYS_mount             40
 #define SYS_unlinkat          35
 #define SYS_ftruncate         46
 #define SYS_faccessat         48
