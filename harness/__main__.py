@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from harness import bench, boot, linux, qemu
+from harness import bench, boot, differ, linux, qemu
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +99,23 @@ def _fetch_linux(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _differ(arguments: argparse.Namespace) -> int:
+    runs = [
+        differ.Run(arguments.first_seed + number, arguments.steps, arguments.features)
+        for number in range(arguments.runs)
+    ]
+    pagoda = differ.on_pagoda(_machine(arguments), arguments.build_dir)
+    try:
+        findings = differ.compare(runs, pagoda, differ.on_linux(arguments.build_dir))
+    except (differ.Broken, linux.Unobtainable) as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 1
+    for finding in findings:
+        print(finding)
+    print(f"{len(runs)} runs of {arguments.steps} steps, {len(findings)} with a difference")
+    return 1 if findings else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m harness", description="boots Pagoda")
     parser.add_argument("--build-dir", type=Path, default=Path("build"))
@@ -117,7 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("--total", type=float, default=boot.TOTAL_S, help="time limit in seconds")
     batch.add_argument("--idle", type=float, default=boot.IDLE_S, help="longest silence in seconds")
     batch.set_defaults(function=_batch)
-    for subparser in (run, gdb, command, batch):
+    differential = commands.add_parser("differ", help="random memory calls here and on Linux")
+    differential.add_argument("--first-seed", type=int, default=1)
+    differential.add_argument("--runs", type=int, default=4)
+    differential.add_argument("--steps", type=int, default=2000)
+    differential.add_argument("--features", default="", help="letters, see tests/diff/mmdiff.c")
+    differential.set_defaults(function=_differ)
+    for subparser in (run, gdb, command, batch, differential):
         _add_machine(subparser)
 
     fetch = commands.add_parser("fetch-linux", help="download the Linux kernel to compare with")

@@ -104,6 +104,7 @@ endif
 $(eval $(call program-set,user/bin,user,bin))
 $(eval $(call program-set,user/bench,bench-bin,bench))
 $(eval $(call program-set,tests/guest,guest,test))
+$(eval $(call program-set,tests/diff,diff,diff))
 endif
 
 # ---- initrd ----
