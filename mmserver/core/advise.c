@@ -3,7 +3,7 @@
  * family. What is only a hint is checked and accepted.
  */
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/pt.h"
@@ -43,7 +43,7 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         if ((v->flags & VM_DEVICE) || ((v->flags & VM_LOCKED) && advice == MADV_DONTNEED))
             return -LINUX_EINVAL;
         /* Anonymous memory shared within one space has no other holder that would keep it. */
-        if ((v->flags & VM_SHARED) && !v->file)
+        if ((v->flags & VM_SHARED) && !v->object)
             return 0;
         mm_settle_locked(w, mm);
         zap_range(w, mm, start, end);
@@ -118,7 +118,7 @@ static uint8_t page_is_in_core(struct mm *mm, const struct vma *v, vaddr_t a)
     if (pt_leaf(mm, a))
         return 1;
     uint64_t index = v->offset + ((a - v->start) >> PAGE_SHIFT);
-    return v->file && index < file_pages(v->file) && file_page_cached(v->file, index);
+    return v->object && index < object_pages(v->object) && object_page_cached(v->object, index);
 }
 
 long map_mincore(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, vaddr_t vector)

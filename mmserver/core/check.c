@@ -9,7 +9,7 @@
  *   5. object caches against what they hold
  */
 #include "mmserver/core/check.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
@@ -210,7 +210,7 @@ static void check_pages(struct check *c)
     expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], zeroed);
     expect_equal(c, "anonymous pages by state", 0, c->state[PAGE_ANON], c->anon);
     expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables);
-    expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], file_cached_pages());
+    expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], object_cached_pages());
     expect_equal(c, "pages in no place", 0, c->state[PAGE_USED], 0);
 }
 

@@ -12,7 +12,7 @@
 #include "mmserver/core/exec.h"
 #include "lib/elf.h"
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/pt.h"
@@ -76,7 +76,7 @@ static bool write_bytes(struct loader *l, vaddr_t to, const void *from, uint64_t
 }
 
 static long place_at(struct loader *l, vaddr_t start, vaddr_t end, uint64_t flags,
-                     struct file *file, uint64_t offset)
+                     struct object *file, uint64_t offset)
 {
     long error;
 
@@ -118,7 +118,7 @@ static long load_image(struct loader *l)
     struct elf_segment s;
     unsigned index = 0;
 
-    if (elf_open(&l->image, file_bytes(l->r->file), l->r->file->bytes))
+    if (elf_open(&l->image, object_bytes(l->r->file), l->r->file->bytes))
         return -LINUX_ENOEXEC;
     if (l->image.dynamic)
         l->base = PAGE_DOWN(mm_user_end / 3 * 2) + random_pages(MMAP_RANDOM_PAGES);

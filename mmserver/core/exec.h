@@ -10,7 +10,7 @@ struct exec_request {
     uint64_t strings;  /* argc + envc NUL-terminated strings */
     uint64_t strings_bytes;
     uint32_t argc, envc;
-    struct file *file; /* the image; the caller keeps its reference */
+    struct object *file; /* the image; the caller keeps its reference */
     const char *path;
     vaddr_t entry, sp; /* out */
 };

@@ -25,7 +25,7 @@
  */
 #include "mmserver/core/fault.h"
 #include "mmserver/core/clear.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
 
@@ -189,13 +189,13 @@ static uint64_t file_index(const struct fault *f)
 /* A page of the cache is other workers' too: it cannot travel in a reply (mm.h). */
 static enum fault_outcome file_read(struct fault *f)
 {
-    pfn_t pfn = file_page_get(f->w, f->vma->file, file_index(f));
+    pfn_t pfn = object_page_get(f->w, f->vma->object, file_index(f));
 
     if (!pfn)
         return FAULT_OOM;
     long error = pt_map(f->w, f->mm, f->address, entry_make(pfn, vma_entry_bits(f->vma, false)));
     if (error) {
-        file_page_put(page_of(pfn), 1);
+        object_page_put(page_of(pfn), 1);
         return map_refused(error);
     }
     f->mm->file_pages++;
@@ -205,7 +205,7 @@ static enum fault_outcome file_read(struct fault *f)
 /* A private copy of a file's page, into an empty entry or in place of the page itself. */
 static enum fault_outcome file_copy(struct fault *f)
 {
-    pfn_t from = file_page_get(f->w, f->vma->file, file_index(f));
+    pfn_t from = object_page_get(f->w, f->vma->object, file_index(f));
     pfn_t pfn = from ? page_alloc_user(f->w) : 0;
     long error = -ERR_LIMIT;
 
@@ -219,11 +219,11 @@ static enum fault_outcome file_copy(struct fault *f)
             anon_unaccount(f->w, f->mm, pfn);
         } else if (f->entry) {
             f->mm->file_pages--;
-            file_page_put(page_of(from), 1);
+            object_page_put(page_of(from), 1);
         }
     }
     if (from)
-        file_page_put(page_of(from), 1);
+        object_page_put(page_of(from), 1);
     return error ? map_refused(error) : FAULT_FILE_COPY;
 }
 
@@ -233,8 +233,8 @@ static enum fault_outcome fault_empty(struct fault *f)
 
     if (f->vma->flags & VM_DEVICE)
         return FAULT_BUSERR;
-    if (f->vma->file) {
-        if (file_index(f) >= file_pages(f->vma->file))
+    if (f->vma->object) {
+        if (file_index(f) >= object_pages(f->vma->object))
             return FAULT_BUSERR;
         return write ? file_copy(f) : file_read(f);
     }

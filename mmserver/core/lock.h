@@ -7,7 +7,7 @@
  *
  *   LOCK_IDS      the tables of mms, clients and capability slots
  *   LOCK_MM       one address space: its VMAs, its page tables, its accounting
- *   LOCK_FILE     the list of files and their cached pages
+ *   LOCK_OBJECT     the list of files and their cached pages
  *   LOCK_SLAB     the object caches
  *   LOCK_PHYS     the page allocator
  *
@@ -19,7 +19,7 @@
 #include "mmserver/core/assert.h"
 #include "mmserver/core/place.h"
 
-enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_FILE, LOCK_SLAB, LOCK_PHYS };
+enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_OBJECT, LOCK_SLAB, LOCK_PHYS };
 
 struct lock {
     uint64_t held; /* bool, of the size that the machine's registers have */

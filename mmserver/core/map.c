@@ -6,7 +6,7 @@
  */
 #include "mmserver/core/map.h"
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/zap.h"
 
@@ -108,7 +108,7 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 }
 
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                      struct file *file, uint64_t offset)
+                      struct object *file, uint64_t offset)
 {
     if (!file)
         offset = start >> PAGE_SHIFT;
@@ -158,7 +158,7 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
         if (map_unmap_locked(w, mm, at, at + bytes))
             return -LINUX_ENOMEM;
     }
-    long error = map_place_locked(w, mm, at, at + bytes, flags, r->file, r->offset);
+    long error = map_place_locked(w, mm, at, at + bytes, flags, r->object, r->offset);
     return error ? error : (long)at;
 }
 
@@ -177,7 +177,7 @@ static long mmap_check(const struct mm *mm, const struct map_request *r)
         return -LINUX_EINVAL;
     if (!PAGE_UP(r->bytes) || PAGE_UP(r->bytes) > mm_user_end)
         return -LINUX_ENOMEM;
-    if (r->file && r->offset + (PAGE_UP(r->bytes) >> PAGE_SHIFT) < r->offset)
+    if (r->object && r->offset + (PAGE_UP(r->bytes) >> PAGE_SHIFT) < r->offset)
         return -LINUX_EOVERFLOW;
     if (mm->map_count > MAP_COUNT_MAX)
         return -LINUX_ENOMEM;

@@ -13,7 +13,7 @@ struct map_request {
     uint64_t bytes;
     uint64_t prot;  /* PROT_* */
     uint64_t flags; /* MAP_* */
-    struct file *file;
+    struct object *object;
     uint64_t offset; /* pages in the file */
 };
 
@@ -36,7 +36,7 @@ long map_munlockall(struct worker *w, struct mm *mm);
  * VM_*. 0 or -LINUX_ENOMEM.
  */
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                      struct file *file, uint64_t offset);
+                      struct object *file, uint64_t offset);
 /* mm locked and settled: unmap whatever is in [start, end). 0, -LINUX_ENOMEM, or -LINUX_EINVAL if
  * that is not all in user space. */
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);

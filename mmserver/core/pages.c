@@ -5,7 +5,7 @@
  */
 #include "mmserver/core/clear.h"
 #include "mmserver/core/phys.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 
 void page_clear(void *page)
 {
@@ -63,7 +63,7 @@ pfn_t page_alloc(struct worker *w)
             mm_count(w, page_alloc);
             return pfn;
         }
-        if (!file_shrink(w) || !hot_refill(w)) {
+        if (!object_shrink(w) || !hot_refill(w)) {
             mm_count(w, page_alloc_failed);
             return 0;
         }

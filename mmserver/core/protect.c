@@ -101,7 +101,7 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
         return 0;
     if (v->flags & VM_DEVICE)
         return -LINUX_EACCES;
-    if ((v->flags & VM_SHARED) && v->file && (access & VM_WRITE))
+    if ((v->flags & VM_SHARED) && v->object && (access & VM_WRITE))
         return -LINUX_EACCES; /* the archive is read-only */
     if (mm->map_count + 2 > MAP_COUNT_MAX && (v->start < start || v->end > end))
         return -LINUX_ENOMEM;

@@ -76,7 +76,7 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
     uint64_t flags = v->flags;
     uint64_t offset = v->offset + ((r->address - v->start) >> PAGE_SHIFT);
-    struct file *file = v->file;
+    struct object *file = v->object;
 
     if (map_place_locked(r->w, r->mm, to, to + r->new_bytes, flags, file, offset))
         return -LINUX_ENOMEM;

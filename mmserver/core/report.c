@@ -4,7 +4,7 @@
  */
 #include "mmserver/core/report.h"
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/slab.h"
 #include <pagoda/counter.h>
@@ -28,8 +28,8 @@ uint64_t report_count(enum mm_counter counter)
 
 static const char *vma_name(const struct vma *v)
 {
-    if (v->file)
-        return v->file->name;
+    if (v->object)
+        return v->object->name;
     if (v->flags & VM_STACK)
         return "[stack]";
     if (v->flags & VM_HEAP)
@@ -49,7 +49,8 @@ static void report_maps(struct text *t, struct mm *mm)
         text_format(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", v->start, v->end,
                     v->flags & VM_READ ? 'r' : '-', v->flags & VM_WRITE ? 'w' : '-',
                     v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_SHARED ? 's' : 'p',
-                    v->file ? v->offset << PAGE_SHIFT : 0UL, v->file ? (uint64_t)v->file->id : 0UL);
+                    v->object ? v->offset << PAGE_SHIFT : 0UL,
+                    v->object ? (uint64_t)v->object->id : 0UL);
         text_char(t, ' ');
         if (*name) {
             text_pad(t, start, MAPS_NAME_COLUMN);
@@ -141,7 +142,7 @@ static struct totals totals_count(void)
 
 static void report_meminfo(struct text *t)
 {
-    uint64_t cached = file_cached_pages();
+    uint64_t cached = object_cached_pages();
     uint64_t free = pages_free_total();
     struct totals sum = totals_count();
 
@@ -269,7 +270,7 @@ static void report_vmstat(struct text *t)
     }
     text_format(t, "nr_free_pages %lu\n", pages_free_total());
     text_format(t, "nr_anon_pages %lu\n", sum.anon);
-    text_format(t, "nr_file_pages %lu\n", file_cached_pages());
+    text_format(t, "nr_file_pages %lu\n", object_cached_pages());
     text_format(t, "nr_page_table_pages %lu\n", sum.tables);
     text_format(t, "pgalloc_normal %lu\n", report_count(MMCOUNT_page_alloc));
     text_format(t, "pgfree %lu\n", report_count(MMCOUNT_page_free));

@@ -3,7 +3,7 @@
  */
 #include "mmserver/core/slab.h"
 #include "mmserver/core/client.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/mm.h"
 #include "mmserver/core/native.h"
 #include <string.h>
@@ -38,7 +38,7 @@ void slab_init(void)
     cache_init(SLAB_VMA, "vma", sizeof(struct vma));
     cache_init(SLAB_MM, "mm", sizeof(struct mm));
     cache_init(SLAB_CLIENT, "client", sizeof(struct client));
-    cache_init(SLAB_FILE, "file", sizeof(struct file));
+    cache_init(SLAB_OBJECT, "file", sizeof(struct object));
     cache_init(SLAB_NATIVE, "native", sizeof(struct native_object));
 }
 

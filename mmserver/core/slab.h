@@ -20,7 +20,7 @@ struct slab_cache {
 };
 
 /* All caches, in order of creation, for reports and the recount. */
-enum slab_kind { SLAB_VMA, SLAB_MM, SLAB_CLIENT, SLAB_FILE, SLAB_NATIVE, SLAB_KINDS };
+enum slab_kind { SLAB_VMA, SLAB_MM, SLAB_CLIENT, SLAB_OBJECT, SLAB_NATIVE, SLAB_KINDS };
 extern struct slab_cache slab_caches[SLAB_KINDS];
 
 void slab_init(void);

@@ -7,7 +7,7 @@
 #define RB_AUGMENT(v) vma_augment(v)
 
 #include "mmserver/core/mm.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/slab.h"
 
 static void vma_augment(struct vma *v)
@@ -146,7 +146,7 @@ void vma_set_flags(struct mm *mm, struct vma *v, uint64_t flags)
 }
 
 struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flags,
-                     struct file *file, uint64_t offset)
+                     struct object *file, uint64_t offset)
 {
     struct vma *v = slab_alloc(w, SLAB_VMA);
 
@@ -155,24 +155,24 @@ struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flag
     v->start = start;
     v->end = end;
     v->flags = flags;
-    v->file = file;
+    v->object = file;
     v->offset = offset;
     if (file)
-        file_ref(file, 1);
+        object_ref(file, 1);
     return v;
 }
 
 void vma_free(struct worker *w, struct vma *v)
 {
-    if (v->file)
-        file_put(w, v->file);
+    if (v->object)
+        object_put(w, v->object);
     slab_free(w, SLAB_VMA, v);
 }
 
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address)
 {
     mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
-    struct vma *upper = vma_make(w, address, v->end, v->flags, v->file,
+    struct vma *upper = vma_make(w, address, v->end, v->flags, v->object,
                                  v->offset + ((address - v->start) >> PAGE_SHIFT));
 
     if (!upper)
@@ -185,9 +185,9 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
 
 /* Does a range with these properties continue `below` without a seam? */
 static bool continues(const struct vma *below, vaddr_t start, uint64_t flags,
-                      const struct file *file, uint64_t offset)
+                      const struct object *file, uint64_t offset)
 {
-    return below->end == start && below->flags == flags && below->file == file &&
+    return below->end == start && below->flags == flags && below->object == file &&
            !(flags & VM_DEVICE) && below->offset + vma_pages(below) == offset;
 }
 
@@ -195,7 +195,7 @@ struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
 {
     struct vma *below = vma_prev(v);
 
-    if (below && continues(below, v->start, v->flags, v->file, v->offset)) {
+    if (below && continues(below, v->start, v->flags, v->object, v->offset)) {
         vaddr_t end = v->end;
 
         vma_unlink(mm, v);
@@ -205,7 +205,7 @@ struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
         v = below;
     }
     struct vma *above = vma_next(v);
-    if (above && continues(v, above->start, above->flags, above->file, above->offset)) {
+    if (above && continues(v, above->start, above->flags, above->object, above->offset)) {
         vaddr_t end = above->end;
 
         vma_unlink(mm, above);
@@ -217,7 +217,7 @@ struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
 }
 
 struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                       struct file *file, uint64_t offset)
+                       struct object *file, uint64_t offset)
 {
     struct vma *above = vma_find(mm, start);
     struct vma *below = above ? vma_prev(above) : vma_last(mm);
@@ -227,7 +227,7 @@ struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
         mm_count(w, vma_merge);
         return vma_merge(w, mm, below);
     }
-    if (above && above->start == end && above->flags == flags && above->file == file &&
+    if (above && above->start == end && above->flags == flags && above->object == file &&
         !(flags & VM_DEVICE) && offset + ((end - start) >> PAGE_SHIFT) == above->offset) {
         vma_resize(mm, above, start, above->end);
         mm_count(w, vma_merge);

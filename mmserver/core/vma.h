@@ -24,7 +24,7 @@
 #define VM_WIPED     0x4000UL /* bytes of a file with a private page zero-filled behind its end */
 
 struct mm;
-struct file;
+struct object;
 
 struct vma {
     RB_ENTRY(vma) node;
@@ -32,9 +32,9 @@ struct vma {
     uint64_t gap;     /* bytes free before it, its guard excluded */
     uint64_t gap_max; /* largest gap in its subtree */
     uint64_t flags;
-    struct file *file; /* NULL: anonymous. One reference each */
-    uint64_t offset;   /* page of the file at `start`; anonymous: page number at its creation */
-    uint64_t file_end; /* reads at or behind this page of the file are bus errors */
+    struct object *object; /* NULL: anonymous. One reference each */
+    uint64_t offset;       /* page of the file at `start`; anonymous: page number at its creation */
+    uint64_t file_end;     /* reads at or behind this page of the file are bus errors */
 };
 
 RB_HEAD(vma_tree, vma);
@@ -45,7 +45,7 @@ static inline uint64_t vma_pages(const struct vma *v)
 }
 static inline bool vma_is_private_anon(const struct vma *v)
 {
-    return !v->file && !(v->flags & (VM_DEVICE | VM_SHARED));
+    return !v->object && !(v->flags & (VM_DEVICE | VM_SHARED));
 }
 
 /* The first VMA that ends above `address`, or NULL. */
@@ -70,7 +70,7 @@ void vma_set_flags(struct mm *mm, struct vma *v, uint64_t flags);
 
 /* A VMA not linked yet, with its own reference to the file; NULL without memory. */
 struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flags,
-                     struct file *file, uint64_t offset);
+                     struct object *file, uint64_t offset);
 void vma_free(struct worker *w, struct vma *v);
 /* Cut v in two at `address`, strictly inside; the upper part, or NULL without memory. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
@@ -78,7 +78,7 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
 struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v);
 /* Would a new range continue this one (`v` below it or above it)? Then v grows; else NULL. */
 struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                       struct file *file, uint64_t offset);
+                       struct object *file, uint64_t offset);
 
 /* The highest address below `high` (and not below `low`) with `bytes` free; 0 if there is none. */
 vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes);

@@ -4,7 +4,7 @@
  * operation, however many holes it has.
  */
 #include "mmserver/core/zap.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
 {
@@ -20,7 +20,7 @@ void zap_flush(struct zap *z)
     ops_send(z->w);
     page_free_list(z->w, &z->freed);
     for (unsigned i = 0; i < z->file_count; i++)
-        file_page_put(z->file_page[i], 1);
+        object_page_put(z->file_page[i], 1);
     z->file_count = 0;
 }
 

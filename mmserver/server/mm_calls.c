@@ -6,7 +6,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
@@ -64,7 +64,7 @@ static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct 
 
     if (error)
         return error;
-    struct file *file = file_get(w, e->file_start, e->file_bytes, path);
+    struct object *file = object_of_archive(w, e->file_start, e->file_bytes, path);
     if (!file)
         return -LINUX_ENOEXEC;
     struct exec_request r = {.caller = c->mm,
@@ -75,7 +75,7 @@ static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct 
                              .file = file,
                              .path = path};
     error = exec_load(w, mm, &r);
-    file_put(w, file);
+    object_put(w, file);
     e->entry = r.entry;
     e->sp = r.sp;
     return error;
@@ -230,17 +230,17 @@ static long map_file(struct worker *w, struct mm *mm, const struct mm_map_file *
         return -LINUX_EINVAL;
     if (shared && (m->prot & PROT_WRITE))
         return -LINUX_EACCES;
-    struct file *file = file_get(w, m->file_start, m->file_bytes, name);
+    struct object *file = object_of_archive(w, m->file_start, m->file_bytes, name);
     if (!file)
         return -LINUX_ENOMEM;
     const struct map_request r = {.address = m->address,
                                   .bytes = m->bytes,
                                   .prot = m->prot,
                                   .flags = m->flags,
-                                  .file = file,
+                                  .object = file,
                                   .offset = m->offset >> PAGE_SHIFT};
     long at = map_mmap(w, mm, &r);
-    file_put(w, file);
+    object_put(w, file);
     return at;
 }
 

@@ -5,7 +5,7 @@
 #include "lib/cpio.h"
 #include "lib/fdt.h"
 #include "mmserver/core/exec.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/pt.h"
@@ -119,7 +119,7 @@ static bool start_page_map(struct worker *w, struct mm *mm, const struct boot_in
 
 static bool archive_map(struct worker *w, struct mm *mm, const struct boot_info *info)
 {
-    struct file *file = file_get(w, 0, info->initrd_bytes, "initrd");
+    struct object *file = object_of_archive(w, 0, info->initrd_bytes, "initrd");
 
     if (!file)
         return complain("no memory for the archive's index");
@@ -128,7 +128,7 @@ static bool archive_map(struct worker *w, struct mm *mm, const struct boot_info 
         map_place_locked(w, mm, LINUX_INITRD_ADDRESS,
                          LINUX_INITRD_ADDRESS + PAGE_UP(info->initrd_bytes), VM_READ, file, 0);
     mm_unlock(mm);
-    file_put(w, file);
+    object_put(w, file);
     return error ? complain("the archive cannot be mapped") : true;
 }
 
@@ -141,7 +141,7 @@ static bool image_load(struct worker *w, struct mm *mm, const struct boot_info *
     if (!info->initrd_bytes ||
         cpio_find(boot_pointer(info->initrd_start), info->initrd_bytes, PATH, &entry) != 1)
         return complain(PATH " is not in the archive");
-    struct file *file = file_get(w, entry.data_offset, entry.bytes, "/" PATH);
+    struct object *file = object_of_archive(w, entry.data_offset, entry.bytes, "/" PATH);
     if (!file)
         return complain("no memory for its file");
     *r = (struct exec_request){.strings = (uintptr_t)arguments,
@@ -150,7 +150,7 @@ static bool image_load(struct worker *w, struct mm *mm, const struct boot_info *
                                .file = file,
                                .path = "/" PATH};
     long error = exec_load(w, mm, r);
-    file_put(w, file);
+    object_put(w, file);
     return error ? complain(PATH " cannot be loaded") : true;
 }
 

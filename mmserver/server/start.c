@@ -9,7 +9,7 @@
  * is not entered before this thread stops, because no client runs above it.
  */
 #include "mmserver/core/exec.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/random.h"
 #include "mmserver/core/report.h"
@@ -56,7 +56,7 @@ static void core_init(const struct boot_info *info)
     report_command_line = info->args;
     report_table_entries = info->table_entries;
     slab_init();
-    file_init(info->initrd_start, info->initrd_bytes);
+    object_init(info->initrd_start, info->initrd_bytes);
     mm_ids_init();
     client_ids_init();
 }

@@ -239,10 +239,10 @@ void core_world_check(void)
 
 uint64_t core_world_free_pages(void)
 {
-    file_shrink(sim_worker(0));
+    object_shrink(sim_worker(0));
     for (uint32_t i = 0; i < worker_count; i++)
         pages_drain(sim_worker(i));
     /* The personality's own image stays in the page cache. */
     return phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES] + phys.table_blocks +
-           file_cached_pages();
+           object_cached_pages();
 }

@@ -9,7 +9,7 @@
 #include "ktap.h"
 #include "mmserver/core/check.h"
 #include "mmserver/core/fault.h"
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/pt.h"

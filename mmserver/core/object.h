@@ -13,8 +13,8 @@
 
 #define FILE_NAME_BYTES 96
 
-struct file {
-    LIST_ENTRY(file) link;
+struct object {
+    LIST_ENTRY(object) link;
     uint64_t start; /* physical address of its first byte in the archive */
     uint64_t bytes;
     uint64_t references; /* VMAs */
@@ -25,31 +25,32 @@ struct file {
     char name[FILE_NAME_BYTES];
 };
 
-static inline uint64_t file_pages(const struct file *f)
+static inline uint64_t object_pages(const struct object *f)
 {
     return PAGE_UP(f->bytes) >> PAGE_SHIFT;
 }
 
-void file_init(uint64_t archive_start, uint64_t archive_bytes);
+void object_init(uint64_t archive_start, uint64_t archive_bytes);
 /* The file of that byte range of the archive, with one more reference; NULL without memory or if
  * the range lies outside the archive. */
-struct file *file_get(struct worker *w, uint64_t start, uint64_t bytes, const char *name);
-void file_ref(struct file *f, uint64_t count);
+struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes,
+                                 const char *name);
+void object_ref(struct object *f, uint64_t count);
 /* One reference less; the file may be gone afterwards. */
-void file_put(struct worker *w, struct file *f);
+void object_put(struct worker *w, struct object *f);
 /* The page of that index, filled if it was not there, its map count raised by one; 0 without
- * memory. `index` must be below file_pages(). */
-pfn_t file_page_get(struct worker *w, struct file *f, uint64_t index);
+ * memory. `index` must be below object_pages(). */
+pfn_t object_page_get(struct worker *w, struct object *f, uint64_t index);
 /* `count` mappings of a file's page are gone. */
-void file_page_put(struct page *page, uint32_t count);
+void object_page_put(struct page *page, uint32_t count);
 /* Read-only view of the file's bytes; valid while referenced. */
-const void *file_bytes(const struct file *f);
+const void *object_bytes(const struct object *f);
 /* Free what nobody maps; how many pages. Takes file_lock. */
-uint64_t file_shrink(struct worker *w);
-uint64_t file_cached_pages(void);
+uint64_t object_shrink(struct worker *w);
+uint64_t object_cached_pages(void);
 /* For the recount: calls `each` for every file, file_lock held. */
-void file_for_each(void (*each)(struct file *f, void *context), void *context);
+void object_for_each(void (*each)(struct object *f, void *context), void *context);
 /* The page number cached at that index or 0; file_lock held. */
-pfn_t file_page_cached(const struct file *f, uint64_t index);
+pfn_t object_page_cached(const struct object *f, uint64_t index);
 
 #endif

@@ -4,19 +4,19 @@
  * Filling is done without the lock on a fresh page; whoever comes first puts its page in, the other
  * frees its own.
  */
-#include "mmserver/core/file.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/slab.h"
 #include <string.h>
 
 static struct lock file_lock;
-static LIST_HEAD(, file) file_list;
+static LIST_HEAD(, object) file_list;
 static uint64_t archive_start, archive_bytes;
 static uint32_t file_next_id;
 static uint64_t cached_total;
 
-void file_init(uint64_t start, uint64_t bytes)
+void object_init(uint64_t start, uint64_t bytes)
 {
-    file_lock = LOCK_INIT(LOCK_FILE);
+    file_lock = LOCK_INIT(LOCK_OBJECT);
     LIST_INIT(&file_list);
     archive_start = start;
     archive_bytes = bytes;
@@ -24,14 +24,14 @@ void file_init(uint64_t start, uint64_t bytes)
     cached_total = 0;
 }
 
-static uint64_t *index_array(const struct file *f)
+static uint64_t *index_array(const struct object *f)
 {
     return page_pointer(f->index);
 }
 
-static struct file *file_find_locked(uint64_t start, uint64_t bytes)
+static struct object *file_find_locked(uint64_t start, uint64_t bytes)
 {
-    struct file *f;
+    struct object *f;
 
     LIST_FOREACH(f, &file_list, link)
     {
@@ -41,7 +41,7 @@ static struct file *file_find_locked(uint64_t start, uint64_t bytes)
     return NULL;
 }
 
-static void file_name_set(struct file *f, const char *name)
+static void file_name_set(struct object *f, const char *name)
 {
     size_t i;
 
@@ -50,20 +50,20 @@ static void file_name_set(struct file *f, const char *name)
     f->name[i] = '\0';
 }
 
-static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
+static struct object *file_make(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
 {
-    struct file *f = slab_alloc(w, SLAB_FILE);
+    struct object *f = slab_alloc(w, SLAB_OBJECT);
 
     if (!f)
         return NULL;
     f->start = start;
     f->bytes = bytes;
-    uint64_t index_pages = PAGE_UP((file_pages(f) + 1) * sizeof(uint64_t)) >> PAGE_SHIFT;
+    uint64_t index_pages = PAGE_UP((object_pages(f) + 1) * sizeof(uint64_t)) >> PAGE_SHIFT;
     while (1UL << f->index_order < index_pages)
         f->index_order++;
     f->index = f->index_order <= ORDER_MAX ? pages_alloc(w, f->index_order, GFP_KERNEL) : 0;
     if (!f->index) {
-        slab_free(w, SLAB_FILE, f);
+        slab_free(w, SLAB_OBJECT, f);
         return NULL;
     }
     for (uint64_t i = 0; i < 1UL << f->index_order; i++)
@@ -73,26 +73,26 @@ static struct file *file_make(struct worker *w, uint64_t start, uint64_t bytes, 
     return f;
 }
 
-static void file_free(struct worker *w, struct file *f)
+static void file_free(struct worker *w, struct object *f)
 {
     pages_free(w, f->index, f->index_order);
-    slab_free(w, SLAB_FILE, f);
+    slab_free(w, SLAB_OBJECT, f);
 }
 
-struct file *file_get(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
+struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
 {
     if (start > archive_bytes || bytes > archive_bytes - start)
         return NULL;
     start += archive_start;
     lock_take(&file_lock);
-    struct file *f = file_find_locked(start, bytes);
+    struct object *f = file_find_locked(start, bytes);
     if (f)
         f->references++;
     lock_drop(&file_lock);
     if (f)
         return f;
 
-    struct file *made = file_make(w, start, bytes, name);
+    struct object *made = file_make(w, start, bytes, name);
     if (!made)
         return NULL;
     lock_take(&file_lock);
@@ -109,14 +109,14 @@ struct file *file_get(struct worker *w, uint64_t start, uint64_t bytes, const ch
     return f;
 }
 
-void file_ref(struct file *f, uint64_t count)
+void object_ref(struct object *f, uint64_t count)
 {
     lock_take(&file_lock);
     f->references += count;
     lock_drop(&file_lock);
 }
 
-void file_put(struct worker *w, struct file *f)
+void object_put(struct worker *w, struct object *f)
 {
     (void)w;
     lock_take(&file_lock);
@@ -125,7 +125,7 @@ void file_put(struct worker *w, struct file *f)
     lock_drop(&file_lock);
 }
 
-const void *file_bytes(const struct file *f)
+const void *object_bytes(const struct object *f)
 {
     return (const void *)(uintptr_t)(place_linear_base + f->start);
 }
@@ -150,13 +150,13 @@ static void bytes_copy(char *to, const char *from, uint64_t bytes)
     memcpy(to, from, bytes);
 }
 
-static void file_page_fill(struct worker *w, struct file *f, uint64_t index, pfn_t pfn)
+static void file_page_fill(struct worker *w, struct object *f, uint64_t index, pfn_t pfn)
 {
     uint64_t offset = index << PAGE_SHIFT;
     uint64_t bytes = min_u64(f->bytes - offset, PAGE_BYTES);
     char *to = page_pointer(pfn);
 
-    bytes_copy(to, (const char *)file_bytes(f) + offset, bytes);
+    bytes_copy(to, (const char *)object_bytes(f) + offset, bytes);
     memset(to + bytes, 0, PAGE_BYTES - bytes);
     struct page *page = page_of(pfn);
     page->state = PAGE_FILE;
@@ -166,9 +166,9 @@ static void file_page_fill(struct worker *w, struct file *f, uint64_t index, pfn
     mm_count(w, fault_file_fill);
 }
 
-pfn_t file_page_get(struct worker *w, struct file *f, uint64_t index)
+pfn_t object_page_get(struct worker *w, struct object *f, uint64_t index)
 {
-    mm_assert(index < file_pages(f));
+    mm_assert(index < object_pages(f));
     lock_take(&file_lock);
     pfn_t pfn = (pfn_t)index_array(f)[index];
     if (pfn)
@@ -196,7 +196,7 @@ pfn_t file_page_get(struct worker *w, struct file *f, uint64_t index)
     return pfn;
 }
 
-void file_page_put(struct page *page, uint32_t count)
+void object_page_put(struct page *page, uint32_t count)
 {
     lock_take(&file_lock);
     mm_assert(page->state == PAGE_FILE && page->maps >= count);
@@ -205,9 +205,9 @@ void file_page_put(struct page *page, uint32_t count)
 }
 
 /* Take all cached pages out of an unreferenced file; they are linked into `list`. */
-static void file_strip_locked(struct file *f, struct page_list *list)
+static void file_strip_locked(struct object *f, struct page_list *list)
 {
-    for (uint64_t i = 0; i < file_pages(f) && f->cached; i++) {
+    for (uint64_t i = 0; i < object_pages(f) && f->cached; i++) {
         pfn_t pfn = (pfn_t)index_array(f)[i];
 
         if (!pfn)
@@ -221,13 +221,13 @@ static void file_strip_locked(struct file *f, struct page_list *list)
     }
 }
 
-uint64_t file_shrink(struct worker *w)
+uint64_t object_shrink(struct worker *w)
 {
     uint64_t freed = 0;
 
     for (;;) {
         struct page_list pages = LIST_HEAD_INITIALIZER(pages);
-        struct file *f;
+        struct object *f;
 
         lock_take(&file_lock);
         LIST_FOREACH(f, &file_list, link)
@@ -248,19 +248,19 @@ uint64_t file_shrink(struct worker *w)
     }
 }
 
-uint64_t file_cached_pages(void)
+uint64_t object_cached_pages(void)
 {
     return cached_total;
 }
 
-pfn_t file_page_cached(const struct file *f, uint64_t index)
+pfn_t object_page_cached(const struct object *f, uint64_t index)
 {
     return (pfn_t)index_array(f)[index];
 }
 
-void file_for_each(void (*each)(struct file *f, void *context), void *context)
+void object_for_each(void (*each)(struct object *f, void *context), void *context)
 {
-    struct file *f;
+    struct object *f;
 
     lock_take(&file_lock);
     LIST_FOREACH(f, &file_list, link)
