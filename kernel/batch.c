@@ -9,6 +9,8 @@
 #include "kernel/block.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
+#include "kernel/ipc.h"
+#include "kernel/sched.h"
 
 bool batch_resume(struct batch *b)
 {
@@ -89,8 +91,7 @@ long batch_leaf_find(struct batch *b, vaddr_t address)
     return 0;
 }
 
-/* Why no slot was found at level 1: a table is missing, or a larger leaf stands there. */
-static long why_no_slot(struct space *s, vaddr_t address, unsigned found_level)
+long batch_why_no_slot(struct space *s, vaddr_t address, unsigned found_level)
 {
     uint64_t *slot = space_slot(s, address, found_level, &found_level);
     return entry_is_leaf(slot_load(slot)) ? -ERR_LEVEL : -ERR_NOTABLE;
@@ -109,7 +110,7 @@ static long big_slots(struct batch *b, const struct op *op, uint64_t count, uint
         return -ERR_RANGE;
     *slot = space_slot(b->space, op->address, 1, &found);
     if (*slot == NULL)
-        return why_no_slot(b->space, op->address, found);
+        return batch_why_no_slot(b->space, op->address, found);
     for (uint64_t i = 0; i < count; i++)
         if (entry_is_table(slot_load(*slot + i)))
             return -ERR_LEVEL;
@@ -161,6 +162,10 @@ static long perform(struct batch *b, const struct op *op)
         return batch_copy_table(b, op);
     case BATCH_MAP_LIST:
         return batch_map_list(b, op);
+    case BATCH_MOVE:
+        return batch_move(b, op);
+    case BATCH_SPLIT:
+        return batch_split(b, op);
     default:
         return -ERR_ARGUMENT;
     }
@@ -403,5 +408,62 @@ struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, ui
         h->counter[COUNT_call_error]++;
     if (unlikely(h->look_again))
         arch_interrupt_hart((unsigned)h->id);
+    return answer;
+}
+
+/*
+ * ---- a batch that is the answer to a fault ----
+ *
+ * A client on the straight path stays there while its worker's batch is performed: its state is
+ * this hart's. One that was taken on the slow path may go meanwhile.
+ */
+
+/* Does w have a client that waits for a fault, taken on the slow path? */
+static bool slow_client(struct thread *w)
+{
+    kernel_lock();
+    struct thread *c = w->serves ? client_of_locked(w) : NULL;
+    bool has = c && c->event == EVENT_FAULT;
+    kernel_unlock();
+    return has;
+}
+
+struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count)
+{
+    if (unlikely(w->client->state != THREAD_FAULT) && !slow_client(w))
+        return (struct batch_answer){-ERR_CLIENT, 0};
+    return batch(w, space, count);
+}
+
+struct batch_answer reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+                                uint64_t a4, uint64_t a5, struct thread *w)
+{
+    struct hart *h = this_hart();
+    struct thread *c = w->client;
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    h->current = w;
+    struct batch_answer answer = batch_reply(w, space, count);
+    if (unlikely(answer.performed < 0 || answer.stopped)) {
+        w->state = THREAD_RUNNING;
+        h->counter[COUNT_trap_slow]++;
+        if (answer.performed < 0)
+            h->counter[COUNT_call_error]++;
+        if (unlikely(h->look_again))
+            arch_interrupt_hart((unsigned)h->id);
+        return answer;
+    }
+    if (likely(c->state == THREAD_FAULT && !w->attention)) {
+        w->client = NULL;
+        resume_full(c);
+        return answer;
+    }
+    w->state = THREAD_RUNNING;
+    kernel_lock();
+    answer.stopped = reply_park_locked(w, 0);
+    if (answer.stopped == 0)
+        sched_run(h);
+    else
+        kernel_unlock();
     return answer;
 }

@@ -1,6 +1,7 @@
 /*
  * A batch of mapping operations while it is performed; shared by batch.c (the loop and what
- * operations have in common), batch_map.c, batch_change.c and batch_table.c.
+ * operations have in common), batch_map.c, batch_change.c, batch_move.c, batch_copy.c and
+ * batch_table.c.
  *
  * The space's lock is held from the first operation to the last, so that tables stay. Capabilities
  * and the operation page are only looked at inside hart_busy(), which is let go of between
@@ -72,11 +73,15 @@ long batch_clear_bits(struct batch *b, const struct op *op);
 long batch_table(struct batch *b, const struct op *op);
 long batch_table_remove(struct batch *b, const struct op *op);
 long batch_copy_table(struct batch *b, const struct op *op);
+long batch_move(struct batch *b, const struct op *op);
+long batch_split(struct batch *b, const struct op *op);
 
 /* The leaf table for the address becomes the one used last: 0 or -ERR_x. */
 long batch_leaf_find(struct batch *b, vaddr_t address);
 /* Why these are no slots of small leaves, or slots of large ones: as batch_slots(). */
 uint64_t *batch_slots_other(struct batch *b, const struct op *op, uint64_t count);
+/* Why space_slot() found no slot: a table is missing, or a larger leaf stands there. */
+long batch_why_no_slot(struct space *s, vaddr_t address, unsigned found_level);
 /* Decode level, count and address of `count` leaf slots in one table: the first of them, or NULL
  * and b->error. Slots of level 1 that lead to a table are refused. */
 static inline uint64_t *batch_slots(struct batch *b, const struct op *op, uint64_t count)
@@ -142,6 +147,17 @@ static inline uint64_t slots_or8(const uint64_t *slot)
     return slot_load(slot) | slot_load(slot + 1) | slot_load(slot + 2) | slot_load(slot + 3) |
            slot_load(slot + 4) | slot_load(slot + 5) | slot_load(slot + 6) | slot_load(slot + 7);
 }
+/* All bits of the slots. */
+static inline uint64_t slots_or(const uint64_t *slot, uint64_t count)
+{
+    uint64_t seen = 0;
+
+    for (; count >= 8; count -= 8, slot += 8)
+        seen |= slots_or8(slot);
+    for (; count; count--, slot++)
+        seen |= slot_load(slot);
+    return seen;
+}
 bool batch_table_empty(const uint64_t *table);
 
 /* The bits of an entry that say which block its page lies in. */
@@ -161,6 +177,28 @@ static inline void batch_fence(struct batch *b, const struct op *op, uint64_t fi
         end = (end + 16 * PAGE_BYTES - 1) & ~(16 * PAGE_BYTES - 1);
     }
     gather_range(&b->gather, start, end);
+}
+
+/* Slots of a run that lost something: what has to be fenced in the end. */
+struct lost {
+    uint64_t first, last; /* first > last: none */
+    uint64_t seen;        /* all bits of their entries, or more */
+};
+
+#define LOST_NONE ((struct lost){.first = TABLE_ENTRIES})
+
+static inline void lost_add(struct lost *l, uint64_t first, uint64_t last, uint64_t entry)
+{
+    if (l->first > first)
+        l->first = first;
+    l->last = last;
+    l->seen |= entry;
+}
+
+static inline void lost_fence(struct batch *b, const struct op *op, const struct lost *l)
+{
+    if (l->first <= l->last)
+        batch_fence(b, op, l->first, l->last, l->seen);
 }
 
 #endif

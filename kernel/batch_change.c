@@ -7,28 +7,6 @@
 #include "arch/arch.h"
 #include "arch/slot.h"
 
-/* Slots of a run that lost something: what has to be fenced in the end. */
-struct lost {
-    uint64_t first, last; /* first > last: none */
-    uint64_t seen;        /* all bits of their entries, or more */
-};
-
-#define LOST_NONE ((struct lost){.first = TABLE_ENTRIES})
-
-static inline void lost_add(struct lost *l, uint64_t first, uint64_t last, uint64_t entry)
-{
-    if (l->first > first)
-        l->first = first;
-    l->last = last;
-    l->seen |= entry;
-}
-
-static inline void lost_fence(struct batch *b, const struct op *op, const struct lost *l)
-{
-    if (l->first <= l->last)
-        batch_fence(b, op, l->first, l->last, l->seen);
-}
-
 /* What an unmap has taken out. */
 struct taken {
     uint64_t leaves, software;

@@ -6,18 +6,6 @@
 #define RUN_PAGES 16UL                      /* of a 64 KiB run (Svnapot) */
 #define RUN_CODE  (8UL << ENTRY_PAGE_SHIFT) /* in the low page bits of its entries */
 
-/* All bits of the slots. */
-static inline uint64_t slots_or(const uint64_t *slot, uint64_t count)
-{
-    uint64_t seen = 0;
-
-    for (; count >= 8; count -= 8, slot += 8)
-        seen |= slots_or8(slot);
-    for (; count; count--, slot++)
-        seen |= slot_load(slot);
-    return seen;
-}
-
 /* How many of `count` leaves from `page` on point into its block. */
 static inline uint32_t in_one_block(pfn_t page, uint64_t count, unsigned level)
 {

@@ -159,6 +159,25 @@ long native_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4
     return result;
 }
 
+/* A batch as an answer; out[0] says why it stopped. */
+static long reply_batch_in_kernel(struct thread *t, uint64_t space, uint64_t count, uint64_t *out)
+{
+    struct thread *client = t->client;
+    struct batch_answer answer = batch_reply(t, space, count);
+
+    if (answer.performed >= 0 && !answer.stopped) {
+        if (reply_park_in_kernel(t, 0)) {
+            this_hart()->pager_answered = client;
+        } else {
+            kernel_lock();
+            answer.stopped = answer_locked(t, CALL_REPLY_PARK, 0, 0);
+            kernel_unlock();
+        }
+    }
+    out[0] = (uint64_t)answer.stopped;
+    return answer.performed;
+}
+
 /*
  * The in-kernel pager calls the same way, as the worker of this hart, and keeps the hart: who runs
  * next is decided when pager_enter() has returned.
@@ -171,6 +190,8 @@ long kernel_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3
     struct call_args c = {.a = {a0, a1, a2, a3, a4, a5}};
     long result;
 
+    if (number == CALL_REPLY_BATCH)
+        return reply_batch_in_kernel(t, a0, a1, out);
     if ((number == CALL_FAULT_REPLY && fault_reply_in_kernel(t, a0, a1)) ||
         (number == CALL_REPLY_PARK && reply_park_in_kernel(t, a0))) {
         h->pager_answered = client;

@@ -1,11 +1,11 @@
 /*
  * The operation page: a list of mapping operations that one call performs in order.
  *
- * The server writes operations from the start of the page, calls CALL_BATCH(space, count), and
- * reads how many were performed and why it stopped. Old entries that an operation was asked to keep
- * are written to the result words at the end of the page, in order. All fences that the batch needs
- * are collected and done once, before the call returns: after it, no hart uses a translation that
- * the batch took away.
+ * The server writes operations from the start of the page, calls CALL_BATCH(space, count) or
+ * CALL_REPLY_BATCH, and reads how many were performed and why it stopped. Old entries that an
+ * operation was asked to keep are written to the result words at the end of the page, in order. All
+ * fences that the batch needs are collected and done once, before the call returns: after it, no
+ * hart uses a translation that the batch took away.
  *
  * The result words are input too: BATCH_MAP_LIST takes its entries from there. Kept entries are
  * written from word 0 on, so a list of the same batch must stand behind them.
@@ -28,10 +28,16 @@ enum batch_code {
     BATCH_TABLE,        /* install page `entry` (a free page of a tables block, by `memory`)
                            as the table below `level` (1: a leaf table) */
     BATCH_TABLE_REMOVE, /* take the empty table below `level` out */
-    BATCH_COPY_TABLE,   /* copy the leaf table of space capability `extra` at `address`
-                           write-protected on both sides into an empty leaf table here */
+    BATCH_COPY_TABLE,   /* count empty slots <- what stands at `address` in the space of
+                           capability `extra`, write-protected on both sides; software entries
+                           too. A whole table: count 512 */
     BATCH_MAP_LIST,     /* empty or software entries <- result words from index `extra` on, one
                            entry each: count small leaves, all covered by `memory` */
+    BATCH_MOVE,         /* count empty slots at address `extra` of this space <- the slots at
+                           `address`, which become empty. Entries stay as they are, software
+                           entries too. The two runs may not overlap. All or nothing */
+    BATCH_SPLIT,        /* the 2 MiB leaf at `address` <- page `entry` (a free page of a tables
+                           block, by `memory`) as a leaf table of 512 small leaves like it */
     BATCH_CODES
 };
 

@@ -96,7 +96,13 @@
 /* space_info(space) -> root page; a1 = levels. */
 #define CALL_SPACE_INFO (-35)
 
-#define CALL_LAST (-35)
+/* *reply_batch(space, count): as batch(); if all of it was done, answer the client's fault as
+ * reply_park(0) does, and park. It comes back only if that is not so: with what batch() answers, or
+ * -ERR_CLIENT and nothing done without a client that waits for a fault; all done and a1 =
+ * -ERR_CLIENT if the client went meanwhile. */
+#define CALL_REPLY_BATCH (-36)
+
+#define CALL_LAST (-36)
 
 #define SELF_TABLE 0xffffffffUL
 

@@ -166,6 +166,8 @@ native_again:
         ld      a1, X(11)(a6)
 4:      li      t1, CALL_BATCH
         beq     a7, t1, native_batch
+        li      t1, CALL_REPLY_BATCH
+        beq     a7, t1, native_reply_batch
         sd      ra, X(1)(a6)
         sd      s0, X(8)(a6)
         sd      s1, X(9)(a6)
@@ -204,6 +206,14 @@ native_batch:
         /* A batch never gives the hart away, so nothing that C keeps need be saved. */
         sd      ra, X(1)(a6)
         call    batch_native
+        ld      t0, H_CURRENT(tp)
+        li      a2, 0
+        j       native_back
+
+native_reply_batch:
+        /* Comes back only with a refusal, and then all that C keeps is as it was. */
+        sd      ra, X(1)(a6)
+        call    reply_batch
         ld      t0, H_CURRENT(tp)
         li      a2, 0
         j       native_back

@@ -12,6 +12,7 @@ enum answer_kind {
     ANSWER_REPLY,   /* reply_park(value) */
     ANSWER_FORWARD, /* forward_park(value, second) */
     ANSWER_PARK,    /* park(value) */
+    ANSWER_BATCH,   /* reply_batch(value, second): space slot, operations in the worker's page */
 };
 
 struct answer {

@@ -517,6 +517,11 @@ struct answer fault_reply_failed(struct worker *w, long error)
     return answer;
 }
 
+struct answer batch_reply_failed(struct worker *w, long done, long stopped)
+{
+    return fault_reply_failed(w, done < 0 ? done : stopped);
+}
+
 /* Each fault counts in ring_next and in its outcome's counter; the most frequent one only there. */
 uint64_t fault_prezeroed_count(const struct worker *w)
 {

@@ -29,6 +29,9 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w);
 /* The kernel refused fault_reply with -error: undo it, and serve the fault the long way. */
 struct answer fault_reply_failed(struct worker *w, long error);
+/* The kernel refused reply_batch: it answered `done` (operations performed, or -ERR_x) and why it
+ * stopped (0 or -ERR_x). Serve the fault the long way. */
+struct answer batch_reply_failed(struct worker *w, long done, long stopped);
 /* mm of owner's pending reply locked, the reply failed: take its page back. */
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner);
 

@@ -10,6 +10,7 @@
 #define WORKER_ANSWERED     8
 #define ANSWER_KIND_REPLY   1
 #define ANSWER_KIND_FORWARD 2
+#define ANSWER_KIND_BATCH   4
 #define ERR_CALL_VALUE      1
 
 #ifndef __ASSEMBLER__

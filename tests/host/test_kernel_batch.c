@@ -547,6 +547,8 @@ KTAP_CASE(no_operation_takes_a_level_that_does_not_exist)
                 op.entry = 0x10;
             if (code == BATCH_COPY_TABLE)
                 op.extra = SPACE_SLOT(1);
+            if (code == BATCH_MOVE)
+                op.extra = BIG + BLOCK_BYTES;
             bool table = code == BATCH_TABLE || code == BATCH_TABLE_REMOVE;
             refused(with_level(op, table ? level + 1 : level), ERR_LEVEL);
         }
@@ -766,8 +768,7 @@ KTAP_CASE(table_remove_empties_the_caches_of_the_threads)
 
 static struct batch_op copy_of(unsigned source)
 {
-    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA + 0x3000, 0, 0);
-    op.level = 1;
+    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA, TABLE_ENTRIES, 0);
     op.extra = SPACE_SLOT(source);
     return op;
 }
@@ -953,7 +954,7 @@ KTAP_CASE(the_linear_map_is_not_the_servers_to_change)
     EXPECT_EQ(op_on(0, with_level(op_map(SPACE_LINEAR_BASE - BLOCK_BYTES, 2, data_page(0), 0), 1)),
               -ERR_RANGE);
     space_server = s;
-    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA, 0, 0);
+    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA, TABLE_ENTRIES, 0);
     op.extra = SPACE_SLOT(0);
     EXPECT_EQ(op_on(1, op), -ERR_RANGE);
     EXPECT_EQ(space_delete(0), -ERR_BUSY);

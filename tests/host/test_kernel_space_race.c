@@ -88,7 +88,7 @@ static struct batch_op op_any(struct actor *a, unsigned n)
 {
     struct batch_op op = {.count = 1 + (uint32_t)below(a, 16), .memory = SLOT_MEMORY};
     op.address = address(a);
-    switch (below(a, 9)) {
+    switch (below(a, 10)) {
     case 0:
     case 1:
         op.code = BATCH_MAP;
@@ -109,6 +109,8 @@ static struct batch_op op_any(struct actor *a, unsigned n)
         break;
     case 5:
         op.code = BATCH_COPY_TABLE;
+        op.address &= ~(BLOCK_BYTES - 1);
+        op.count = TABLE_ENTRIES;
         op.extra = SPACE_SLOT((n + 1) % SPACES);
         break;
     case 6:
@@ -116,6 +118,10 @@ static struct batch_op op_any(struct actor *a, unsigned n)
         op.extra = below(a, 200);
         for (uint64_t i = 0; i < op.count; i++)
             a->page.result[op.extra + i] = entry_make(page_any(a), ENTRY_W);
+        break;
+    case 7:
+        op.code = BATCH_MOVE;
+        op.extra = op.address ^ BLOCK_BYTES;
         break;
     default:
         op.code = BATCH_UNMAP;

@@ -157,21 +157,44 @@ static long model_table_remove(struct range *r, uint32_t *done)
     return 0;
 }
 
-static long model_copy(struct range *r, struct range *source, uint32_t *done)
+static long model_copy(struct range *r, struct range *source, const struct step *s, uint32_t *done)
 {
     long error = slots_error(r);
     if (error)
         return error;
     if (!source->table)
         return -ERR_NOTABLE;
-    for (unsigned i = 0; i < SLOTS; i++)
-        if (r->slot[i])
+    uint64_t *from = source->slot + s->first, *to = r->slot + s->first;
+    for (uint64_t i = 0; i < s->count; i++)
+        if (to[i])
             return -ERR_MAPPED;
-    for (unsigned i = 0; i < SLOTS; i++) {
-        if (source->slot[i] & ENTRY_V)
-            source->slot[i] &= ~ENTRY_W;
-        r->slot[i] = source->slot[i];
-        *done += r->slot[i] != 0;
+    for (uint64_t i = 0; i < s->count; i++) {
+        if (from[i] & ENTRY_V)
+            from[i] &= ~ENTRY_W;
+        to[i] = from[i];
+        *done += to[i] != 0;
+    }
+    return 0;
+}
+
+static long model_move(struct range *r, const struct step *s, uint32_t *done)
+{
+    unsigned range = (unsigned)((s->op.extra - VA) / BLOCK_BYTES);
+    struct range *target = &model[s->n].range[range];
+    uint64_t *from = r->slot + s->first;
+    uint64_t *to = target->slot + (s->op.extra - address_of(range, 0)) / PAGE_BYTES;
+    long error = slots_error(target);
+    if (error || (error = slots_error(r)))
+        return error;
+    if (from < to + s->count && to < from + s->count)
+        return -ERR_ARGUMENT;
+    for (uint64_t i = 0; i < s->count; i++)
+        if (to[i])
+            return -ERR_MAPPED;
+    for (uint64_t i = 0; i < s->count; i++) {
+        to[i] = from[i];
+        from[i] = 0;
+        *done += to[i] != 0;
     }
     return 0;
 }
@@ -196,7 +219,9 @@ static long model_step(const struct step *s, uint32_t *done)
     if (s->op.code == BATCH_TABLE_REMOVE)
         return model_table_remove(r, done);
     if (s->op.code == BATCH_COPY_TABLE)
-        return model_copy(r, &model[s->op.extra - SPACE_SLOT(0)].range[s->range], done);
+        return model_copy(r, &model[s->op.extra - SPACE_SLOT(0)].range[s->range], s, done);
+    if (s->op.code == BATCH_MOVE)
+        return model_move(r, s, done);
     if (s->op.level == 1)
         return model_large(r, s, done);
     long error = slots_error(r);
@@ -231,15 +256,16 @@ static pfn_t table_page_any(void)
 /* Mostly something that can be done where the range is now; sometimes anything. */
 static enum batch_code code_make(const struct range *r)
 {
-    static const uint8_t any[] = {
-        BATCH_MAP,     BATCH_UNMAP, BATCH_PROTECT,      BATCH_CLEAR_BITS, BATCH_SOFTWARE,
-        BATCH_REPLACE, BATCH_TABLE, BATCH_TABLE_REMOVE, BATCH_COPY_TABLE, BATCH_MAP_LIST};
+    static const uint8_t any[] = {BATCH_MAP,        BATCH_UNMAP,        BATCH_PROTECT,
+                                  BATCH_CLEAR_BITS, BATCH_SOFTWARE,     BATCH_REPLACE,
+                                  BATCH_TABLE,      BATCH_TABLE_REMOVE, BATCH_COPY_TABLE,
+                                  BATCH_MAP_LIST,   BATCH_MOVE};
     static const uint8_t empty[] = {BATCH_MAP,         BATCH_MAP,        BATCH_MAP_LIST,
                                     BATCH_MAP_LIST,    BATCH_COPY_TABLE, BATCH_COPY_TABLE,
                                     BATCH_TABLE_REMOVE};
     static const uint8_t filled[] = {BATCH_MAP,        BATCH_MAP_LIST, BATCH_UNMAP,   BATCH_UNMAP,
                                      BATCH_UNMAP,      BATCH_UNMAP,    BATCH_PROTECT, BATCH_PROTECT,
-                                     BATCH_CLEAR_BITS, BATCH_REPLACE};
+                                     BATCH_CLEAR_BITS, BATCH_REPLACE,  BATCH_MOVE,    BATCH_MOVE};
     bool is_empty = true;
     for (unsigned i = 0; i < SLOTS; i++)
         is_empty &= r->slot[i] == 0;
@@ -314,6 +340,9 @@ static void step_fill(struct step *s)
         break;
     case BATCH_COPY_TABLE:
         op->extra = SPACE_SLOT((s->n + 1 + below(SPACES - 1)) % SPACES);
+        break;
+    case BATCH_MOVE:
+        op->extra = address_of((unsigned)below(BLOCKS), below(SLOTS - s->count + 1));
         break;
     case BATCH_TABLE_REMOVE:
         op->level = 1;

@@ -214,7 +214,7 @@ static void do_drop(void)
 static void do_copy_table(void)
 {
     EXPECT_EQ(op_on(1, op_simple(BATCH_UNMAP, VA, 16, 0)), 0);
-    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA, 0, 0);
+    struct batch_op op = op_simple(BATCH_COPY_TABLE, VA, TABLE_ENTRIES, 0);
     op.extra = SPACE_SLOT(0);
     EXPECT_EQ(op_on(1, op), 0);
 }

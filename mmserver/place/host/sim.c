@@ -1,13 +1,8 @@
 /*
- * The simulated kernel. State: `block` (class, and count of mappings or pages in use, per 2 MiB),
- * `use` (what each page of a tables block is), capability tables, objects. Page tables lie in the
- * simulated memory as the real ones would.
- *
- * A refusal that a correct server can meet (no resources) comes from fault injection only; any
- * other refusal is a broken expectation of the server and is answered with the kernel's error, so
- * that the server's own assertions see it.
+ * The simulated kernel: capabilities, objects, threads, calls by number, power on, and the clients
+ * that tests play. Batches are in sim_batch.c, the state in sim_kernel.h.
  */
-#include "mmserver/place/host/sim.h"
+#include "mmserver/place/host/sim_kernel.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/phys.h"
@@ -21,86 +16,31 @@
 
 #define FIRST_PAGE    0x80000UL
 #define TABLE_CAPS    4096U
-#define TABLES_MAX    64U
-#define OBJECTS_MAX   4096U
 #define CAPS_PER_PAGE 64U
 #define REVOKE_BUDGET 3U /* small, so that ERR_AGAIN is met */
 #define RANGES        3U
 
-struct sim_cap {
-    uint8_t type, rights, primary;
-    uint32_t object;
-    uint64_t first, pages;
-    struct sim_cap *parent;
-    struct sim_table *table; /* that it stands in */
-};
-
-struct sim_table {
-    struct sim_cap *cap;
-    uint32_t size;
-    uint32_t object;
-};
-
-struct sim_object {
-    uint8_t type, alive, running;
-    pfn_t page;
-    uint64_t pages;
-    pfn_t root;            /* Space */
-    uint64_t tables;       /* Space: tables in it */
-    uint32_t space, table; /* Thread: objects */
-    uint64_t pager_badge, hart, mask[8];
-    bool pager, personality;
-    struct user_regs regs;
-    struct sim_table *entries; /* Table */
-};
-
-enum page_use { USE_FREE, USE_DIRECTORY, USE_TABLE, USE_OBJECT };
-
-static struct {
-    char *memory;
-    pfn_t first, end;
-    uint32_t levels;
-    uint64_t user_end;
-    int32_t *block; /* >= 0 data and mappings; < 0: tables, -1 - pages in use */
-    uint8_t *use;   /* per page of tables blocks */
-    struct sim_table tables[TABLES_MAX];
-    struct sim_object object[OBJECTS_MAX];
-    uint32_t objects;
-    struct boot_info info;
-    uint32_t hart;             /* whose worker runs */
-    struct sim_object *thread; /* whose event it has */
-    uint64_t fail_call, calls, fail_alloc, allocs;
-    bool failed, race;
-    enum { HOLD_NONE, HOLD_NEXT, HOLD_LANDS, HOLD_FAILS } hold;
-    bool hold_fails;
-    struct answer held;
-    struct worker *held_worker;
-    struct sim_object *held_space;
-    vaddr_t held_address;
-    uint64_t ticks;
-    vaddr_t fault_address;
-} sim;
-
+struct sim sim;
 uint64_t place_linear_base;
 
 /* ---- memory and walks ---- */
 
-static bool page_is_there(pfn_t page)
+bool sim_page_is_there(pfn_t page)
 {
     return page >= sim.first && page < sim.end;
 }
 
-static int32_t *block_of(pfn_t page)
+int32_t *sim_block(pfn_t page)
 {
     return &sim.block[(page - sim.first) / PAGES_PER_BLOCK];
 }
 
-static bool block_is_tables(pfn_t page)
+bool sim_is_tables(pfn_t page)
 {
-    return *block_of(page) < 0;
+    return *sim_block(page) < 0;
 }
 
-static uint64_t *entry_at(struct sim_object *space, vaddr_t address, unsigned level)
+uint64_t *sim_entry(struct sim_object *space, vaddr_t address, unsigned level)
 {
     uint64_t *table = page_pointer(space->root);
 
@@ -114,14 +54,26 @@ static uint64_t *entry_at(struct sim_object *space, vaddr_t address, unsigned le
     return &table[address >> (PAGE_SHIFT + TABLE_SHIFT * level) & (TABLE_ENTRIES - 1)];
 }
 
-static void mapping_count(uint64_t entry, int change)
+/* As hardware does at an access. */
+static void leaf_used(struct sim_object *space, vaddr_t address, bool write)
 {
-    if (!(entry & ENTRY_V) || !page_is_there(entry_page(entry)))
-        return;
-    int32_t *count = block_of(entry_page(entry));
+    uint64_t *slot = sim_entry(space, address, 0);
 
-    mm_assert(*count >= 0 && *count + change >= 0);
-    *count += change;
+    if (!slot)
+        slot = sim_entry(space, address, 1);
+    *slot |= ENTRY_A | (write ? ENTRY_D : 0);
+}
+
+uint64_t sim_leaf(struct sim_object *space, vaddr_t address)
+{
+    for (unsigned level = 0; level < 2; level++) {
+        uint64_t *slot = sim_entry(space, address, level);
+        uint64_t below = address >> PAGE_SHIFT & (level ? TABLE_ENTRIES - 1 : 0);
+
+        if (slot)
+            return entry_is_leaf(*slot) ? *slot + (below << ENTRY_PAGE_SHIFT) : 0;
+    }
+    return 0;
 }
 
 /* ---- capabilities ---- */
@@ -131,16 +83,16 @@ static struct sim_table *own_table(void)
     return &sim.tables[0];
 }
 
-static struct sim_cap *cap_of(uint64_t slot, enum cap_type type)
+struct sim_cap *sim_cap(uint64_t slot, enum cap_type type)
 {
     struct sim_table *t = own_table();
 
     return slot < t->size && t->cap[slot].type == type ? &t->cap[slot] : NULL;
 }
 
-static struct sim_object *object_of(uint64_t slot, enum cap_type type)
+struct sim_object *sim_object(uint64_t slot, enum cap_type type)
 {
-    struct sim_cap *c = cap_of(slot, type);
+    struct sim_cap *c = sim_cap(slot, type);
 
     return c && sim.object[c->object].alive ? &sim.object[c->object] : NULL;
 }
@@ -149,7 +101,7 @@ static struct sim_table *table_of(uint64_t slot)
 {
     if (slot == SELF_TABLE)
         return own_table();
-    struct sim_object *o = object_of(slot, CAP_TABLE);
+    struct sim_object *o = sim_object(slot, CAP_TABLE);
     return o ? o->entries : NULL;
 }
 
@@ -173,7 +125,7 @@ static bool has_children(const struct sim_cap *c)
 
 /* ---- objects ---- */
 
-static bool injected(void)
+bool sim_injected(void)
 {
     sim.calls++;
     if (!sim.fail_call || --sim.fail_call)
@@ -217,7 +169,7 @@ static uint32_t object_make(enum cap_type type, pfn_t page, uint64_t pages, uint
 
 static long call_object_create(const uint64_t a[6])
 {
-    struct sim_cap *memory = cap_of(a[0], CAP_MEMORY);
+    struct sim_cap *memory = sim_cap(a[0], CAP_MEMORY);
     struct sim_cap *to = entry_of(SELF_TABLE, a[4]);
     uint64_t pages = a[2] == CAP_SPACE ? 2 : a[2] == CAP_TABLE ? 1 + a[3] : 1;
 
@@ -227,18 +179,18 @@ static long call_object_create(const uint64_t a[6])
         return -ERR_RANGE;
     pfn_t page = memory->first + a[1];
     for (uint64_t i = 0; i < pages; i++) {
-        if (!block_is_tables(page + i))
+        if (!sim_is_tables(page + i))
             return -ERR_CLASS;
         if (sim.use[page + i - sim.first] != USE_FREE)
             return -ERR_BUSY;
     }
-    if (injected())
+    if (sim_injected())
         return -ERR_LIMIT;
     for (uint64_t i = 0; i < pages; i++) {
         sim.use[page + i - sim.first] = USE_OBJECT;
         memset(page_pointer(page + i), 0, PAGE_BYTES);
     }
-    *block_of(page) -= (int32_t)pages;
+    *sim_block(page) -= (int32_t)pages;
     struct sim_table *table = to->table;
     *to = (struct sim_cap){.type = (uint8_t)a[2],
                            .rights = 0xff,
@@ -269,7 +221,7 @@ static long object_destroy(struct sim_object *o)
     }
     for (uint64_t i = 0; i < o->pages; i++)
         sim.use[o->page + i - sim.first] = USE_FREE;
-    *block_of(o->page) += (int32_t)o->pages;
+    *sim_block(o->page) += (int32_t)o->pages;
     o->alive = 0;
     return 0;
 }
@@ -337,7 +289,7 @@ static long call_cap_copy(const uint64_t a[6])
         return -ERR_SLOT;
     if (to->type)
         return -ERR_OCCUPIED;
-    if (injected())
+    if (sim_injected())
         return -ERR_LIMIT;
     struct sim_table *table = to->table;
     *to = *from;
@@ -355,19 +307,19 @@ static long call_cap_copy(const uint64_t a[6])
 
 static long call_block_class(const uint64_t a[6])
 {
-    struct sim_cap *memory = cap_of(a[0], CAP_MEMORY);
+    struct sim_cap *memory = sim_cap(a[0], CAP_MEMORY);
 
     if (!memory || a[1] >= memory->pages || PAGES_PER_BLOCK > memory->pages - a[1])
         return -ERR_RANGE;
     pfn_t page = memory->first + a[1];
     if (page % PAGES_PER_BLOCK)
         return -ERR_ALIGN;
-    int32_t *block = block_of(page);
+    int32_t *block = sim_block(page);
     if (a[2] == BLOCK_TABLES) {
         if (*block < 0)
             return -ERR_CLASS;
         mm_assert(*block == 0);
-        if (injected())
+        if (sim_injected())
             return -ERR_BUSY;
         *block = -2; /* the directory is in use */
         memset(&sim.use[page - sim.first], USE_FREE, PAGES_PER_BLOCK);
@@ -382,220 +334,24 @@ static long call_block_class(const uint64_t a[6])
     return 0;
 }
 
-/* ---- batches ---- */
-
-static long memory_covers(const struct batch_op *op, uint64_t pages, struct sim_cap **memory)
-{
-    *memory = cap_of(op->memory, CAP_MEMORY);
-    if (!*memory)
-        return -ERR_TYPE;
-    pfn_t page = entry_page(op->entry);
-    if (page - (*memory)->first >= (*memory)->pages ||
-        pages > (*memory)->pages - (page - (*memory)->first))
-        return -ERR_RANGE;
-    return 0;
-}
-
-static long op_table(struct sim_object *space, const struct batch_op *op)
-{
-    struct sim_cap *memory;
-    uint64_t *entry = entry_at(space, op->address, op->level);
-    pfn_t page = entry_page(op->entry);
-    long error = memory_covers(op, 1, &memory);
-
-    if (error)
-        return error;
-    if (!entry)
-        return -ERR_NOTABLE;
-    if (*entry)
-        return -ERR_MAPPED;
-    if (!block_is_tables(page))
-        return -ERR_CLASS;
-    if (sim.use[page - sim.first] != USE_FREE)
-        return -ERR_BUSY;
-    if (injected())
-        return -ERR_LIMIT;
-    sim.use[page - sim.first] = USE_TABLE;
-    (*block_of(page))--;
-    memset(page_pointer(page), 0, PAGE_BYTES);
-    *entry = entry_make(page, ENTRY_V);
-    space->tables++;
-    return 0;
-}
-
-static long op_table_remove(struct sim_object *space, const struct batch_op *op)
-{
-    uint64_t *entry = entry_at(space, op->address, op->level);
-
-    if (!entry || !entry_is_table(*entry))
-        return -ERR_UNMAPPED;
-    pfn_t page = entry_page(*entry);
-    const uint64_t *table = page_pointer(page);
-    for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-        if (table[i])
-            return -ERR_BUSY;
-    }
-    *entry = 0;
-    sim.use[page - sim.first] = USE_FREE;
-    (*block_of(page))++;
-    space->tables--;
-    return 0;
-}
-
-static long op_map(const struct batch_op *op, uint64_t *slot, bool may_fail)
-{
-    struct sim_cap *memory;
-    long error = memory_covers(op, op->count, &memory);
-
-    if (error)
-        return error;
-    if (op->entry & ~(ENTRY_CHOICE))
-        return -ERR_ENTRY;
-    if (((op->entry & ENTRY_W) && !(memory->rights & RIGHT_WRITE)) ||
-        ((op->entry & ENTRY_X) && !(memory->rights & RIGHT_EXEC)))
-        return -ERR_ENTRY;
-    for (uint32_t i = 0; i < op->count; i++) {
-        if (slot[i] & ENTRY_V)
-            return -ERR_MAPPED;
-        if (page_is_there(entry_page(op->entry) + i) && block_is_tables(entry_page(op->entry) + i))
-            return -ERR_CLASS;
-    }
-    if (may_fail && injected())
-        return -ERR_LIMIT;
-    for (uint32_t i = 0; i < op->count; i++) {
-        slot[i] = (op->entry | ENTRY_ALWAYS) + ((uint64_t)i << ENTRY_PAGE_SHIFT);
-        mapping_count(slot[i], 1);
-    }
-    return 0;
-}
-
-static long op_replace(const struct batch_op *op, uint64_t *slot, bool may_fail)
-{
-    struct sim_cap *memory;
-    long error = memory_covers(op, 1, &memory);
-
-    if (error)
-        return error;
-    if ((*slot ^ op->extra) & ~(ENTRY_A | ENTRY_D))
-        return *slot & ENTRY_V ? -ERR_MAPPED : -ERR_UNMAPPED;
-    if (block_is_tables(entry_page(op->entry)))
-        return -ERR_CLASS;
-    if (may_fail && injected())
-        return -ERR_LIMIT;
-    mapping_count(*slot, -1);
-    *slot = op->entry | ENTRY_ALWAYS;
-    mapping_count(*slot, 1);
-    return 0;
-}
-
-static long op_protect(const struct batch_op *op, uint64_t *slot)
-{
-    const uint64_t which = ENTRY_W | ENTRY_X | ENTRY_D;
-    struct sim_cap *memory = cap_of(op->memory, CAP_MEMORY);
-
-    if (op->entry & ~which)
-        return -ERR_ENTRY;
-    for (uint32_t i = 0; i < op->count; i++) {
-        pfn_t page = entry_page(slot[i]);
-        uint64_t added = op->entry & ~slot[i] & (ENTRY_W | ENTRY_X);
-
-        if ((slot[i] & ENTRY_V) && added && (!memory || page - memory->first >= memory->pages))
-            return -ERR_RANGE;
-    }
-    for (uint32_t i = 0; i < op->count; i++) {
-        if (slot[i] & ENTRY_V)
-            slot[i] = (slot[i] & ~which) | op->entry;
-    }
-    return 0;
-}
-
-static long op_slots(const struct batch_op *op, uint64_t *slot, bool may_fail)
-{
-    switch (op->code) {
-    case BATCH_MAP:
-        return op_map(op, slot, may_fail);
-    case BATCH_REPLACE:
-        return op_replace(op, slot, may_fail);
-    case BATCH_UNMAP:
-        for (uint32_t i = 0; i < op->count; i++) {
-            mapping_count(slot[i], -1);
-            slot[i] = 0;
-        }
-        return 0;
-    case BATCH_PROTECT:
-        return op_protect(op, slot);
-    case BATCH_CLEAR_BITS:
-        for (uint32_t i = 0; i < op->count; i++)
-            slot[i] &= slot[i] & ENTRY_V ? ~op->entry : ~0UL;
-        return 0;
-    case BATCH_SOFTWARE:
-        if (!op->entry || (op->entry & ENTRY_SOFTWARE_FORBIDDEN))
-            return -ERR_ENTRY;
-        if (*slot & ENTRY_V)
-            return -ERR_MAPPED;
-        *slot = op->entry;
-        return 0;
-    default:
-        return -ERR_ARGUMENT;
-    }
-}
-
-static long op_perform(struct sim_object *space, const struct batch_op *op, bool may_fail)
-{
-    if (op->address >= sim.user_end)
-        return -ERR_RANGE;
-    if (op->code == BATCH_TABLE)
-        return op_table(space, op);
-    if (op->code == BATCH_TABLE_REMOVE)
-        return op_table_remove(space, op);
-    unsigned index = op->address >> PAGE_SHIFT & (TABLE_ENTRIES - 1);
-    if (op->level || (op->address & PAGE_MASK))
-        return -ERR_ALIGN;
-    if (!op->count || op->count > TABLE_ENTRIES || index + op->count > TABLE_ENTRIES)
-        return -ERR_RANGE;
-    uint64_t *slot = entry_at(space, op->address, 0);
-    return slot ? op_slots(op, slot, may_fail) : -ERR_NOTABLE;
-}
-
-static long call_batch(const uint64_t a[6], uint64_t out[2])
-{
-    struct sim_object *space = object_of(a[0], CAP_SPACE);
-    const struct batch_page *page = workers[sim.hart].ops;
-    uint64_t done = 0;
-
-    if (!space || a[1] > BATCH_OPS_MAX)
-        return -ERR_TYPE;
-    out[0] = 0;
-    for (; done < a[1]; done++) {
-        /* Only what the server sends alone may be refused: see op_try. */
-        long error = op_perform(space, &page->op[done], a[1] == 1);
-
-        if (error) {
-            out[0] = (uint64_t)error;
-            break;
-        }
-    }
-    return (long)done;
-}
-
 /* ---- threads, copies ---- */
 
 static long call_thread_set(const uint64_t a[6])
 {
-    struct sim_object *t = object_of(a[0], CAP_THREAD);
+    struct sim_object *t = sim_object(a[0], CAP_THREAD);
 
     if (!t)
         return -ERR_TYPE;
-    if (injected())
+    if (sim_injected())
         return -ERR_LIMIT;
     switch (a[1]) {
     case THREAD_SPACE:
-        if (!object_of(a[2], CAP_SPACE))
+        if (!sim_object(a[2], CAP_SPACE))
             return -ERR_TYPE;
-        t->space = cap_of(a[2], CAP_SPACE)->object;
+        t->space = sim_cap(a[2], CAP_SPACE)->object;
         return 0;
     case THREAD_TABLE:
-        if (!cap_of(a[2], CAP_TABLE))
+        if (!sim_cap(a[2], CAP_TABLE))
             return -ERR_TYPE;
         return 0;
     case THREAD_PAGER:
@@ -619,17 +375,17 @@ static long call_thread_set(const uint64_t a[6])
 /* Bytes from `address` that are mapped as wanted, at most `bytes` and to the end of its page. */
 static char *client_bytes(struct sim_object *space, vaddr_t address, bool write, uint64_t *bytes)
 {
-    uint64_t *slot = address < sim.user_end ? entry_at(space, address, 0) : NULL;
+    uint64_t leaf = address < sim.user_end ? sim_leaf(space, address) : 0;
 
-    if (!slot || !entry_is_leaf(*slot) || (write && !(*slot & ENTRY_W)))
+    if (!leaf || (write && !(leaf & ENTRY_W)))
         return NULL;
     *bytes = min_u64(*bytes, PAGE_BYTES - (address & PAGE_MASK));
-    return (char *)page_pointer(entry_page(*slot)) + (address & PAGE_MASK);
+    return (char *)page_pointer(entry_page(leaf)) + (address & PAGE_MASK);
 }
 
 static long call_space_copy(const uint64_t a[6])
 {
-    struct sim_object *space = object_of(a[0], CAP_SPACE);
+    struct sim_object *space = sim_object(a[0], CAP_SPACE);
     uint64_t done = 0;
 
     if (!space || a[3] > COPY_MAX_BYTES)
@@ -652,12 +408,12 @@ static long call_space_copy(const uint64_t a[6])
 
 static long call_thread_regs(const uint64_t a[6])
 {
-    struct sim_object *t = object_of(a[0], CAP_THREAD);
+    struct sim_object *t = sim_object(a[0], CAP_THREAD);
     struct user_regs *regs = (struct user_regs *)(uintptr_t)a[1];
 
     if (!t)
         return -ERR_TYPE;
-    if (injected())
+    if (sim_injected())
         return -ERR_STATE;
     if (a[2])
         t->regs = *regs;
@@ -690,7 +446,7 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 
     switch (number) {
     case CALL_BATCH:
-        return call_batch(a, out);
+        return sim_batch(a0, a1, false, &out[0]);
     case CALL_CAP_COPY:
         return call_cap_copy(a);
     case CALL_CAP_DELETE:
@@ -708,7 +464,7 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
     case CALL_SPACE_COPY:
         return call_space_copy(a);
     case CALL_SPACE_INFO:
-        o = object_of(a0, CAP_SPACE);
+        o = sim_object(a0, CAP_SPACE);
         out[0] = sim.levels;
         return o ? (long)o->root : -ERR_TYPE;
     case CALL_THREAD_SET:
@@ -716,7 +472,7 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
     case CALL_THREAD_REGS:
         return call_thread_regs(a);
     case CALL_THREAD_START:
-        o = object_of(a0, CAP_THREAD);
+        o = sim_object(a0, CAP_THREAD);
         if (o)
             o->running = 1;
         return o ? 0 : -ERR_TYPE;
@@ -734,7 +490,7 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 
 long place_call_switching(long number, uint64_t a0, uint64_t a1, uint64_t a2)
 {
-    struct sim_object *o = object_of(a0, CAP_THREAD);
+    struct sim_object *o = sim_object(a0, CAP_THREAD);
 
     (void)a1, (void)a2;
     mm_assert(number == CALL_THREAD_STOP);
@@ -895,7 +651,7 @@ struct worker *sim_worker(uint32_t hart)
 
 static struct sim_object *thread_of(const struct client *c)
 {
-    struct sim_object *t = object_of(c->slot, CAP_THREAD);
+    struct sim_object *t = sim_object(c->slot, CAP_THREAD);
 
     mm_assert(t && t->pager);
     return t;
@@ -903,20 +659,12 @@ static struct sim_object *thread_of(const struct client *c)
 
 static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address)
 {
-    const struct batch_op op = {.code = BATCH_MAP,
-                                .count = 1,
-                                .memory = answer_second(answer),
-                                .address = PAGE_DOWN(address),
-                                .entry = answer.value};
-    uint64_t *slot = entry_at(space, op.address, 0);
-
-    if (!slot)
-        return -ERR_NOTABLE;
-    if (sim.race) { /* the other hart's page is this one, mapped a moment earlier */
+    if (sim.race && sim_entry(space, address,
+                              0)) { /* the other hart's page is this one, mapped a moment earlier */
         sim.race = false;
         return -ERR_MAPPED;
     }
-    return *slot ? -ERR_MAPPED : op_map(&op, slot, true);
+    return sim_map_one(space, address, answer.value, answer_second(answer));
 }
 
 static void reply_hold(struct worker *w, struct answer answer)
@@ -934,6 +682,15 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
     for (;;) {
         w->serving = NULL;
         mm_assert(!lock_ranks_held);
+        if (answer_kind(answer) == ANSWER_BATCH) {
+            uint64_t stopped;
+            long done = sim_batch(answer.value, answer_second(answer), true, &stopped);
+
+            if (done == (long)answer_second(answer) && !stopped)
+                return answer;
+            answer = batch_reply_failed(w, done, (long)stopped);
+            continue;
+        }
         if (answer_kind(answer) != ANSWER_FAULT)
             return answer;
         if (sim.hold == HOLD_NEXT) {
@@ -965,10 +722,11 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
     sim.thread = thread_of(c);
     for (; outcome.faults < 8; outcome.faults++) {
         struct sim_object *space = &sim.object[sim.thread->space];
-        uint64_t *slot = address < sim.user_end ? entry_at(space, address, 0) : NULL;
+        uint64_t leaf = address < sim.user_end ? sim_leaf(space, address) : 0;
 
-        if (slot && access_allowed(*slot, access)) {
-            char *at = (char *)page_pointer(entry_page(*slot)) + (address & PAGE_MASK);
+        if (access_allowed(leaf, access)) {
+            leaf_used(space, address, access == SIM_WRITE);
+            char *at = (char *)page_pointer(entry_page(leaf)) + (address & PAGE_MASK);
 
             if (value && access == SIM_WRITE)
                 *at = (char)*value;
@@ -1073,7 +831,7 @@ static void count_table(const uint64_t *table, unsigned level, int32_t *count, u
 
         if (level && entry_is_table(entry))
             count_table(page_pointer(entry_page(entry)), level - 1, count, TABLE_ENTRIES);
-        else if (!level && (entry & ENTRY_V) && page_is_there(entry_page(entry)))
+        else if (level < 2 && (entry & ENTRY_V) && sim_page_is_there(entry_page(entry)))
             count[(entry_page(entry) - sim.first) / PAGES_PER_BLOCK]++;
     }
 }

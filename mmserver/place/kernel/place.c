@@ -64,6 +64,18 @@ void pager_start(const struct boot_info *info)
     mmserver_start(info);
 }
 
+/* True: sent. Else *next is how the core ends its turn instead. */
+static bool answer_batch_sent(struct worker *w, struct answer a, struct answer *next)
+{
+    uint64_t out[2] = {0, 0};
+    long done = kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), 0, 0, 0, 0, out);
+
+    if (done == (long)answer_second(a) && !out[0])
+        return true;
+    *next = batch_reply_failed(w, done, (long)out[0]);
+    return false;
+}
+
 static long answer_send(struct answer a)
 {
     switch (answer_kind(a)) {
@@ -101,6 +113,11 @@ void pager_enter(unsigned kind, const uint64_t a[8])
     }
     for (;;) {
         __atomic_store_n(&w->serving, NULL, __ATOMIC_RELEASE);
+        if (answer_kind(answer) == ANSWER_BATCH) {
+            if (answer_batch_sent(w, answer, &answer))
+                return;
+            continue;
+        }
         long error = answer_send(answer);
         if (!error)
             return;

@@ -24,6 +24,9 @@ static vaddr_t stack_top(const struct worker *w)
 
 _Static_assert(offsetof(struct worker, serving) == WORKER_SERVING, "as start.S has it");
 _Static_assert(offsetof(struct worker, answered) == WORKER_ANSWERED, "as start.S has it");
+_Static_assert(ANSWER_REPLY == ANSWER_KIND_REPLY && ANSWER_FORWARD == ANSWER_KIND_FORWARD &&
+                   ANSWER_BATCH == ANSWER_KIND_BATCH,
+               "as start.S has it");
 _Static_assert(ERR_CALL == ERR_CALL_VALUE, "as start.S has it");
 
 extern const char worker_entry[];

@@ -72,6 +72,8 @@ answer_other:
     sd      s0, WORKER_ANSWERED(tp)
     slli    a1, a1, 32
     srli    a1, a1, 32
+    li      t0, ANSWER_KIND_BATCH
+    beq     s0, t0, answer_batch
     li      t0, ANSWER_KIND_REPLY
     li      a7, CALL_REPLY_PARK
     beq     s0, t0, 1f
@@ -84,6 +86,16 @@ answer_other:
     ld      a1, WORKER_ANSWERED(tp)
     mv      a0, tp
     call    server_answer_refused
+    j       answer
+
+answer_batch:
+    li      a7, CALL_REPLY_BATCH
+    ecall
+    /* a0: operations performed or -ERR_x, a1: why it stopped */
+    mv      a2, a1
+    mv      a1, a0
+    mv      a0, tp
+    call    batch_reply_failed
     j       answer
 
 enter_call:

@@ -49,6 +49,7 @@ static const char *const signature[] = {
     [-CALL_INSTRUCTION_FENCE] = "S",
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "S",
+    [-CALL_REPLY_BATCH] = "Sn",
 };
 
 static uint64_t below(struct guest *g, uint64_t n)
@@ -210,7 +211,9 @@ static void operations(struct guest *g)
         if (op->address < GUEST_OPS && below(g, 16)) /* or they would soon end themselves */
             op->address += GUEST_AREA;
         op->entry = entry(g);
-        op->extra = below(g, 2) ? argument(g, 'S') : entry(g);
+        op->extra = op->code == BATCH_MOVE ? address(g) & -PAGE_BYTES
+                    : below(g, 2)          ? argument(g, 'S')
+                                           : entry(g);
     }
 }
 
@@ -239,7 +242,8 @@ static void thread_set_arguments(struct guest *g, uint64_t a[6])
 static bool switches(long number)
 {
     return (number <= CALL_FAULT_REPLY && number >= CALL_FORWARD_PARK) ||
-           number == CALL_THREAD_STOP || number == CALL_WAIT || number == CALL_YIELD;
+           number == CALL_REPLY_BATCH || number == CALL_THREAD_STOP || number == CALL_WAIT ||
+           number == CALL_YIELD;
 }
 
 static void one_call(struct guest *g)

@@ -189,7 +189,7 @@ NATIVE_CASE(copy_table_shares_read_only)
     static uint64_t results[BATCH_RESULTS_MAX];
     long first = native_data(2), error;
     struct batch_op copy = {
-        .code = BATCH_COPY_TABLE, .count = 1, .address = AREA, .extra = SLOT_SPACE};
+        .code = BATCH_COPY_TABLE, .count = TABLE_ENTRIES, .address = AREA, .extra = SLOT_SPACE};
     struct batch_op unmap = {
         .code = BATCH_UNMAP, .flags = BATCH_KEEP, .count = AREA_PAGES, .address = AREA};
 

@@ -4,6 +4,7 @@
 
 #include "arch/host/tlb.h"
 #include "kernel/assert.h"
+#include "kernel/call.h"
 #include "kernel/pager.h"
 #include "kernel/sched.h"
 
@@ -300,7 +301,14 @@ static void act_native(struct thread *t)
     if (number != CALL_CALL)
         t->x[0] += 4;
     message_save(t, hart);
-    long result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
+    long result;
+    if (number == CALL_REPLY_BATCH) {
+        struct batch_answer answer = reply_batch(a[0], a[1], 0, 0, 0, 0, t);
+        t->x[11] = (uint64_t)answer.stopped;
+        result = answer.performed;
+    } else {
+        result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
+    }
     if (machine_note()->way != MACHINE_NOWHERE)
         return;
     EXPECT(this_hart()->current == t);

@@ -126,6 +126,7 @@ static const char *const shapes[] = {
     [-CALL_INSTRUCTION_FENCE] = "s",
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "s",
+    [-CALL_REPLY_BATCH] = "Sn",
     [-CALL_LAST + 1] = "vvvvvv",
 };
 
@@ -183,14 +184,17 @@ static void batch_op_fill(struct batch_op *o)
         .memory = byte() & 3 ? SLOT_MEMORY : (uint32_t)argument('s'),
         .address = argument('a'),
     };
-    bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE;
+    bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE || o->code == BATCH_SPLIT;
     o->level = o->level >= 0xf0 ? o->level : table ? 1 + (o->level & 1) : (o->level & 15) == 0;
     o->count = o->level == 0 ? 1u + byte() % 40u : (uint32_t)argument('n');
     o->entry = table                           ? entry_make(world.first + (byte() & 31), 0)
                : o->code == BATCH_SOFTWARE     ? (uint64_t)byte() << 8
                : o->level == 1 && (byte() & 7) ? entry_make(world.first + 512, ENTRY_ALWAYS)
                                                : argument('e');
-    o->extra = argument(o->code == BATCH_COPY_TABLE ? 'S' : o->code == BATCH_MAP_LIST ? 'v' : 'e');
+    o->extra = argument(o->code == BATCH_COPY_TABLE ? 'S'
+                        : o->code == BATCH_MAP_LIST ? 'v'
+                        : o->code == BATCH_MOVE     ? 'a'
+                                                    : 'e');
 }
 
 /* Entries for lists: from one byte, so that not all of the input goes there. */
@@ -219,7 +223,10 @@ static void batch_fill(struct thread *t)
 static long call_number(void)
 {
     uint8_t b = byte();
-    return b < 48 ? CALL_BATCH : b < 64 ? CALL_FAULT_REPLY : -1 - b % (-CALL_LAST + 1);
+    return b < 40   ? CALL_BATCH
+           : b < 48 ? CALL_REPLY_BATCH
+           : b < 64 ? CALL_FAULT_REPLY
+                    : -1 - b % (-CALL_LAST + 1);
 }
 
 /* A native call as the trap code makes it: three of them try the straight path first. */
@@ -232,7 +239,7 @@ static void call_native(struct thread *t)
         a[i] = argument(shape[i]);
     if (number == CALL_CAP_DELETE && (a[1] == SLOT_MEMORY || a[1] == SLOT_TABLE))
         a[1] = S; /* else nothing could be taken back at the end */
-    if (number == CALL_BATCH)
+    if (number == CALL_BATCH || number == CALL_REPLY_BATCH)
         batch_fill(t);
     t->x[0] += 4;
     if (number == CALL_POWER_OFF && (a[1] & 3)) /* mostly the run goes on */
@@ -246,6 +253,10 @@ static void call_native(struct thread *t)
     long result;
     if (number == CALL_BATCH && (t->x[0] & 4)) { /* its own way in, or by number */
         struct batch_answer answer = batch_native(a[0], a[1], 0, 0, 0, 0, t);
+        t->x[11] = (uint64_t)answer.stopped;
+        result = answer.performed;
+    } else if (number == CALL_REPLY_BATCH) {
+        struct batch_answer answer = reply_batch(a[0], a[1], 0, 0, 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else {

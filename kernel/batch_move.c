@@ -1,0 +1,130 @@
+/*
+ * The batch operation that mremap is made of: move a run of slots to empty ones of the same space.
+ *
+ * An entry is taken out of its slot by a swap, so what hardware noted in it comes along, and put
+ * into the new slot only if that is empty: a fault reply on another hart may have filled it. Then
+ * all that was moved goes back. Counters stay as they are.
+ */
+#include "kernel/batch.h"
+#include "arch/arch.h"
+#include "arch/slot.h"
+
+/* What a move has moved. */
+struct moved {
+    uint64_t slots; /* that were not empty */
+    struct lost lost;
+};
+
+static inline bool put(uint64_t *slot, uint64_t entry)
+{
+    return likely(arch_slot_fill(slot, entry)) || slot_swap(slot, 0, entry);
+}
+
+/* The entries of `count` slots go back to where they were taken from. A slot that a fault reply
+ * filled since keeps what it got: the entry is unmapped instead. */
+static __attribute__((noinline)) void put_back(struct batch *b, uint64_t *slot,
+                                               const uint64_t *entry, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (put(slot + i, entry[i]) || !(entry[i] & ENTRY_V))
+            continue;
+        space_leaf_put(entry_block(entry[i]), 1);
+        b->unmapped++;
+    }
+}
+
+/* Eight slots, `i` the index of the first; the number moved. */
+static inline uint64_t move_group(struct batch *b, struct moved *m, uint64_t *from, uint64_t *to,
+                                  uint64_t i)
+{
+    uint64_t e0 = arch_slot_take(from), e1 = arch_slot_take(from + 1);
+    uint64_t e2 = arch_slot_take(from + 2), e3 = arch_slot_take(from + 3);
+    uint64_t e4 = arch_slot_take(from + 4), e5 = arch_slot_take(from + 5);
+    uint64_t e6 = arch_slot_take(from + 6), e7 = arch_slot_take(from + 7);
+    uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+    uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
+    uint64_t n = GROUP;
+
+    if (unlikely(!put(to, e0)))
+        n = 0;
+    else if (unlikely(!put(to + 1, e1)))
+        n = 1;
+    else if (unlikely(!put(to + 2, e2)))
+        n = 2;
+    else if (unlikely(!put(to + 3, e3)))
+        n = 3;
+    else if (unlikely(!put(to + 4, e4)))
+        n = 4;
+    else if (unlikely(!put(to + 5, e5)))
+        n = 5;
+    else if (unlikely(!put(to + 6, e6)))
+        n = 6;
+    else if (unlikely(!put(to + 7, e7)))
+        n = 7;
+    if (any & ENTRY_V)
+        lost_add(&m->lost, i, i + GROUP - 1, any);
+    if (likely(n == GROUP && (all & ENTRY_V))) {
+        m->slots += GROUP;
+        return GROUP;
+    }
+    const uint64_t e[GROUP] = {e0, e1, e2, e3, e4, e5, e6, e7};
+    for (uint64_t k = 0; k < n; k++)
+        m->slots += e[k] != 0;
+    put_back(b, from + n, e + n, GROUP - n);
+    return n;
+}
+
+/* As many of the slots as find the new ones empty: the number. */
+static inline uint64_t slots_move(struct batch *b, struct moved *m, uint64_t *from, uint64_t *to,
+                                  uint64_t count)
+{
+    uint64_t i = 0, n = GROUP;
+
+    *m = (struct moved){.lost = LOST_NONE};
+    for (; i + GROUP <= count && n == GROUP; i += n)
+        n = move_group(b, m, from + i, to + i, i);
+    for (; i < count && n; i += n) {
+        uint64_t entry = arch_slot_take(from + i);
+        n = put(to + i, entry);
+        m->slots += n && entry;
+        if (entry & ENTRY_V)
+            lost_add(&m->lost, i, i, entry);
+        if (unlikely(!n))
+            put_back(b, from + i, &entry, 1);
+    }
+    return i;
+}
+
+/* A slot of the new place was not empty after all: `done` slots go back. */
+static long move_undo(struct batch *b, const struct op *op, uint64_t *from, uint64_t *to,
+                      uint64_t done)
+{
+    struct op back = *op;
+    struct moved moved;
+    uint64_t undone = slots_move(b, &moved, to, from, done);
+
+    back.address = op->extra;
+    lost_fence(b, &back, &moved.lost);
+    b->done = (uint32_t)(done - undone); /* and those that cannot stay where they came to */
+    return -ERR_MAPPED;
+}
+
+long batch_move(struct batch *b, const struct op *op)
+{
+    struct op target = *op;
+    struct moved moved;
+
+    target.address = op->extra;
+    uint64_t *to = batch_slots(b, &target, op->count);
+    uint64_t *from = to ? batch_slots(b, op, op->count) : NULL;
+    if (unlikely(from == NULL))
+        return b->error;
+    if (unlikely(from < to + op->count && to < from + op->count))
+        return -ERR_ARGUMENT;
+    uint64_t done = slots_move(b, &moved, from, to, op->count);
+    lost_fence(b, op, &moved.lost);
+    if (unlikely(done < op->count))
+        return move_undo(b, op, from, to, done);
+    b->done = (uint32_t)moved.slots;
+    return 0;
+}
