@@ -102,8 +102,9 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
                (!parked && (page->state == PAGE_ZERO || page->state == PAGE_FILE)),
            "entry with a page of a wrong kind", address, page->state, PAGE_ANON);
     if (page->state == PAGE_ANON) {
-        expect(c, page->owner == mm, "anonymous page of another space", address, pfn, 0);
-        expect_equal(c, "anonymous page's index", address, page->index, address >> PAGE_SHIFT);
+        expect(c, rmap_is_linked(v, page->owner), "anonymous page out of reach", address, pfn, 0);
+        expect_equal(c, "anonymous page's index", address, page->index,
+                     rmap_index(v->offset, v->start, address));
     }
     expect(c, !(entry & ENTRY_W) || (page->state == PAGE_ANON && (v->flags & VM_WRITE)),
            "writable entry", address, entry, 0);

@@ -114,14 +114,15 @@ static enum fault_outcome fill_empty(struct fault *f, pfn_t pfn, uint64_t bits,
     return error ? map_refused(error) : outcome;
 }
 
+/* The VMA was prepared for it (rmap_prepare). */
 static void anon_account(struct fault *f, pfn_t pfn)
 {
     struct page *page = page_of(pfn);
 
     page->state = PAGE_ANON;
     page->maps = 1;
-    page->owner = f->mm;
-    page->index = f->address >> PAGE_SHIFT;
+    page->owner = f->vma->anon;
+    page->index = rmap_index(f->vma->offset, f->vma->start, f->address);
     f->mm->fast.anon_pages++;
 }
 
@@ -147,6 +148,8 @@ static void fast_slot_set(struct fault *f)
     f->mm->fast.bytes = end - start;
     f->mm->fast.leaf_bias = (uintptr_t)leaf - (f->address >> PAGE_SHIFT) * sizeof *leaf;
     f->mm->fast.bits = vma_entry_bits(v, true);
+    f->mm->fast.anon = v->anon;
+    f->mm->fast.index_bias = v->offset - (v->start >> PAGE_SHIFT);
 }
 
 static enum fault_outcome anon_new(struct fault *f)
@@ -156,6 +159,10 @@ static enum fault_outcome anon_new(struct fault *f)
 
     if (!pfn)
         return FAULT_OOM;
+    if (rmap_prepare(f->w, f->vma)) {
+        page_free(f->w, pfn);
+        return FAULT_OOM;
+    }
     anon_account(f, pfn);
     enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true),
                                             prezeroed ? FAULT_ANON_PREZEROED : FAULT_ANON_ZEROED);
@@ -206,7 +213,7 @@ static enum fault_outcome file_read(struct fault *f)
 static enum fault_outcome file_copy(struct fault *f)
 {
     pfn_t from = object_page_get(f->w, f->vma->object, file_index(f));
-    pfn_t pfn = from ? page_alloc_user(f->w) : 0;
+    pfn_t pfn = from && !rmap_prepare(f->w, f->vma) ? page_alloc_user(f->w) : 0;
     long error = -ERR_LIMIT;
 
     if (pfn) {
@@ -257,6 +264,10 @@ static enum fault_outcome zero_replace(struct fault *f)
 
     if (!pfn)
         return FAULT_OOM;
+    if (rmap_prepare(f->w, f->vma)) {
+        page_free(f->w, pfn);
+        return FAULT_OOM;
+    }
     anon_account(f, pfn);
     if (pt_replace(f->w, f->mm, f->address, f->entry,
                    entry_make(pfn, vma_entry_bits(f->vma, true)))) {
@@ -440,8 +451,8 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
         goto not_plain;
     }
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof(struct page));
-    page->owner = mm;
-    page->index = address >> PAGE_SHIFT;
+    page->owner = mm->fast.anon;
+    page->index = mm->fast.index_bias + (address >> PAGE_SHIFT);
     page->maps = 1;
     page->state = PAGE_ANON;
     mm->fast.anon_pages++;

@@ -8,6 +8,8 @@
  *   LOCK_IDS      the tables of mms, clients and capability slots
  *   LOCK_MM       one address space: its VMAs, its page tables, its accounting
  *   LOCK_OBJECT     the list of files and their cached pages
+ *   LOCK_ANON     a family of anon_vmas: their trees (rmap.h)
+ *   LOCK_LEAF     a leaf table's entries
  *   LOCK_SLAB     the object caches
  *   LOCK_PHYS     the page allocator
  *
@@ -19,7 +21,7 @@
 #include "mmserver/core/assert.h"
 #include "mmserver/core/place.h"
 
-enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_OBJECT, LOCK_SLAB, LOCK_PHYS };
+enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_OBJECT, LOCK_ANON, LOCK_LEAF, LOCK_SLAB, LOCK_PHYS };
 
 struct lock {
     uint64_t held; /* bool, of the size that the machine's registers have */

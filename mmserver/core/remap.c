@@ -31,11 +31,8 @@ static void move_table(struct remap *r, const uint64_t *table, vaddr_t start, va
             ops_send(r->w);
         op_add(r->w, r->mm, BATCH_UNMAP, a);
         struct batch_op *op = op_add(r->w, r->mm, entry & ENTRY_V ? BATCH_MAP : BATCH_SOFTWARE, to);
-        struct page *page = page_of(entry_page(entry));
         op->entry = entry;
-        op->memory = page->slot;
-        if (page->state == PAGE_ANON)
-            page->index = to >> PAGE_SHIFT;
+        op->memory = page_of(entry_page(entry))->slot;
     }
     ops_send(r->w);
 }
@@ -72,13 +69,30 @@ static long move_tables_ready(struct remap *r, vaddr_t to)
     return 0;
 }
 
+/*
+ * The VMA at the new place. Anonymous pages keep their index, so it keeps its numbering and is
+ * linked where the old one is; where there never was a page it is a mapping like any new one.
+ */
+static long place_new(struct remap *r, const struct vma *v, vaddr_t to)
+{
+    uint64_t offset = rmap_index(v->offset, v->start, r->address);
+
+    if (!v->anon)
+        return map_place_locked(r->w, r->mm, to, to + r->new_bytes, v->flags, v->object, offset);
+    struct vma *new = vma_make(r->w, to, to + r->new_bytes, v->flags, v->object, offset);
+    if (!new)
+        return -LINUX_ENOMEM;
+    if (rmap_clone(r->w, new, v)) {
+        vma_free(r->w, new);
+        return -LINUX_ENOMEM;
+    }
+    vma_link(r->mm, new);
+    return 0;
+}
+
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
-    uint64_t flags = v->flags;
-    uint64_t offset = v->offset + ((r->address - v->start) >> PAGE_SHIFT);
-    struct object *file = v->object;
-
-    if (map_place_locked(r->w, r->mm, to, to + r->new_bytes, flags, file, offset))
+    if (place_new(r, v, to))
         return -LINUX_ENOMEM;
     /* Cutting the old range now, so that nothing can fail once pages have moved. */
     if (move_tables_ready(r, to) ||
@@ -87,6 +101,7 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
         return -LINUX_ENOMEM;
     }
     move_pages(r, to);
+    vma_merge(r->w, r->mm, vma_at(r->mm, to));
     if (!(r->flags & MREMAP_DONTUNMAP))
         mm_assert(!map_unmap_locked(r->w, r->mm, r->address, r->address + r->old_bytes));
     mm_fast_drop_locked(r->mm);

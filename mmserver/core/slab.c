@@ -40,6 +40,8 @@ void slab_init(void)
     cache_init(SLAB_CLIENT, "client", sizeof(struct client));
     cache_init(SLAB_OBJECT, "file", sizeof(struct object));
     cache_init(SLAB_NATIVE, "native", sizeof(struct native_object));
+    cache_init(SLAB_ANON_VMA, "anon_vma", sizeof(struct anon_vma));
+    cache_init(SLAB_ANON_CHAIN, "anon_chain", sizeof(struct anon_chain));
 }
 
 static struct slab_page *slab_page_make(struct slab_cache *c, pfn_t pfn)

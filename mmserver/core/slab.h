@@ -20,7 +20,16 @@ struct slab_cache {
 };
 
 /* All caches, in order of creation, for reports and the recount. */
-enum slab_kind { SLAB_VMA, SLAB_MM, SLAB_CLIENT, SLAB_OBJECT, SLAB_NATIVE, SLAB_KINDS };
+enum slab_kind {
+    SLAB_VMA,
+    SLAB_MM,
+    SLAB_CLIENT,
+    SLAB_OBJECT,
+    SLAB_NATIVE,
+    SLAB_ANON_VMA,
+    SLAB_ANON_CHAIN,
+    SLAB_KINDS
+};
 extern struct slab_cache slab_caches[SLAB_KINDS];
 
 void slab_init(void);

@@ -98,6 +98,7 @@ static void gap_update(struct vma *v)
 
 void vma_link(struct mm *mm, struct vma *v)
 {
+    v->mm = mm;
     mm_assert(!RB_INSERT(vma_tree, &mm->vmas, v));
     gap_update(v);
     struct vma *above = vma_next(v);
@@ -129,6 +130,7 @@ void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
     v->offset += (int64_t)(start - v->start) >> PAGE_SHIFT;
     v->start = start;
     v->end = end;
+    rmap_resized(v);
     gap_update(v);
     struct vma *above = vma_next(v);
     if (above)
@@ -164,6 +166,7 @@ struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flag
 
 void vma_free(struct worker *w, struct vma *v)
 {
+    rmap_unlink(w, v);
     if (v->object)
         object_put(w, v->object);
     slab_free(w, SLAB_VMA, v);
@@ -177,6 +180,10 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
 
     if (!upper)
         return NULL;
+    if (rmap_clone(w, upper, v)) {
+        vma_free(w, upper);
+        return NULL;
+    }
     vma_resize(mm, v, v->start, address);
     vma_link(mm, upper);
     mm_count(w, vma_split);
@@ -195,9 +202,11 @@ struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
 {
     struct vma *below = vma_prev(v);
 
-    if (below && continues(below, v->start, v->flags, v->object, v->offset)) {
+    if (below && continues(below, v->start, v->flags, v->object, v->offset) &&
+        rmap_can_merge(below, v)) {
         vaddr_t end = v->end;
 
+        rmap_merge(below, v);
         vma_unlink(mm, v);
         vma_free(w, v);
         vma_resize(mm, below, below->start, end);
@@ -205,9 +214,11 @@ struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
         v = below;
     }
     struct vma *above = vma_next(v);
-    if (above && continues(v, above->start, above->flags, above->object, above->offset)) {
+    if (above && continues(v, above->start, above->flags, above->object, above->offset) &&
+        rmap_can_merge(v, above)) {
         vaddr_t end = above->end;
 
+        rmap_merge(v, above);
         vma_unlink(mm, above);
         vma_free(w, above);
         vma_resize(mm, v, v->start, end);
@@ -222,13 +233,14 @@ struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
     struct vma *above = vma_find(mm, start);
     struct vma *below = above ? vma_prev(above) : vma_last(mm);
 
-    if (below && continues(below, start, flags, file, offset)) {
+    if (below && continues(below, start, flags, file, offset) && rmap_can_extend(below)) {
         vma_resize(mm, below, below->start, end);
         mm_count(w, vma_merge);
         return vma_merge(w, mm, below);
     }
     if (above && above->start == end && above->flags == flags && above->object == file &&
-        !(flags & VM_DEVICE) && offset + ((end - start) >> PAGE_SHIFT) == above->offset) {
+        !(flags & VM_DEVICE) && offset + ((end - start) >> PAGE_SHIFT) == above->offset &&
+        rmap_can_extend(above)) {
         vma_resize(mm, above, start, above->end);
         mm_count(w, vma_merge);
         return above;

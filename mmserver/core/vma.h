@@ -6,7 +6,7 @@
 #ifndef MMSERVER_CORE_VMA_H
 #define MMSERVER_CORE_VMA_H
 
-#include "mmserver/core/types.h"
+#include "mmserver/core/rmap.h"
 #include <sys/tree.h>
 
 /* Low four bits as PROT_* and in the order that maps shows them. */
@@ -35,6 +35,9 @@ struct vma {
     struct object *object; /* NULL: anonymous. One reference each */
     uint64_t offset;       /* page of the file at `start`; anonymous: page number at its creation */
     uint64_t file_end;     /* reads at or behind this page of the file are bus errors */
+    struct mm *mm;         /* from vma_link() on */
+    struct anon_vma *anon; /* owner of new anonymous pages; NULL: there never was one (rmap.h) */
+    struct anon_chain chain;
 };
 
 RB_HEAD(vma_tree, vma);

@@ -32,7 +32,7 @@ void zap_entry(struct zap *z, uint64_t entry)
         return; /* device memory */
     switch (page->state) {
     case PAGE_ANON:
-        mm_assert(page->maps == 1 && page->owner == z->mm);
+        mm_assert(page->maps == 1);
         page->maps = 0;
         z->mm->fast.anon_pages--;
         if (entry_is_parked(entry))

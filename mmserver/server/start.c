@@ -56,6 +56,7 @@ static void core_init(const struct boot_info *info)
     report_command_line = info->args;
     report_table_entries = info->table_entries;
     slab_init();
+    rmap_init();
     object_init(info->initrd_start, info->initrd_bytes);
     mm_ids_init();
     client_ids_init();

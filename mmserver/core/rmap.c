@@ -1,0 +1,269 @@
+/*
+ * Linking VMAs to anon_vmas: at the first page, at a fork, and whenever a VMA is cut, joined or
+ * moved. See rmap.h. Looking a page up is in rmap_walk.c.
+ */
+#include "mmserver/core/rmap.h"
+#include "mmserver/core/mm.h"
+#include "mmserver/core/slab.h"
+
+#define RMAP_FAMILIES 64
+
+static struct lock family_locks[RMAP_FAMILIES];
+
+void rmap_init(void)
+{
+    for (unsigned i = 0; i < RMAP_FAMILIES; i++)
+        family_locks[i] = LOCK_INIT(LOCK_ANON);
+}
+
+/* Of any memory that was an anon_vma: there is always a lock. */
+struct lock *rmap_lock_of(const struct anon_vma *a)
+{
+    return &family_locks[__atomic_load_n(&a->family, __ATOMIC_RELAXED) % RMAP_FAMILIES];
+}
+
+static uint64_t vma_last_index(const struct vma *v)
+{
+    return v->offset + vma_pages(v) - 1;
+}
+
+/* Family locked. */
+static void chain_link(struct anon_chain *c, struct vma *v, struct anon_vma *a)
+{
+    c->vma = v;
+    c->anon = a;
+    interval_insert(&a->tree, &c->interval, v->offset, vma_last_index(v));
+}
+
+/* The chain for one more anon_vma: the VMA's own if it is free. NULL without memory. */
+static struct anon_chain *chain_make(struct worker *w, struct vma *v)
+{
+    if (!v->chain.anon)
+        return &v->chain;
+    struct anon_chain *c = slab_alloc(w, SLAB_ANON_CHAIN);
+    if (c) {
+        c->next = v->chain.next;
+        v->chain.next = c;
+    }
+    return c;
+}
+
+static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
+{
+    struct anon_vma *a = slab_alloc(w, SLAB_ANON_VMA);
+
+    if (!a)
+        return NULL;
+    a->parent = parent ? parent : a;
+    a->family = parent ? parent->family : (uintptr_t)a / 64 % RMAP_FAMILIES;
+    return a;
+}
+
+/* May v use n's anon_vma, so that the two can merge some day? Rights may differ: mprotect makes
+ * such pairs and joins them again. */
+static struct anon_vma *anon_of_neighbour(const struct vma *v, const struct vma *n)
+{
+    const struct vma *low = n && n->start < v->start ? n : v, *high = low == v ? n : v;
+    struct anon_vma *a = n ? __atomic_load_n(&n->anon, __ATOMIC_ACQUIRE) : NULL;
+
+    if (!a || n->chain.next || low->end != high->start || low->object != high->object ||
+        ((low->flags ^ high->flags) & ~VM_ACCESS) || vma_last_index(low) + 1 != high->offset)
+        return NULL;
+    return a;
+}
+
+/*
+ * Several faults may come here for one VMA; who exchanges v->anon under the lock of the anon_vma
+ * that he brings links it. A walk that finds a page of it waits for that lock.
+ */
+long rmap_prepare_slow(struct worker *w, struct vma *v)
+{
+    struct anon_vma *a = anon_of_neighbour(v, vma_prev(v)), *made = NULL, *none = NULL;
+
+    if (!a)
+        a = anon_of_neighbour(v, vma_next(v));
+    if (!a)
+        a = made = anon_make(w, NULL);
+    if (!a)
+        return -LINUX_ENOMEM;
+    struct lock *lock = rmap_lock_of(a);
+    lock_take(lock);
+    bool first =
+        __atomic_compare_exchange_n(&v->anon, &none, a, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (first) {
+        chain_link(&v->chain, v, a);
+        a->active_vmas++;
+        a->children += a == made; /* a root is its own parent */
+    }
+    lock_drop(lock);
+    if (!first && made)
+        slab_free(w, SLAB_ANON_VMA, made);
+    return 0;
+}
+
+/* Family locked: is it one that a child may take over, as nobody's new pages go there? A root never
+ * is: it counts itself and has a child. */
+static bool anon_reusable(const struct anon_vma *a)
+{
+    return !a->active_vmas && a->children < 2;
+}
+
+static long chains_copy(struct worker *w, struct vma *to, const struct vma *from, bool fork)
+{
+    for (const struct anon_chain *c = &from->chain; c && c->anon; c = c->next) {
+        struct anon_chain *copy = chain_make(w, to);
+
+        if (!copy) {
+            rmap_unlink(w, to);
+            return -LINUX_ENOMEM;
+        }
+        struct lock *lock = rmap_lock_of(c->anon);
+        lock_take(lock);
+        chain_link(copy, to, c->anon);
+        if (fork ? !to->anon && anon_reusable(c->anon) : c->anon == from->anon) {
+            to->anon = c->anon;
+            to->anon->active_vmas++;
+        }
+        lock_drop(lock);
+    }
+    return 0;
+}
+
+long rmap_clone(struct worker *w, struct vma *to, const struct vma *from)
+{
+    mm_assert(!to->anon && !to->chain.anon);
+    to->mm = from->mm;
+    return chains_copy(w, to, from, false);
+}
+
+long rmap_fork(struct worker *w, struct vma *child, const struct vma *parent)
+{
+    mm_assert(!child->anon && !child->chain.anon && child->mm != parent->mm);
+    if (!parent->anon)
+        return 0;
+    if (chains_copy(w, child, parent, true))
+        return -LINUX_ENOMEM;
+    if (child->anon)
+        return 0;
+    struct anon_vma *a = anon_make(w, parent->anon);
+    struct anon_chain *c = a ? chain_make(w, child) : NULL;
+    if (!c) {
+        if (a)
+            slab_free(w, SLAB_ANON_VMA, a);
+        rmap_unlink(w, child);
+        return -LINUX_ENOMEM;
+    }
+    struct lock *lock = rmap_lock_of(a);
+    lock_take(lock);
+    child->anon = a;
+    a->active_vmas = 1;
+    a->parent->children++;
+    chain_link(c, child, a);
+    lock_drop(lock);
+    return 0;
+}
+
+/* Family locked: take the chains out of their trees. Chains of an anon_vma that is empty now keep
+ * it, the others forget theirs. */
+static void chains_unlink(struct vma *v)
+{
+    for (struct anon_chain *c = &v->chain; c; c = c->next) {
+        interval_remove(&c->anon->tree, &c->interval);
+        if (interval_tree_empty(&c->anon->tree))
+            c->anon->parent->children--;
+        else
+            c->anon = NULL;
+    }
+}
+
+void rmap_unlink(struct worker *w, struct vma *v)
+{
+    struct anon_chain *c = &v->chain;
+
+    if (!c->anon)
+        return;
+    struct lock *lock = rmap_lock_of(c->anon);
+    lock_take(lock);
+    if (v->anon)
+        v->anon->active_vmas--;
+    v->anon = NULL;
+    chains_unlink(v);
+    lock_drop(lock);
+    while (c) {
+        struct anon_chain *next = c->next;
+
+        if (c->anon) {
+            mm_assert(!c->anon->children && !c->anon->active_vmas);
+            slab_free(w, SLAB_ANON_VMA, c->anon);
+        }
+        if (c != &v->chain)
+            slab_free(w, SLAB_ANON_CHAIN, c);
+        c = next;
+    }
+    v->chain = (struct anon_chain){0};
+}
+
+void rmap_resized(struct vma *v)
+{
+    if (!v->chain.anon)
+        return;
+    struct lock *lock = rmap_lock_of(v->chain.anon);
+    lock_take(lock);
+    for (struct anon_chain *c = &v->chain; c; c = c->next)
+        interval_change(&c->anon->tree, &c->interval, v->offset, vma_last_index(v));
+    lock_drop(lock);
+}
+
+bool rmap_can_extend(const struct vma *v)
+{
+    return !v->chain.next;
+}
+
+bool rmap_can_merge(const struct vma *a, const struct vma *b)
+{
+    if (a->anon && b->anon)
+        return a->anon == b->anon;
+    return !a->chain.next && !b->chain.next;
+}
+
+void rmap_merge(struct vma *keep, const struct vma *gone)
+{
+    mm_assert(rmap_can_merge(keep, gone));
+    if (keep->anon || !gone->anon)
+        return;
+    struct lock *lock = rmap_lock_of(gone->anon);
+    lock_take(lock);
+    keep->anon = gone->anon;
+    keep->anon->active_vmas++;
+    chain_link(&keep->chain, keep, keep->anon);
+    lock_drop(lock);
+}
+
+void rmap_lock_vma(const struct vma *v)
+{
+    if (v->anon)
+        lock_take(rmap_lock_of(v->anon));
+}
+
+void rmap_unlock_vma(const struct vma *v)
+{
+    if (v->anon)
+        lock_drop(rmap_lock_of(v->anon));
+}
+
+bool rmap_is_linked(const struct vma *v, const void *owner)
+{
+    for (const struct anon_chain *c = &v->chain; c; c = c->next)
+        if (c->anon == owner)
+            return owner != NULL;
+    return false;
+}
+
+uint64_t rmap_chains(const struct vma *v)
+{
+    uint64_t count = 0;
+
+    for (const struct anon_chain *c = &v->chain; c && c->anon; c = c->next)
+        count++;
+    return count;
+}
