@@ -220,7 +220,7 @@ static void add_range(const struct region *r)
         .first_page = r->start >> PAGE_SHIFT,
         .pages = (r->end - r->start) >> PAGE_SHIFT,
         .kind = r->kind,
-        .node = r->node,
+        .node = (uint16_t)r->node,
     };
     if (rights)
         cap_fill_memory(c, NULL, range->first_page, range->pages, rights, r->node);
@@ -252,6 +252,8 @@ static void fill_info(void)
     info->user_end = space_user_end;
     info->timebase_hz = arch_timebase_hz;
     info->harts = harts_online;
+    for (unsigned i = 0; i < harts_online; i++)
+        info->hart_machine_id[i] = harts[i]->machine_id;
     info->boot_hart = 0;
     info->features = arch_features;
     info->initrd_start = boot.initrd_bytes ? boot.initrd_start : 0;

@@ -416,23 +416,39 @@ static bool translate(const struct fdt *f, int32_t bus, int32_t above, uint64_t 
     return false;
 }
 
-bool fdt_reg(const struct fdt *f, int32_t node, uint32_t index, uint64_t *address, uint64_t *bytes)
+int fdt_range(const struct fdt *f, int32_t node, const char *name, uint32_t index,
+              uint64_t *address, uint64_t *bytes)
 {
     uint32_t address_cells, size_cells, have;
     int32_t bus = fdt_parent(f, node);
-    const uint8_t *p = fdt_property(f, node, "reg", &have);
-    if (bus == FDT_NONE || !p || !child_cells(f, bus, &address_cells, &size_cells))
-        return false;
+    const uint8_t *p = fdt_property(f, node, name, &have);
+    if (bus == FDT_NONE || !p)
+        return FDT_REG_END;
+    if (!child_cells(f, bus, &address_cells, &size_cells))
+        return FDT_REG_CELLS;
     uint32_t entry_bytes = 4 * (address_cells + size_cells);
     if (index >= have / entry_bytes)
-        return false;
+        return FDT_REG_END;
     p += (size_t)index * entry_bytes;
     uint64_t start = read_cells(p, address_cells), end;
     uint64_t size = read_cells(p + 4 * address_cells, size_cells);
+    *address = start;
+    *bytes = size;
+    if (__builtin_add_overflow(start, size, &end))
+        return FDT_REG_WRAPS;
     for (int32_t above; (above = fdt_parent(f, bus)) != FDT_NONE; bus = above)
         if (!translate(f, bus, above, &start, size))
-            return false;
+            return FDT_REG_TRANSLATE;
     if (__builtin_add_overflow(start, size, &end))
+        return FDT_REG_WRAPS;
+    *address = start;
+    return FDT_REG_OK;
+}
+
+bool fdt_reg(const struct fdt *f, int32_t node, uint32_t index, uint64_t *address, uint64_t *bytes)
+{
+    uint64_t start, size;
+    if (fdt_range(f, node, "reg", index, &start, &size) != FDT_REG_OK)
         return false;
     *address = start;
     *bytes = size;

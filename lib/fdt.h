@@ -69,8 +69,20 @@ bool fdt_number(const struct fdt *f, int32_t node, const char *name, uint64_t *v
 /* The 32-bit cell `index` of a property; false if there are fewer. */
 bool fdt_cell(const struct fdt *f, int32_t node, const char *name, uint32_t index, uint32_t *value);
 
-/* Entry `index` of "reg" as a CPU address: cell counts from the parent, translated by the "ranges"
- * of every bus on the way up. False if absent, malformed, not translatable or overflowing. */
+enum fdt_reg {
+    FDT_REG_OK,
+    FDT_REG_END,       /* there is no entry `index` */
+    FDT_REG_CELLS,     /* the parent's #address-cells or #size-cells is not supported */
+    FDT_REG_TRANSLATE, /* a bus on the way up does not translate it */
+    FDT_REG_WRAPS      /* its end lies beyond 2^64 */
+};
+
+/* Entry `index` of a property of address-size pairs, like "reg", as a CPU address: cell counts from
+ * the parent, translated by the "ranges" of every bus on the way up. enum fdt_reg; the numbers are
+ * set if FDT_REG_OK, untranslated if FDT_REG_WRAPS. */
+int fdt_range(const struct fdt *f, int32_t node, const char *name, uint32_t index,
+              uint64_t *address, uint64_t *bytes);
+/* The same of "reg"; false if absent, malformed, not translatable or overflowing. */
 bool fdt_reg(const struct fdt *f, int32_t node, uint32_t index, uint64_t *address, uint64_t *bytes);
 /* Entry `index` of the memory reservation block; false at its end. */
 bool fdt_reserved(const struct fdt *f, uint32_t index, uint64_t *address, uint64_t *bytes);

@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #define BOOT_MAGIC      0x61646f676170ULL /* "pagoda" */
-#define BOOT_RANGES_MAX 24
+#define BOOT_RANGES_MAX 48
 #define BOOT_ARGS_BYTES 1024
 #define BOOT_HARTS_MAX  64
+#define BOOT_NODES_MAX  16 /* NUMA nodes are numbered below this, with gaps perhaps */
 
 /* Fixed slots of the memory server's table. 0 stays empty. */
 #define SLOT_TABLE     1 /* its own table */
@@ -31,15 +32,22 @@ enum boot_range_kind {
     BOOT_KERNEL,   /* kernel image, its tables, and the server's own image: stays */
     BOOT_INITRD,   /* the archive; mapped read-only in the linear map */
     BOOT_DTB,      /* the device tree; mapped read-only in the linear map */
-    BOOT_RESERVED, /* firmware */
+    BOOT_RESERVED, /* firmware, and what the device tree keeps for others */
     BOOT_DEVICE
 };
+
+/* Of BOOT_RESERVED: nobody may map it. Of BOOT_FREE: lent, for pages that can be moved away. */
+#define BOOT_RANGE_NOMAP       0x1
+#define BOOT_RANGE_REUSABLE    0x2
+#define BOOT_RANGE_CMA         0x4 /* contiguous memory is allocated of it */
+#define BOOT_RANGE_CMA_DEFAULT 0x8
 
 struct boot_range {
     uint64_t first_page;
     uint64_t pages;
     uint32_t kind;
-    uint32_t node;
+    uint16_t node;
+    uint16_t flags; /* BOOT_RANGE_* */
 };
 
 struct boot_info {
@@ -59,6 +67,7 @@ struct boot_info {
     uint32_t asid_bits;
     uint64_t kernel_text_bytes;
     uint64_t rng_seed;
+    uint64_t hart_machine_id[BOOT_HARTS_MAX]; /* as the device tree names them */
     struct boot_range range[BOOT_RANGES_MAX];
     char args[BOOT_ARGS_BYTES]; /* the kernel command line, NUL-terminated */
 };

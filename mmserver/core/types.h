@@ -8,6 +8,7 @@
 #include <pagoda/entry.h>
 
 typedef uint64_t pfn_t;   /* physical page number; 0 is never a page of ours */
+typedef uint64_t paddr_t; /* physical byte address */
 typedef uint64_t vaddr_t; /* virtual byte address of a client */
 
 #define likely(x)   __builtin_expect(!!(x), 1)

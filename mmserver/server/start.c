@@ -11,12 +11,16 @@
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/memblock.h"
+#include "mmserver/core/numa.h"
 #include "mmserver/core/random.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 #include <string.h>
+
+#define PAGE_KIB (PAGE_BYTES / 1024)
 
 /* Bits of AT_HWCAP: one per letter. */
 #define HWCAP(letter) (1UL << ((letter) - 'a'))
@@ -43,8 +47,24 @@ static bool argument_given(const char *args, const char *word)
     return false;
 }
 
+/* One line says what became of all memory. */
+static void memory_init(const struct boot_info *info)
+{
+    const char *problem = memblock_boot(&memblock, info);
+
+    require(!problem, problem);
+    require(memblock_check(&memblock), "the account of memory does not add up");
+    numa_boot(info);
+    struct memblock_account sum = memblock_account(&memblock);
+    text_log(
+        "memory: %lu KiB present, %lu given, %lu reusable, %lu reserved, %lu no-map, %lu nodes",
+        sum.present * PAGE_KIB, sum.free * PAGE_KIB, sum.reusable * PAGE_KIB,
+        sum.reserved * PAGE_KIB, sum.nomap * PAGE_KIB, (uint64_t)numa_nodes());
+}
+
 static void core_init(const struct boot_info *info)
 {
+    memory_init(info);
     require(phys_init(info), "too little memory");
     mm_levels = info->levels;
     mm_user_end = info->user_end;

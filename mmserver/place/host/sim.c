@@ -576,7 +576,7 @@ static void ranges_make(uint64_t pages)
         uint64_t first = cut[i] + (i == 2 ? 129 : 0); /* a hole before the last */
         struct sim_cap *c = &own_table()->cap[SLOT_MEMORY + i];
 
-        sim.info.range[i] = (struct boot_range){first, cut[i + 1] - first, BOOT_FREE, 0};
+        sim.info.range[i] = (struct boot_range){first, cut[i + 1] - first, BOOT_FREE, 0, 0};
         c->type = CAP_MEMORY;
         c->rights = RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON;
         c->first = first;
