@@ -200,13 +200,8 @@ static long lock_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
             return -LINUX_ENOMEM;
         vaddr_t stop = min_u64(end, v->end);
         uint64_t flags = (v->flags & ~VM_LOCKED) | (lock ? VM_LOCKED : 0);
-        if (flags != v->flags && !(v->flags & VM_DEVICE)) {
-            if (mm->map_count + 2 > MAP_COUNT_MAX || map_split_locked(w, mm, a, stop))
-                return -LINUX_ENOMEM;
-            v = vma_at(mm, a);
-            vma_set_flags(mm, v, flags);
-            vma_merge(w, mm, v);
-        }
+        if (!(v->flags & VM_DEVICE) && !vma_modify(w, mm, v, a, stop, flags))
+            return -LINUX_ENOMEM;
         a = stop;
     }
     return 0;
@@ -246,8 +241,8 @@ static void lock_all(struct worker *w, struct mm *mm, bool lock)
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         if (v->flags & VM_DEVICE)
             continue;
-        vma_set_flags(mm, v, (v->flags & ~VM_LOCKED) | (lock ? VM_LOCKED : 0));
-        v = vma_merge(w, mm, v);
+        v = vma_modify(w, mm, v, v->start, v->end,
+                       (v->flags & ~VM_LOCKED) | (lock ? VM_LOCKED : 0));
     }
 }
 

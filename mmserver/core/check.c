@@ -143,19 +143,31 @@ static void check_tables(struct check *c, struct mm *mm)
     c->tables += tables;
 }
 
-static uint64_t check_gaps(struct check *c, const struct vma *v)
+/* A subtree of VMAs: its black height, with what it holds in *most and *count. */
+static unsigned check_tree(struct check *c, const struct vma *v, uint64_t *most, uint64_t *count)
 {
+    uint64_t left_most = 0, right_most = 0;
+
     if (!v)
         return 0;
-    uint64_t most =
-        max_u64(v->gap, max_u64(check_gaps(c, RB_LEFT(v, node)), check_gaps(c, RB_RIGHT(v, node))));
-    expect_equal(c, "largest gap", v->start, v->gap_max, most);
-    return most;
+    const struct vma *left = RB_LEFT(v, node), *right = RB_RIGHT(v, node);
+    unsigned height = check_tree(c, left, &left_most, count);
+    expect_equal(c, "black height", v->start, check_tree(c, right, &right_most, count), height);
+    expect(c, !left || (RB_PARENT(left, node) == v && left->end <= v->start), "left child",
+           v->start, left ? left->start : 0, 0);
+    expect(c, !right || (RB_PARENT(right, node) == v && right->start >= v->end), "right child",
+           v->start, right ? right->start : 0, 0);
+    expect(c, !RB_ISRED(v, node) || (!RB_ISRED(left, node) && !RB_ISRED(right, node)),
+           "red below red", v->start, 0, 0);
+    *most = max_u64(v->gap, max_u64(left_most, right_most));
+    expect_equal(c, "largest gap", v->start, v->gap_max, *most);
+    ++*count;
+    return height + !RB_ISRED(v, node);
 }
 
 static void check_vmas(struct check *c, struct mm *mm)
 {
-    uint64_t pages = 0, count = 0;
+    uint64_t pages = 0, count = 0, linked = 0, most = 0;
     vaddr_t end = 0;
 
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
@@ -164,11 +176,14 @@ static void check_vmas(struct check *c, struct mm *mm)
         expect(c, v->start >= end && v->start < v->end && !((v->start | v->end) & PAGE_MASK),
                "VMA bounds", v->start, v->end, end);
         expect_equal(c, "gap", v->start, v->gap, start > end ? start - end : 0);
+        expect(c, !v->next || v->next->prev == v, "neighbours", v->start, v->end, 0);
         end = v->end;
         pages += vma_pages(v);
         count++;
     }
-    check_gaps(c, RB_ROOT(&mm->vmas));
+    check_tree(c, RB_ROOT(&mm->vmas), &most, &linked);
+    expect_equal(c, "VMAs in the tree", mm->id, linked, count);
+    expect(c, !vma_last(mm) || vma_last(mm)->end == end, "last VMA", mm->id, end, 0);
     expect_equal(c, "pages mapped", mm->id, mm->total_pages, pages);
     expect_equal(c, "VMAs", mm->id, mm->map_count, count);
     c->vmas += count;

@@ -31,16 +31,11 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
     return flags;
 }
 
-static bool range_is_free(struct mm *mm, vaddr_t start, vaddr_t end)
-{
-    struct vma *v = vma_find(mm, start);
-
-    return !v || v->start >= end;
-}
-
-/* Room as Linux finds it: at the hint if that is free and clear of a stack's guard, else top-down.
+/*
+ * Room as Linux finds it: at the hint if that is free and clear of a stack's guard, else top-down.
+ * *above: the first VMA that ends above it.
  */
-static vaddr_t place_find(struct mm *mm, vaddr_t hint, uint64_t bytes)
+static vaddr_t place_find(struct mm *mm, vaddr_t hint, uint64_t bytes, struct vma **above)
 {
     hint = PAGE_UP(hint);
     if (hint) {
@@ -48,12 +43,13 @@ static vaddr_t place_find(struct mm *mm, vaddr_t hint, uint64_t bytes)
         if (bytes <= mm_user_end && hint <= mm_user_end - bytes) {
             struct vma *v = vma_find(mm, hint);
 
+            *above = v;
             if (!v || (v->start >= hint + bytes && vma_start_guarded(v) >= hint + bytes))
                 return hint;
         }
     }
-    vaddr_t found = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, bytes);
-    return found ? found : vma_gap_below(mm, MMAP_MIN_ADDRESS, mm_user_end, bytes);
+    vaddr_t found = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, bytes, above);
+    return found ? found : vma_gap_below(mm, MMAP_MIN_ADDRESS, mm_user_end, bytes, above);
 }
 
 /* Only a request that could never be met is refused for its size (Linux's heuristic overcommit). */
@@ -62,65 +58,57 @@ static bool commit_refused(uint64_t flags, uint64_t pages)
     return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE && pages > phys.total_pages;
 }
 
-long map_split_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+/* [start, end) out of the middle of v: what is above it becomes a VMA of its own. */
+static long unmap_hole(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
-    struct vma *v = vma_at(mm, start);
-
-    if (v && v->start < start && !vma_split(w, mm, v, start))
+    if (!vma_split(w, mm, v, end))
         return -LINUX_ENOMEM;
-    v = vma_at(mm, end);
-    if (v && v->start < end && !vma_split(w, mm, v, end))
-        return -LINUX_ENOMEM;
+    zap_range(w, mm, start, end);
+    vma_resize(mm, v, v->start, start);
+    pt_free_tables(w, mm, start, end, start, end);
     return 0;
-}
-
-/* Would cutting a hole [start, end) leave more VMAs than there may be? */
-static bool hole_too_many(struct mm *mm, vaddr_t start, vaddr_t end)
-{
-    struct vma *v = vma_at(mm, start);
-
-    return v && v->start < start && v->end > end && mm->map_count >= MAP_COUNT_MAX;
 }
 
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
-    struct vma *v = vma_find(mm, start);
+    struct vma *v = vma_find(mm, start), *next;
 
     if (end > mm_user_end)
         return -LINUX_EINVAL;
     if (!v || v->start >= end)
         return 0;
-    if (hole_too_many(mm, start, end) || map_split_locked(w, mm, start, end))
-        return -LINUX_ENOMEM;
+    if (v->start < start && v->end > end)
+        return unmap_hole(w, mm, v, start, end);
     mm_fast_drop_locked(mm);
     zap_range(w, mm, start, end);
-    v = vma_find(mm, start);
-    struct vma *below = v ? vma_prev(v) : vma_last(mm);
-    while (v && v->start < end) {
-        struct vma *next = vma_next(v);
-
-        vma_unlink(mm, v);
-        vma_free(w, v);
-        v = next;
+    struct vma *below = v->start < start ? v : v->prev;
+    for (; v && v->start < end; v = next) {
+        next = v->next;
+        if (v->start < start)
+            vma_resize(mm, v, v->start, start);
+        else if (v->end > end)
+            vma_resize(mm, v, end, v->end);
+        else
+            vma_remove(w, mm, v);
     }
-    pt_free_tables(w, mm, start, end, below ? below->end : 0, v ? v->start : mm_user_end);
+    struct vma *above = below ? below->next : vma_first(mm);
+    pt_free_tables(w, mm, start, end, below ? below->end : 0, above ? above->start : mm_user_end);
     return 0;
 }
 
-long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                      struct object *file, uint64_t offset)
+/* map_place_locked() with the first VMA that ends above it known. */
+static long place_below(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
+                        vaddr_t end, const struct vma_kind *kind)
 {
-    if (!file)
-        offset = start >> PAGE_SHIFT;
-    if (vma_extend(w, mm, start, end, flags, file, offset))
-        return 0;
-    if (mm->map_count >= MAP_COUNT_MAX)
-        return -LINUX_ENOMEM;
-    struct vma *v = vma_make(w, start, end, flags, file, offset);
-    if (!v)
-        return -LINUX_ENOMEM;
-    vma_link(mm, v);
-    return 0;
+    return vma_add(w, mm, above, start, end, kind) ? 0 : -LINUX_ENOMEM;
+}
+
+long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
+                      struct object *object, uint64_t offset)
+{
+    const struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL};
+
+    return place_below(w, mm, vma_find(mm, start), start, end, &kind);
 }
 
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
@@ -143,22 +131,27 @@ void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 static long mmap_locked(struct worker *w, struct mm *mm, const struct map_request *r,
                         uint64_t bytes, uint64_t flags)
 {
+    bool fixed = r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    struct vma *above;
     vaddr_t at = r->address;
 
-    if (!(r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-        at = place_find(mm, r->address, bytes);
-    if (!at)
+    if (fixed)
+        above = vma_find(mm, at);
+    else if (!(at = place_find(mm, at, bytes, &above)))
         return -LINUX_ENOMEM;
-    if ((r->flags & MAP_FIXED_NOREPLACE) && !range_is_free(mm, at, at + bytes))
+    bool taken = fixed && above && above->start < at + bytes;
+    if (taken && (r->flags & MAP_FIXED_NOREPLACE))
         return -LINUX_EEXIST;
     if (commit_refused(flags, bytes >> PAGE_SHIFT))
         return -LINUX_ENOMEM;
-    if (!range_is_free(mm, at, at + bytes)) {
+    if (taken) {
         mm_settle_locked(w, mm);
         if (map_unmap_locked(w, mm, at, at + bytes))
             return -LINUX_ENOMEM;
+        above = vma_find(mm, at);
     }
-    long error = map_place_locked(w, mm, at, at + bytes, flags, r->object, r->offset);
+    const struct vma_kind kind = {flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL};
+    long error = place_below(w, mm, above, at, at + bytes, &kind);
     return error ? error : (long)at;
 }
 

@@ -40,8 +40,6 @@ long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 /* mm locked and settled: unmap whatever is in [start, end). 0, -LINUX_ENOMEM, or -LINUX_EINVAL if
  * that is not all in user space. */
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
-/* mm locked: cut VMAs so that one begins at `start` and one ends at `end`. 0 or -LINUX_ENOMEM. */
-long map_split_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* Touch every page of a range that can be touched; errors are ignored. */
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 

@@ -103,10 +103,8 @@ void mm_clear(struct worker *w, struct mm *mm)
     mm_lock(mm);
     mm_settle_locked(w, mm);
     zap_range(w, mm, 0, mm_user_end);
-    while ((v = RB_ROOT(&mm->vmas))) {
-        vma_unlink(mm, v);
-        vma_free(w, v);
-    }
+    while ((v = RB_ROOT(&mm->vmas)))
+        vma_remove(w, mm, v);
     pt_free_tables(w, mm, 0, mm_user_end, 0, mm_user_end);
     mm_assert(!mm->fast.anon_pages && !mm->file_pages && !mm->zero_maps && !mm->parked);
     mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);

@@ -46,6 +46,7 @@ struct mm {
     struct fast_slot fast;
     struct vma_tree vmas;
     struct vma *last_hit;
+    struct vma *first, *last;
     uint64_t *root;      /* root table, in the linear map */
     uint32_t space_slot; /* Space capability */
     uint32_t id;

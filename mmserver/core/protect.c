@@ -103,14 +103,9 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
         return -LINUX_EACCES;
     if ((v->flags & VM_SHARED) && v->object && (access & VM_WRITE))
         return -LINUX_EACCES; /* the archive is read-only */
-    if (mm->map_count + 2 > MAP_COUNT_MAX && (v->start < start || v->end > end))
+    if (!vma_modify(w, mm, v, start, end, flags))
         return -LINUX_ENOMEM;
-    if (map_split_locked(w, mm, start, end))
-        return -LINUX_ENOMEM;
-    v = vma_at(mm, start);
-    vma_set_flags(mm, v, flags);
     protect_pages(w, mm, start, end, flags);
-    vma_merge(w, mm, v);
     return 0;
 }
 

@@ -69,41 +69,29 @@ static long move_tables_ready(struct remap *r, vaddr_t to)
     return 0;
 }
 
-/*
- * The VMA at the new place. Anonymous pages keep their index, so it keeps its numbering and is
- * linked where the old one is; where there never was a page it is a mapping like any new one.
- */
-static long place_new(struct remap *r, const struct vma *v, vaddr_t to)
-{
-    uint64_t offset = rmap_index(v->offset, v->start, r->address);
-
-    if (!v->anon)
-        return map_place_locked(r->w, r->mm, to, to + r->new_bytes, v->flags, v->object, offset);
-    struct vma *new = vma_make(r->w, to, to + r->new_bytes, v->flags, v->object, offset);
-    if (!new)
-        return -LINUX_ENOMEM;
-    if (rmap_clone(r->w, new, v)) {
-        vma_free(r->w, new);
-        return -LINUX_ENOMEM;
-    }
-    vma_link(r->mm, new);
-    return 0;
-}
-
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
-    if (place_new(r, v, to))
+    /* Anonymous pages keep their index, so their VMA keeps its numbering; where there never was a
+     * page it is a mapping like any new one. */
+    bool numbered = v->object || v->anon;
+    const struct vma_kind kind = {v->flags, v->object,
+                                  numbered ? vma_offset_at(v, r->address) : to >> PAGE_SHIFT,
+                                  v->anon ? v : NULL};
+    vaddr_t end = r->address + r->old_bytes;
+
+    /* Cut first where the old range will be a hole, so that nothing can fail once pages moved. */
+    if (!(r->flags & MREMAP_DONTUNMAP) && v->start < r->address && v->end > end &&
+        !vma_split(r->w, r->mm, v, end))
         return -LINUX_ENOMEM;
-    /* Cutting the old range now, so that nothing can fail once pages have moved. */
-    if (move_tables_ready(r, to) ||
-        map_split_locked(r->w, r->mm, r->address, r->address + r->old_bytes)) {
+    if (!vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
+        return -LINUX_ENOMEM;
+    if (move_tables_ready(r, to)) {
         mm_assert(!map_unmap_locked(r->w, r->mm, to, to + r->new_bytes));
         return -LINUX_ENOMEM;
     }
     move_pages(r, to);
-    vma_merge(r->w, r->mm, vma_at(r->mm, to));
     if (!(r->flags & MREMAP_DONTUNMAP))
-        mm_assert(!map_unmap_locked(r->w, r->mm, r->address, r->address + r->old_bytes));
+        mm_assert(!map_unmap_locked(r->w, r->mm, r->address, end));
     mm_fast_drop_locked(r->mm);
     return (long)to;
 }
@@ -154,7 +142,9 @@ static long remap_fixed(struct remap *r)
     if (error)
         return error;
     if (!(r->flags & MREMAP_FIXED)) {
-        to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes);
+        struct vma *above;
+
+        to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes, &above);
         if (!to)
             return -LINUX_ENOMEM;
     }
@@ -190,13 +180,13 @@ static long remap_locked(struct remap *r)
     if (error)
         return error;
     if (can_grow_in_place(r, v)) {
-        vma_resize(mm, v, v->start, r->address + r->new_bytes);
-        vma_merge(r->w, mm, v);
+        vma_grow_up(r->w, mm, v, r->address + r->new_bytes);
         return (long)r->address;
     }
     if (!(r->flags & MREMAP_MAYMOVE))
         return -LINUX_ENOMEM;
-    vaddr_t to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes);
+    struct vma *above;
+    vaddr_t to = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, r->new_bytes, &above);
     return to ? remap_move(r, v, to) : -LINUX_ENOMEM;
 }
 

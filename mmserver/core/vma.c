@@ -1,32 +1,52 @@
 /*
  * The tree of VMAs. The gap of a node is the room between the end of the VMA before it and its own
- * guarded start; gap_max, the largest of its subtree, is kept by the tree's augmentation hook.
+ * guarded start; gap_max is the largest of its subtree.
+ *
+ * A new VMA's place in the tree is known from its neighbours: of two neighbours in the order, one
+ * is an ancestor of the other, so there is room either on the left of the upper one or on the right
+ * of the lower one. A change of a gap is carried up only as far as it changes a gap_max.
  */
 #include "mmserver/core/types.h"
 
-#define RB_AUGMENT(v) vma_augment(v)
+/* The tree's rotations call this with the node that went down; its parent took its place. */
+#define RB_AUGMENT(v) vma_rotated(v)
 
 #include "mmserver/core/mm.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/slab.h"
 
-static void vma_augment(struct vma *v)
+static inline uint64_t gap_most(const struct vma *v)
 {
+    const struct vma *left = RB_LEFT(v, node), *right = RB_RIGHT(v, node);
     uint64_t most = v->gap;
 
-    if (RB_LEFT(v, node))
-        most = max_u64(most, RB_LEFT(v, node)->gap_max);
-    if (RB_RIGHT(v, node))
-        most = max_u64(most, RB_RIGHT(v, node)->gap_max);
-    v->gap_max = most;
+    if (left && left->gap_max > most)
+        most = left->gap_max;
+    if (right && right->gap_max > most)
+        most = right->gap_max;
+    return most;
 }
 
-static int vma_compare(const struct vma *a, const struct vma *b)
+static inline void vma_rotated(struct vma *v)
 {
-    return a->start < b->start ? -1 : a->start > b->start;
+    RB_PARENT(v, node)->gap_max = v->gap_max;
+    v->gap_max = gap_most(v);
 }
 
-RB_GENERATE_STATIC(vma_tree, vma, node, vma_compare)
+RB_GENERATE_INSERT_COLOR(vma_tree, vma, node, static)
+RB_GENERATE_REMOVE_COLOR(vma_tree, vma, node, static)
+
+/* v's own gap or a child changed: correct gap_max from v on upwards. */
+static void gap_carry(struct vma *v)
+{
+    for (; v; v = RB_PARENT(v, node)) {
+        uint64_t most = gap_most(v);
+
+        if (most == v->gap_max)
+            return;
+        v->gap_max = most;
+    }
+}
 
 struct vma *vma_find(struct mm *mm, vaddr_t address)
 {
@@ -36,17 +56,17 @@ struct vma *vma_find(struct mm *mm, vaddr_t address)
     if (v && address - v->start < v->end - v->start)
         return v;
     for (v = RB_ROOT(&mm->vmas); v;) {
-        if (v->end > address) {
-            found = v;
-            if (v->start <= address)
-                break;
-            v = RB_LEFT(v, node);
-        } else {
+        if (v->end <= address) {
             v = RB_RIGHT(v, node);
+            continue;
         }
+        found = v;
+        if (v->start <= address) {
+            mm->last_hit = v;
+            break;
+        }
+        v = RB_LEFT(v, node);
     }
-    if (found && found->start <= address)
-        mm->last_hit = found;
     return found;
 }
 
@@ -59,63 +79,151 @@ struct vma *vma_at(struct mm *mm, vaddr_t address)
 
 struct vma *vma_first(struct mm *mm)
 {
-    return RB_MIN(vma_tree, &mm->vmas);
+    return mm->first;
 }
 
 struct vma *vma_last(struct mm *mm)
 {
-    return RB_MAX(vma_tree, &mm->vmas);
-}
-
-struct vma *vma_next(struct vma *v)
-{
-    return RB_NEXT(vma_tree, unused, v);
-}
-
-struct vma *vma_prev(struct vma *v)
-{
-    return RB_PREV(vma_tree, unused, v);
+    return mm->last;
 }
 
 vaddr_t vma_start_guarded(const struct vma *v)
 {
-    if (!(v->flags & VM_GROWSDOWN))
+    if (likely(!(v->flags & VM_GROWSDOWN)))
         return v->start;
     return v->start > STACK_GUARD_BYTES ? v->start - STACK_GUARD_BYTES : 0;
 }
 
-/* Recompute v's gap and carry it up to the root. */
-static void gap_update(struct vma *v)
+static uint64_t gap_now(const struct vma *v)
 {
-    struct vma *below = vma_prev(v);
-    vaddr_t from = below ? below->end : 0;
+    vaddr_t from = v->prev ? v->prev->end : 0;
     vaddr_t to = vma_start_guarded(v);
 
-    v->gap = to > from ? to - from : 0;
-    for (; v; v = RB_PARENT(v, node))
-        vma_augment(v);
+    return to > from ? to - from : 0;
 }
 
-void vma_link(struct mm *mm, struct vma *v)
+/* What lies before v changed. */
+static void gap_update(struct vma *v)
 {
+    uint64_t gap = gap_now(v);
+
+    if (gap == v->gap)
+        return;
+    v->gap = gap;
+    gap_carry(v);
+}
+
+/* ---- in and out ---- */
+
+/* v, complete and in nobody's way, goes in below `above` (NULL: it will be the last). */
+static void link_below(struct mm *mm, struct vma *v, struct vma *above)
+{
+    struct vma *below = above ? above->prev : mm->last;
+    struct vma *parent = above;
+
     v->mm = mm;
-    mm_assert(!RB_INSERT(vma_tree, &mm->vmas, v));
-    gap_update(v);
-    struct vma *above = vma_next(v);
-    if (above)
-        gap_update(above);
+    v->prev = below;
+    v->next = above;
+    *(below ? &below->next : &mm->first) = v;
+    *(above ? &above->prev : &mm->last) = v;
+    v->gap = v->gap_max = gap_now(v);
+    if (above && !RB_LEFT(above, node)) {
+        RB_LEFT(above, node) = v;
+    } else if (below) {
+        mm_assert(!RB_RIGHT(below, node));
+        parent = below;
+        RB_RIGHT(below, node) = v;
+    } else {
+        RB_ROOT(&mm->vmas) = v;
+    }
+    RB_SET(v, parent, node);
+    if (above) {
+        above->gap = gap_now(above);
+        if (parent == below)
+            gap_carry(below);
+        gap_carry(above);
+    } else if (below) {
+        gap_carry(below);
+    }
+    vma_tree_RB_INSERT_COLOR(&mm->vmas, v);
     mm->map_count++;
+    mm->last_hit = v;
     mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
     mm_fast_drop_locked(mm);
 }
 
-void vma_unlink(struct mm *mm, struct vma *v)
+/* Put `in` (or nothing) where `out` was below its parent. */
+static inline void child_swap(struct mm *mm, struct vma *out, struct vma *in)
 {
-    struct vma *above = vma_next(v);
+    RB_SWAP_CHILD(&mm->vmas, out, in, node);
+}
 
-    RB_REMOVE(vma_tree, &mm->vmas, v);
+/*
+ * v has two children: its successor `next` takes its place. Answers the node below which a child is
+ * now missing, and that node's remaining child in *child.
+ */
+static struct vma *successor_up(struct mm *mm, struct vma *v, struct vma *next, struct vma **child)
+{
+    struct vma *parent = RB_PARENT(next, node);
+
+    *child = RB_RIGHT(next, node);
+    if (parent == v) {
+        parent = next;
+    } else {
+        RB_LEFT(parent, node) = *child;
+        RB_RIGHT(next, node) = RB_RIGHT(v, node);
+        RB_SET_PARENT(RB_RIGHT(v, node), next, node);
+    }
+    RB_LEFT(next, node) = RB_LEFT(v, node);
+    RB_SET_PARENT(RB_LEFT(v, node), next, node);
+    RB_SET_PARENT(next, RB_PARENT(v, node), node);
+    child_swap(mm, v, next);
+    return parent;
+}
+
+static void tree_remove(struct mm *mm, struct vma *v, struct vma *above)
+{
+    struct vma *parent = RB_PARENT(v, node);
+    struct vma *child = RB_LEFT(v, node);
+    int color = RB_COLOR(v, node);
+
+    if (child && RB_RIGHT(v, node)) {
+        int taken = RB_COLOR(above, node);
+
+        parent = successor_up(mm, v, above, &child);
+        RB_COLOR(above, node) = color;
+        color = taken;
+        above->gap_max = v->gap_max;
+        /* No stopping below the successor's new place. */
+        for (struct vma *at = parent; at != above; at = RB_PARENT(at, node))
+            at->gap_max = gap_most(at);
+        if (child)
+            RB_SET_PARENT(child, parent, node);
+    } else {
+        if (!child)
+            child = RB_RIGHT(v, node);
+        child_swap(mm, v, child);
+        if (child)
+            RB_SET_PARENT(child, parent, node);
+        gap_carry(parent);
+    }
     if (above)
-        gap_update(above);
+        gap_carry(above);
+    if (child)
+        RB_COLOR(child, node) = RB_BLACK;
+    else if (color == RB_BLACK && parent)
+        vma_tree_RB_REMOVE_COLOR(&mm->vmas, parent);
+}
+
+static void vma_unlink(struct mm *mm, struct vma *v)
+{
+    struct vma *below = v->prev, *above = v->next;
+
+    *(below ? &below->next : &mm->first) = above;
+    *(above ? &above->prev : &mm->last) = below;
+    if (above)
+        above->gap = gap_now(above);
+    tree_remove(mm, v, above);
     if (mm->last_hit == v)
         mm->last_hit = NULL;
     mm->map_count--;
@@ -123,48 +231,7 @@ void vma_unlink(struct mm *mm, struct vma *v)
     mm_fast_drop_locked(mm);
 }
 
-void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
-{
-    uint64_t pages = vma_pages(v);
-
-    v->offset += (int64_t)(start - v->start) >> PAGE_SHIFT;
-    v->start = start;
-    v->end = end;
-    rmap_resized(v);
-    gap_update(v);
-    struct vma *above = vma_next(v);
-    if (above)
-        gap_update(above);
-    mm_account_locked(mm, v->flags, (int64_t)(vma_pages(v) - pages));
-    mm_fast_drop_locked(mm);
-}
-
-void vma_set_flags(struct mm *mm, struct vma *v, uint64_t flags)
-{
-    mm_account_locked(mm, v->flags, -(int64_t)vma_pages(v));
-    v->flags = flags;
-    mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
-    mm_fast_drop_locked(mm);
-}
-
-struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flags,
-                     struct object *file, uint64_t offset)
-{
-    struct vma *v = slab_alloc(w, SLAB_VMA);
-
-    if (!v)
-        return NULL;
-    v->start = start;
-    v->end = end;
-    v->flags = flags;
-    v->object = file;
-    v->offset = offset;
-    if (file)
-        object_ref(file, 1);
-    return v;
-}
-
-void vma_free(struct worker *w, struct vma *v)
+static void vma_free(struct worker *w, struct vma *v)
 {
     rmap_unlink(w, v);
     if (v->object)
@@ -172,107 +239,343 @@ void vma_free(struct worker *w, struct vma *v)
     slab_free(w, SLAB_VMA, v);
 }
 
-struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address)
+static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
+                            const struct vma_kind *kind)
 {
-    mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
-    struct vma *upper = vma_make(w, address, v->end, v->flags, v->object,
-                                 v->offset + ((address - v->start) >> PAGE_SHIFT));
+    struct vma *v = slab_alloc(w, SLAB_VMA);
 
-    if (!upper)
+    if (!v)
         return NULL;
-    if (rmap_clone(w, upper, v)) {
-        vma_free(w, upper);
-        return NULL;
-    }
-    vma_resize(mm, v, v->start, address);
-    vma_link(mm, upper);
-    mm_count(w, vma_split);
-    return upper;
-}
-
-/* Does a range with these properties continue `below` without a seam? */
-static bool continues(const struct vma *below, vaddr_t start, uint64_t flags,
-                      const struct object *file, uint64_t offset)
-{
-    return below->end == start && below->flags == flags && below->object == file &&
-           !(flags & VM_DEVICE) && below->offset + vma_pages(below) == offset;
-}
-
-struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v)
-{
-    struct vma *below = vma_prev(v);
-
-    if (below && continues(below, v->start, v->flags, v->object, v->offset) &&
-        rmap_can_merge(below, v)) {
-        vaddr_t end = v->end;
-
-        rmap_merge(below, v);
-        vma_unlink(mm, v);
+    v->start = start;
+    v->end = end;
+    v->flags = kind->flags;
+    v->object = kind->object;
+    v->offset = kind->offset;
+    if (v->object)
+        object_ref(v->object, 1);
+    if (kind->like && rmap_clone(w, v, kind->like)) {
         vma_free(w, v);
-        vma_resize(mm, below, below->start, end);
-        mm_count(w, vma_merge);
-        v = below;
-    }
-    struct vma *above = vma_next(v);
-    if (above && continues(v, above->start, above->flags, above->object, above->offset) &&
-        rmap_can_merge(v, above)) {
-        vaddr_t end = above->end;
-
-        rmap_merge(v, above);
-        vma_unlink(mm, above);
-        vma_free(w, above);
-        vma_resize(mm, v, v->start, end);
-        mm_count(w, vma_merge);
+        return NULL;
     }
     return v;
 }
 
-struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                       struct object *file, uint64_t offset)
+void vma_remove(struct worker *w, struct mm *mm, struct vma *v)
 {
-    struct vma *above = vma_find(mm, start);
-    struct vma *below = above ? vma_prev(above) : vma_last(mm);
-
-    if (below && continues(below, start, flags, file, offset) && rmap_can_extend(below)) {
-        vma_resize(mm, below, below->start, end);
-        mm_count(w, vma_merge);
-        return vma_merge(w, mm, below);
-    }
-    if (above && above->start == end && above->flags == flags && above->object == file &&
-        !(flags & VM_DEVICE) && offset + ((end - start) >> PAGE_SHIFT) == above->offset &&
-        rmap_can_extend(above)) {
-        vma_resize(mm, above, start, above->end);
-        mm_count(w, vma_merge);
-        return above;
-    }
-    return NULL;
+    vma_unlink(mm, v);
+    vma_free(w, v);
 }
 
-/* The highest fit in the gaps of v's subtree, clipped to [low, high). */
-static vaddr_t gap_search(const struct vma *v, vaddr_t low, vaddr_t high, uint64_t bytes)
-{
-    if (!v || v->gap_max < bytes)
-        return 0;
-    if (v->end < high) {
-        vaddr_t found = gap_search(RB_RIGHT(v, node), low, high, bytes);
+/* ---- bounds and flags ---- */
 
-        if (found)
-            return found;
-    }
-    vaddr_t gap_end = vma_start_guarded(v);
-    vaddr_t top = min_u64(high, gap_end);
-    vaddr_t bottom = max_u64(low, gap_end - v->gap);
-    if (top > bottom && top - bottom >= bytes)
-        return top - bytes;
-    return v->start > low ? gap_search(RB_LEFT(v, node), low, high, bytes) : 0;
+/* The one place where a linked VMA's bounds change; the gaps around it are the caller's. */
+static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+{
+    int64_t more = (int64_t)((end - start) - (v->end - v->start)) >> PAGE_SHIFT;
+
+    v->offset = vma_offset_at(v, start);
+    v->start = start;
+    v->end = end;
+    rmap_resized(v);
+    mm_account_locked(mm, v->flags, more);
+    mm_fast_drop_locked(mm);
 }
 
-vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes)
+void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
-    struct vma *last = vma_last(mm);
-    vaddr_t bottom = max_u64(last ? last->end : 0, low);
+    bool up = end != v->end;
 
+    bounds_change(mm, v, start, end);
+    gap_update(v);
+    if (up && v->next)
+        gap_update(v->next);
+}
+
+static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
+{
+    int64_t pages = (int64_t)vma_pages(v);
+
+    mm_account_locked(mm, v->flags, -pages);
+    v->flags = flags;
+    mm_account_locked(mm, flags, pages);
+    mm_fast_drop_locked(mm);
+}
+
+/* ---- merging and splitting ---- */
+
+/* May something of that kind be one VMA with v, if the offsets fit? */
+static inline bool same_kind(const struct vma *v, const struct vma_kind *kind)
+{
+    return v->flags == kind->flags && v->object == kind->object && !(v->flags & VM_DEVICE) &&
+           (kind->like ? rmap_can_merge(v, kind->like) : rmap_can_extend(v));
+}
+
+/* Does a range of that kind that begins at `start` continue v? */
+static inline bool continues_below(const struct vma *v, vaddr_t start, const struct vma_kind *kind)
+{
+    return v->end == start && v->offset + vma_pages(v) == kind->offset && same_kind(v, kind);
+}
+
+/* Does v continue a range [start, end) of that kind? */
+static inline bool continues_above(const struct vma *v, vaddr_t start, vaddr_t end,
+                                   const struct vma_kind *kind)
+{
+    return v->start == end && kind->offset + ((end - start) >> PAGE_SHIFT) == v->offset &&
+           same_kind(v, kind);
+}
+
+/* v, which can merge with all of them, grows up to `end`; the VMAs up to there are part of it. */
+static void grow_over(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
+{
+    for (const struct vma *n = v->next; n && n->start < end; n = n->next)
+        rmap_merge(v, n);
+    bounds_change(mm, v, v->start, end);
+    mm_count(w, vma_merge);
+    while (v->next && v->next->start < end) {
+        vma_remove(w, mm, v->next);
+        mm_count(w, vma_merge);
+    }
+    if (v->next)
+        gap_update(v->next);
+}
+
+struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start, vaddr_t end,
+                    const struct vma_kind *kind)
+{
+    struct vma *below = above ? above->prev : mm->last, *next = above;
+
+    if (below && !continues_below(below, start, kind))
+        below = NULL;
+    if (next && !continues_above(next, start, end, kind))
+        next = NULL;
+    if (below && next && !rmap_can_merge(below, next))
+        next = NULL;
+    if ((below || next) && kind->like)
+        rmap_merge(below ? below : next, kind->like);
+    if (below) {
+        grow_over(w, mm, below, next ? next->end : end);
+        return below;
+    }
+    if (next) {
+        bounds_change(mm, next, start, next->end);
+        gap_update(next);
+        mm_count(w, vma_merge);
+        return next;
+    }
+    if (mm->map_count > MAP_COUNT_MAX)
+        return NULL;
+    struct vma *v = vma_make(w, start, end, kind);
+    if (v)
+        link_below(mm, v, above);
+    return v;
+}
+
+void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
+{
+    const struct vma_kind kind = {v->flags, v->object, v->offset, v};
+    struct vma *above = v->next;
+
+    grow_over(w, mm, v, above && continues_above(above, v->start, end, &kind) ? above->end : end);
+}
+
+/* A VMA for [start, end), a part of v, not linked yet. */
+static struct vma *part_of(struct worker *w, const struct vma *v, vaddr_t start, vaddr_t end)
+{
+    const struct vma_kind kind = {v->flags, v->object, vma_offset_at(v, start), v};
+
+    return vma_make(w, start, end, &kind);
+}
+
+/* v ends where `upper`, made by part_of() and not linked yet, begins. */
+static void cut(struct worker *w, struct mm *mm, struct vma *v, struct vma *upper)
+{
+    bounds_change(mm, v, v->start, upper->start);
+    link_below(mm, upper, v->next);
+    mm_count(w, vma_split);
+}
+
+struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address)
+{
+    mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
+    struct vma *upper = mm->map_count < MAP_COUNT_MAX ? part_of(w, v, address, v->end) : NULL;
+
+    if (upper)
+        cut(w, mm, v, upper);
+    return upper;
+}
+
+/* Cut v so that [start, end) is a VMA of its own, with those flags. */
+static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start,
+                           vaddr_t end, uint64_t flags)
+{
+    bool below = v->start<start, above = v->end> end;
+    struct vma *middle = NULL, *upper = NULL;
+
+    if (mm->map_count + below + above > MAP_COUNT_MAX)
+        return NULL;
+    if (above && !(upper = part_of(w, v, end, v->end)))
+        return NULL;
+    if (below && !(middle = part_of(w, v, start, end))) {
+        if (upper)
+            vma_free(w, upper);
+        return NULL;
+    }
+    if (upper)
+        cut(w, mm, v, upper);
+    if (middle) {
+        cut(w, mm, v, middle);
+        v = middle;
+    }
+    flags_set(mm, v, flags);
+    return v;
+}
+
+/* vma_modify() where [start, end) becomes part of the VMA below, and perhaps of the one above. */
+static struct vma *join_below(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end,
+                              const struct vma *above)
+{
+    struct vma *below = v->prev;
+
+    if (end == v->end) {
+        grow_over(w, mm, below, above ? above->end : end);
+        return below;
+    }
+    rmap_merge(below, v);
+    bounds_change(mm, v, end, v->end);
+    bounds_change(mm, below, below->start, end);
+    gap_update(v);
+    mm_count(w, vma_merge);
+    return below;
+}
+
+/* The same of the VMA above only. */
+static struct vma *join_above(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start)
+{
+    struct vma *above = v->next;
+    bool whole = start == v->start;
+
+    rmap_merge(above, v);
+    if (!whole)
+        bounds_change(mm, v, v->start, start);
+    bounds_change(mm, above, start, above->end);
+    if (whole)
+        vma_remove(w, mm, v);
+    else
+        gap_update(above);
+    mm_count(w, vma_merge);
+    return above;
+}
+
+/*
+ * below|vvvv|above; the part of v that changes is marked:
+ *
+ *   |****|  joins both or the one below: that one grows over it
+ *   |****|  joins the one above only: that one takes its place
+ *   |**vv|  joins the one below: the border moves up
+ *   |vv**|  joins the one above: the border moves down
+ *   else v is cut where the part begins and ends
+ */
+struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                       uint64_t flags)
+{
+    const struct vma_kind kind = {flags, v->object, vma_offset_at(v, start), v};
+    struct vma *below = v->prev, *above = v->next;
+
+    mm_assert(v->start <= start && start < end && end <= v->end);
+    if (flags == v->flags)
+        return v;
+    if (start != v->start || !below || !continues_below(below, start, &kind))
+        below = NULL;
+    if (end != v->end || !above || !continues_above(above, start, end, &kind))
+        above = NULL;
+    if (below && above && !rmap_can_merge(below, above))
+        above = NULL;
+    if (below)
+        return join_below(w, mm, v, end, above);
+    if (above)
+        return join_above(w, mm, v, start);
+    if (start != v->start || end != v->end)
+        return isolate(w, mm, v, start, end, flags);
+    flags_set(mm, v, flags);
+    return v;
+}
+
+/* ---- room ---- */
+
+/* The part of the gap before v that lies in [low, high): its bounds; false if it has no `bytes`. */
+static inline bool gap_clip(const struct vma *v, vaddr_t low, vaddr_t high, uint64_t bytes,
+                            vaddr_t *bottom, vaddr_t *top)
+{
+    vaddr_t end = vma_start_guarded(v);
+
+    *bottom = max_u64(low, end - v->gap);
+    *top = min_u64(high, end);
+    return *top > *bottom && *top - *bottom >= bytes;
+}
+
+vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above)
+{
+    struct vma *v = RB_ROOT(&mm->vmas), *next;
+    vaddr_t bottom = max_u64(mm->last ? mm->last->end : 0, low), top;
+
+    *above = NULL;
     if (high > bottom && high - bottom >= bytes)
         return high - bytes;
-    return gap_search(RB_ROOT(&mm->vmas), low, high, bytes);
+    if (!v || v->gap_max < bytes)
+        return 0;
+    for (;;) {
+        /* As far to the right as there is room below `high`. */
+        while (v->end < high && (next = RB_RIGHT(v, node)) && next->gap_max >= bytes)
+            v = next;
+        for (;;) {
+            if (v->gap >= bytes && gap_clip(v, low, high, bytes, &bottom, &top)) {
+                *above = v;
+                return top - bytes;
+            }
+            next = v->start > low ? RB_LEFT(v, node) : NULL;
+            if (next && next->gap_max >= bytes)
+                break;
+            /* Nothing in this subtree: to the first ancestor that has it on its right. */
+            for (;;) {
+                next = v;
+                v = RB_PARENT(v, node);
+                if (!v)
+                    return 0;
+                if (next == RB_RIGHT(v, node))
+                    break;
+            }
+        }
+        v = next;
+    }
+}
+
+vaddr_t vma_gap_above(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above)
+{
+    struct vma *v = RB_ROOT(&mm->vmas), *next;
+    vaddr_t bottom, top;
+
+    while (v && v->gap_max >= bytes) {
+        while (v->start > low && (next = RB_LEFT(v, node)) && next->gap_max >= bytes)
+            v = next;
+        for (;;) {
+            if (v->gap >= bytes && gap_clip(v, low, high, bytes, &bottom, &top)) {
+                *above = v;
+                return bottom;
+            }
+            next = v->end < high ? RB_RIGHT(v, node) : NULL;
+            if (next && next->gap_max >= bytes)
+                break;
+            do {
+                next = v;
+                v = RB_PARENT(v, node);
+            } while (v && next != RB_LEFT(v, node));
+            if (!v)
+                goto behind_all;
+        }
+        v = next;
+    }
+behind_all:
+    *above = NULL;
+    bottom = max_u64(mm->last ? mm->last->end : 0, low);
+    return high > bottom && high - bottom >= bytes ? bottom : 0;
 }

@@ -1,7 +1,7 @@
 /*
  * VMAs: the ranges of an address space and what may be done there, in a red-black tree ordered by
- * address. Each node knows the largest gap before a VMA in its subtree, so that the search for room
- * takes O(log n). All under the address space's lock.
+ * address and in a list of neighbours. Each node knows the largest gap before a VMA in its subtree,
+ * so that the search for room takes O(log n). Changed under the address space's lock only.
  */
 #ifndef MMSERVER_CORE_VMA_H
 #define MMSERVER_CORE_VMA_H
@@ -29,26 +29,48 @@ struct object;
 struct vma {
     RB_ENTRY(vma) node;
     vaddr_t start, end;
-    uint64_t gap;     /* bytes free before it, its guard excluded */
-    uint64_t gap_max; /* largest gap in its subtree */
+    struct vma *prev, *next; /* neighbours by address */
+    uint64_t gap;            /* bytes free before it, its guard excluded */
+    uint64_t gap_max;        /* largest gap in its subtree */
     uint64_t flags;
     struct object *object; /* NULL: anonymous. One reference each */
     uint64_t offset;       /* page of the file at `start`; anonymous: page number at its creation */
     uint64_t file_end;     /* reads at or behind this page of the file are bus errors */
-    struct mm *mm;         /* from vma_link() on */
+    struct mm *mm;         /* once it is linked */
     struct anon_vma *anon; /* owner of new anonymous pages; NULL: there never was one (rmap.h) */
     struct anon_chain chain;
 };
 
 RB_HEAD(vma_tree, vma);
 
+/* What a range is to be: the properties that decide whether neighbours are one VMA. */
+struct vma_kind {
+    uint64_t flags;
+    struct object *object;
+    uint64_t offset;        /* at its start */
+    const struct vma *like; /* whose anonymous pages it holds; NULL: it has none */
+};
+
 static inline uint64_t vma_pages(const struct vma *v)
 {
     return (v->end - v->start) >> PAGE_SHIFT;
 }
+/* Page of the object (or number in the anonymous range) at `address`. */
+static inline uint64_t vma_offset_at(const struct vma *v, vaddr_t address)
+{
+    return v->offset + ((int64_t)(address - v->start) >> PAGE_SHIFT);
+}
 static inline bool vma_is_private_anon(const struct vma *v)
 {
     return !v->object && !(v->flags & (VM_DEVICE | VM_SHARED));
+}
+static inline struct vma *vma_next(const struct vma *v)
+{
+    return v->next;
+}
+static inline struct vma *vma_prev(const struct vma *v)
+{
+    return v->prev;
 }
 
 /* The first VMA that ends above `address`, or NULL. */
@@ -57,33 +79,37 @@ struct vma *vma_find(struct mm *mm, vaddr_t address);
 struct vma *vma_at(struct mm *mm, vaddr_t address);
 struct vma *vma_first(struct mm *mm);
 struct vma *vma_last(struct mm *mm);
-struct vma *vma_next(struct vma *v);
-struct vma *vma_prev(struct vma *v);
 
 /* Lowest address that the VMA keeps others from: its guard below a growing stack. */
 vaddr_t vma_start_guarded(const struct vma *v);
 
-/* Link in / take out; counts and accounting are kept, memory of the VMA is not touched. */
-void vma_link(struct mm *mm, struct vma *v);
-void vma_unlink(struct mm *mm, struct vma *v);
-/* New bounds, still in the same place of the order. */
-void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
-/* Other flags, accounting kept. */
-void vma_set_flags(struct mm *mm, struct vma *v, uint64_t flags);
+/*
+ * Changes. Counts and accounting are kept; the memory behind a VMA is not touched. Those that need
+ * memory answer NULL without it, or when there would be more than MAP_COUNT_MAX; then nothing has
+ * changed.
+ */
 
-/* A VMA not linked yet, with its own reference to the file; NULL without memory. */
-struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end, uint64_t flags,
-                     struct object *file, uint64_t offset);
-void vma_free(struct worker *w, struct vma *v);
-/* Cut v in two at `address`, strictly inside; the upper part, or NULL without memory. */
+/* [start, end) becomes mapped; no VMA overlaps it, `above` is the first one that ends above it. It
+ * continues a neighbour or both where it can. The VMA that it is now part of. */
+struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start, vaddr_t end,
+                    const struct vma_kind *kind);
+/* [start, end), a part of v, gets other flags, and becomes one with a neighbour or both where it
+ * can. The VMA that it is now part of; v may be gone. */
+struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                       uint64_t flags);
+/* Cut v in two at `address`, strictly inside; the upper part. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
-/* Join v with its neighbours where they continue each other; what it became. */
-struct vma *vma_merge(struct worker *w, struct mm *mm, struct vma *v);
-/* Would a new range continue this one (`v` below it or above it)? Then v grows; else NULL. */
-struct vma *vma_extend(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
-                       struct object *file, uint64_t offset);
+/* v grows up to `end`, where nothing is, and joins what follows there. */
+void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end);
+/* New bounds, still in the same place of the order; what is behind `start` keeps its offset. */
+void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
+/* Out of the address space, and freed. */
+void vma_remove(struct worker *w, struct mm *mm, struct vma *v);
 
-/* The highest address below `high` (and not below `low`) with `bytes` free; 0 if there is none. */
-vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes);
+/* The highest address below `high` (and not below `low`) with `bytes` free; 0 if there is none.
+ * *above: the first VMA that ends above it. */
+vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above);
+/* The same, the lowest such address. */
+vaddr_t vma_gap_above(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above);
 
 #endif
