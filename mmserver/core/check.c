@@ -134,9 +134,8 @@ static void check_tables(struct check *c, struct mm *mm)
              a = pt_next_table_of(mm, a + span, mm_user_end, level, &table))
             tables++;
     }
-    expect_equal(c, "resident anonymous pages", mm->id, mm->fast.anon_pages, counts[PAGE_ANON]);
+    expect_equal(c, "resident anonymous pages", mm->id, mm->anon_pages, counts[PAGE_ANON]);
     expect_equal(c, "resident file pages", mm->id, mm->file_pages, counts[PAGE_FILE]);
-    expect_equal(c, "zero pages mapped", mm->id, mm->zero_maps, counts[PAGE_ZERO]);
     expect_equal(c, "parked pages", mm->id, mm->parked, counts[PAGE_STATES]);
     expect_equal(c, "page tables", mm->id, mm->tables, tables);
     c->anon += counts[PAGE_ANON];
@@ -212,7 +211,7 @@ static void check_pages(struct check *c)
         struct page *page = page_of(pfn);
 
         c->state[page->state]++;
-        if (page->state == PAGE_FILE || page->state == PAGE_ZERO || page->state == PAGE_ANON)
+        if (page->state == PAGE_FILE || page->state == PAGE_ANON)
             expect_equal(c, "map count", pfn, page->maps, page->private);
     }
     expect_equal(c, "free pages by state", 0, c->state[PAGE_FREE] + c->state[PAGE_FREE_TAIL],

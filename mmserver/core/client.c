@@ -33,6 +33,8 @@ _Static_assert(NR_madvise / 64 == NR_brk / 64 && NR_riscv_flush_icache / 64 == N
 void client_ids_init(void)
 {
     memset(client_slots, 0, sizeof client_slots);
+    for (uint32_t i = 0; i < worker_count; i++)
+        workers[i].clients = client_slots;
     client_ids = (struct id_table){(void **)client_slots, 1, CLIENTS_MAX, 0, 0};
 }
 

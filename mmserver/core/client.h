@@ -49,7 +49,7 @@ extern struct client *client_slots[CLIENTS_MAX];
 /* The client whose event arrived, or NULL if it is gone. It stays until the worker answers. */
 static inline struct client *client_serve(struct worker *w, uint64_t badge)
 {
-    struct client *c = __atomic_load_n(&client_slots[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
+    struct client *c = __atomic_load_n(&w->clients[badge & (CLIENTS_MAX - 1)], __ATOMIC_RELAXED);
 
     w->client_tag = badge;
     *(struct client *volatile *)&w->serving = c;

@@ -50,6 +50,7 @@ struct fault {
     uint64_t access; /* VM_READ, VM_WRITE or VM_EXEC */
     uint64_t entry;  /* the leaf as it was found */
     bool by_reply;   /* may be answered by fault_reply */
+    bool writer;     /* the mm is locked and settled; else it is being read */
     uint64_t reply;  /* out: entry to reply with; 0: it is mapped already */
 };
 
@@ -78,7 +79,8 @@ static bool stack_grow(struct fault *f)
         return false;
     if (below && f->address < below->end)
         return false;
-    mm_settle_locked(f->w, f->mm);
+    if (!f->writer)
+        return true; /* there is room; but growing is the writer's */
     vma_resize(f->mm, v, f->address, v->end);
     mm_count(f->w, fault_stack_grown);
     return true;
@@ -98,6 +100,11 @@ static bool access_allowed(const struct fault *f)
 static enum fault_outcome map_refused(long error)
 {
     return error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
+}
+
+static enum fault_outcome replace_refused(long error)
+{
+    return error == -ERR_MAPPED || error == -ERR_UNMAPPED ? FAULT_RACED : FAULT_OOM;
 }
 
 /* A page of ours goes into an empty entry: by the reply if possible. */
@@ -123,33 +130,39 @@ static void anon_account(struct fault *f, pfn_t pfn)
     page->maps = 1;
     page->owner = f->vma->anon;
     page->index = rmap_index(f->vma->offset, f->vma->start, f->address);
-    f->mm->fast.anon_pages++;
+    mm_add(&f->mm->anon_pages, 1);
 }
 
 static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
 {
     page_of(pfn)->maps = 0;
-    mm->fast.anon_pages--;
+    mm_add(&mm->anon_pages, -1);
     page_free(w, pfn);
 }
 
-/* Remember where further write faults of this VMA need no look at it. */
+/* Remember where further faults of this VMA need no look at it. */
 static void fast_slot_set(struct fault *f)
 {
+    struct fast_slot *slot = &f->w->fast;
     struct vma *v = f->vma;
     vaddr_t block = ROUND_DOWN(f->address, BLOCK_BYTES);
     vaddr_t start = max_u64(block, v->start);
     vaddr_t end = min_u64(block + BLOCK_BYTES, v->end);
     const uint64_t *leaf = pt_entry(f->mm, f->address, 0);
 
-    if (!vma_is_private_anon(v) || !(v->flags & VM_WRITE) || !leaf)
+    if (!vma_is_private_anon(v) || !leaf)
         return;
-    f->mm->fast.start = start;
-    f->mm->fast.bytes = end - start;
-    f->mm->fast.leaf_bias = (uintptr_t)leaf - (f->address >> PAGE_SHIFT) * sizeof *leaf;
-    f->mm->fast.bits = vma_entry_bits(v, true);
-    f->mm->fast.anon = v->anon;
-    f->mm->fast.index_bias = v->offset - (v->start >> PAGE_SHIFT);
+    *slot = (struct fast_slot){
+        .read_generation = f->mm->generation,
+        .write_generation = v->flags & VM_WRITE && v->anon ? f->mm->generation : 0,
+        .start = start,
+        .bytes = end - start,
+        .leaf_bias = (uintptr_t)leaf - (f->address >> PAGE_SHIFT) * sizeof *leaf,
+        .bits = vma_entry_bits(v, true),
+        .anon = v->anon,
+        .index_bias = v->offset - (v->start >> PAGE_SHIFT),
+        .zero_entry = entry_make(f->w->zero_page, vma_entry_bits(v, false)),
+    };
 }
 
 static enum fault_outcome anon_new(struct fault *f)
@@ -175,16 +188,11 @@ static enum fault_outcome anon_new(struct fault *f)
 
 static enum fault_outcome zero_page(struct fault *f)
 {
-    pfn_t pfn = f->w->zero_page;
-    struct page *page = page_of(pfn);
+    enum fault_outcome outcome =
+        fill_empty(f, f->w->zero_page, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
 
-    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
-    f->mm->zero_maps++;
-    enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
-    if (outcome == FAULT_OOM || outcome == FAULT_RACED) {
-        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
-        f->mm->zero_maps--;
-    }
+    if (outcome == FAULT_ZERO_PAGE)
+        fast_slot_set(f);
     return outcome;
 }
 
@@ -205,11 +213,11 @@ static enum fault_outcome file_read(struct fault *f)
         object_page_put(page_of(pfn), 1);
         return map_refused(error);
     }
-    f->mm->file_pages++;
+    mm_add(&f->mm->file_pages, 1);
     return FAULT_FILE_READ;
 }
 
-/* A private copy of a file's page, into an empty entry or in place of the page itself. */
+/* A private copy of a file's page, into an empty entry. */
 static enum fault_outcome file_copy(struct fault *f)
 {
     pfn_t from = object_page_get(f->w, f->vma->object, file_index(f));
@@ -219,15 +227,9 @@ static enum fault_outcome file_copy(struct fault *f)
     if (pfn) {
         page_copy(page_pointer(pfn), page_pointer(from));
         anon_account(f, pfn);
-        uint64_t entry = entry_make(pfn, vma_entry_bits(f->vma, true));
-        error = f->entry ? pt_replace(f->w, f->mm, f->address, f->entry, entry)
-                         : pt_map(f->w, f->mm, f->address, entry);
-        if (error) {
+        error = pt_map(f->w, f->mm, f->address, entry_make(pfn, vma_entry_bits(f->vma, true)));
+        if (error)
             anon_unaccount(f->w, f->mm, pfn);
-        } else if (f->entry) {
-            f->mm->file_pages--;
-            object_page_put(page_of(from), 1);
-        }
     }
     if (from)
         object_page_put(page_of(from), 1);
@@ -252,15 +254,51 @@ static enum fault_outcome fault_parked(struct fault *f)
 {
     uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, true));
 
-    if (pt_map(f->w, f->mm, f->address, entry))
-        return FAULT_OOM;
-    f->mm->parked--;
+    long error = pt_map(f->w, f->mm, f->address, entry);
+    if (error)
+        return map_refused(error);
+    mm_add(&f->mm->parked, -1);
     return FAULT_RESTORED;
 }
 
-static enum fault_outcome zero_replace(struct fault *f)
+/* Nobody maps the anonymous page but the entry that it was found in. */
+static bool page_is_exclusive(const struct page *page)
 {
-    pfn_t pfn = page_alloc_user_zeroed(f->w);
+    return page->state == PAGE_ANON && __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* The entry has lost this page. */
+static void page_unmapped(struct fault *f, struct page *page)
+{
+    if (page->state == PAGE_FILE) {
+        mm_add(&f->mm->file_pages, -1);
+        object_page_put(page, 1);
+    } else if (page->state == PAGE_ANON) {
+        mm_add(&f->mm->anon_pages, -1);
+        if (!__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL))
+            page_free(f->w, page_number(page));
+    }
+}
+
+/* Is the entry still what it was found to be? Its leaf table is locked, so it stays so. */
+static bool entry_is_same(const struct fault *f, const uint64_t *leaf)
+{
+    return !((__atomic_load_n(leaf, __ATOMIC_RELAXED) ^ f->entry) & ~(ENTRY_A | ENTRY_D));
+}
+
+/*
+ * A page that is not to be written to is replaced by a page of our own. What is allocated is
+ * allocated before the leaf table is locked, what is given back is given back after.
+ */
+static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
+{
+    struct page *old = page_of(entry_page(f->entry));
+    bool zero = old->state == PAGE_ZERO;
+    enum fault_outcome outcome = zero                      ? FAULT_ZERO_REPLACED
+                                 : old->state == PAGE_FILE ? FAULT_FILE_COPY
+                                                           : FAULT_COW_COPY;
+    pfn_t pfn = zero ? page_alloc_user_zeroed(f->w) : page_alloc_user(f->w);
+    long error = -ERR_MAPPED;
 
     if (!pfn)
         return FAULT_OOM;
@@ -269,18 +307,41 @@ static enum fault_outcome zero_replace(struct fault *f)
         return FAULT_OOM;
     }
     anon_account(f, pfn);
-    if (pt_replace(f->w, f->mm, f->address, f->entry,
-                   entry_make(pfn, vma_entry_bits(f->vma, true)))) {
-        anon_unaccount(f->w, f->mm, pfn);
-        return FAULT_OOM;
+    leaf_lock(leaf);
+    if (entry_is_same(f, leaf)) {
+        mm_settle_entry(f->w, f->mm, f->address);
+        if (!zero)
+            page_copy(page_pointer(pfn), page_pointer(page_number(old)));
+        error = pt_replace(f->w, f->mm, f->address, f->entry,
+                           entry_make(pfn, vma_entry_bits(f->vma, true)));
     }
-    __atomic_fetch_sub(&page_of(entry_page(f->entry))->maps, 1, __ATOMIC_RELAXED);
-    f->mm->zero_maps--;
+    leaf_unlock(leaf);
+    if (error) {
+        anon_unaccount(f->w, f->mm, pfn);
+        return replace_refused(error);
+    }
+    page_unmapped(f, old);
     fast_slot_set(f);
-    return FAULT_ZERO_REPLACED;
+    return outcome;
 }
 
-static enum fault_outcome fault_valid(struct fault *f)
+/* The page stays and gets the rights that the VMA gives: W only if it is nobody else's. */
+static enum fault_outcome entry_allow(struct fault *f, const uint64_t *leaf)
+{
+    long error = -ERR_MAPPED;
+
+    leaf_lock(leaf);
+    bool own = page_is_exclusive(page_of(entry_page(f->entry)));
+    if (entry_is_same(f, leaf) && (own || f->access != VM_WRITE)) {
+        mm_settle_entry(f->w, f->mm, f->address);
+        error = pt_replace(f->w, f->mm, f->address, f->entry,
+                           entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own)));
+    }
+    leaf_unlock(leaf);
+    return error ? replace_refused(error) : FAULT_REUSE;
+}
+
+static enum fault_outcome fault_valid(struct fault *f, const uint64_t *leaf)
 {
     struct page *page = page_of(entry_page(f->entry));
     uint64_t needed = f->access == VM_WRITE  ? ENTRY_W | ENTRY_D
@@ -290,23 +351,16 @@ static enum fault_outcome fault_valid(struct fault *f)
     /* Device memory was mapped with all it may have; its entries have no descriptor. */
     if (!page_is_ours(entry_page(f->entry)) || page->state == PAGE_SERVER)
         return (f->entry & needed) == needed ? FAULT_SPURIOUS : FAULT_ACCERR;
-    mm_settle_locked(f->w, f->mm);
-    if ((f->entry & needed) != needed && f->access == VM_WRITE) {
-        if (page->state == PAGE_ZERO)
-            return zero_replace(f);
-        if (page->state == PAGE_FILE)
-            return file_copy(f);
-    }
     if ((f->entry & needed) == needed) {
         pt_fence(f->w, f->mm, f->address, f->entry);
         return FAULT_SPURIOUS;
     }
-    bool own = page->state == PAGE_ANON;
-    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own));
-    return pt_protect(f->w, f->mm, f->address, entry) ? FAULT_OOM : FAULT_REUSE;
+    if (f->access == VM_WRITE && !page_is_exclusive(page))
+        return entry_copy(f, leaf);
+    return entry_allow(f, leaf);
 }
 
-/* mm locked. */
+/* The mm is read, or the writer's. */
 static enum fault_outcome fault_resolve(struct fault *f)
 {
     struct mm *mm = f->mm;
@@ -314,8 +368,14 @@ static enum fault_outcome fault_resolve(struct fault *f)
     if (f->address >= mm_user_end)
         return FAULT_MAPERR;
     f->vma = vma_find(mm, f->address);
-    if (!f->vma || (f->vma->start > f->address && !stack_grow(f)))
+    if (!f->vma)
         return FAULT_MAPERR;
+    if (f->vma->start > f->address) {
+        if (!stack_grow(f))
+            return FAULT_MAPERR;
+        if (!f->writer)
+            return FAULT_NEEDS_WRITER;
+    }
     if (!access_allowed(f))
         return FAULT_ACCERR;
     const uint64_t *leaf = pt_entry(mm, f->address, 0);
@@ -328,7 +388,7 @@ static enum fault_outcome fault_resolve(struct fault *f)
     f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
     if (!f->entry)
         return fault_empty(f);
-    return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f);
+    return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, leaf);
 }
 
 static uint64_t cause_access(uint64_t cause)
@@ -337,15 +397,16 @@ static uint64_t cause_access(uint64_t cause)
 }
 
 /* what: FAULT_WHAT(cause, outcome) */
-static inline void fault_record(struct worker *w, const struct client *c, vaddr_t address,
-                                vaddr_t pc, uint64_t what, uint64_t begun)
+/* badge: of the client, whose number is its lower part */
+static inline void fault_record(struct worker *w, uint64_t badge, vaddr_t address, vaddr_t pc,
+                                uint64_t what, uint64_t begun)
 {
     struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
 
     r->begun = begun;
     r->address = address;
     r->pc = pc;
-    r->what = (uint32_t)(c->id | what);
+    r->what = (uint32_t)(badge | what);
     r->instructions = (uint32_t)(place_instructions() - begun);
 }
 
@@ -370,22 +431,22 @@ static bool cause_is_page_fault(uint64_t cause)
     return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
 }
 
-/*
- * mm locked: from now on the page is on its way. Who looks for it holds the same lock, so dropping
- * the lock is all the ordering that is needed; who has the lock of the space that this worker
- * served before may see old and new words mixed, and is done when it sees another mm.
- */
-static inline void pending_set(struct worker *w, struct mm *mm, vaddr_t address, pfn_t page)
-{
-    w->pending.address = address;
-    w->pending.page = page;
-    *(struct mm *volatile *)&w->pending.mm = mm;
-}
-
 /* Not inline: fault_enter() is to have no stack frame. */
 static __attribute__((noinline)) struct answer nobody_to_answer(void)
 {
     return answer_make(ANSWER_PARK, 0, 0);
+}
+
+/* All is looked at again: it may have changed. The page does not travel in the reply. */
+static __attribute__((noinline)) enum fault_outcome fault_as_writer(struct fault *f)
+{
+    f->writer = true;
+    f->by_reply = false;
+    mm_lock(f->mm);
+    mm_settle_locked(f->w, f->mm);
+    enum fault_outcome outcome = fault_resolve(f);
+    mm_unlock(f->mm);
+    return outcome;
 }
 
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
@@ -400,15 +461,18 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     enum fault_outcome outcome = FAULT_NONE;
 
     if (cause_is_page_fault(cause)) {
-        mm_lock(f.mm);
+        mm_read(w, f.mm);
         outcome = fault_resolve(&f);
         if (f.reply)
-            pending_set(w, f.mm, address, entry_page(f.reply));
-        mm_unlock(f.mm);
+            mm_read_end_reply(w, address, f.reply);
+        else
+            mm_read_end(w);
+        if (outcome == FAULT_NEEDS_WRITER)
+            outcome = fault_as_writer(&f);
     }
     if (outcome != FAULT_ANON_PREZEROED)
         w->count[outcome_counter[outcome]]++;
-    fault_record(w, c, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
+    fault_record(w, c->id, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
     if (outcome == FAULT_NONE || fault_is_bad(outcome))
         return answer_bad(outcome);
     c->minor_faults++;
@@ -418,66 +482,74 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
 }
 
 /*
- * Entered for every fault. The straight way is a write into the fast slot with a page at hand; it
- * is a leaf function, so that it needs no stack frame, and leaves everything else to fault_slow().
+ * Entered for every fault. The straight way is a write into the fast slot with a page at hand, or a
+ * read there; it is a leaf function, so that it needs no stack frame, and leaves everything else to
+ * fault_slow().
  */
 struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
 {
     uint64_t begun = place_instructions();
     struct client *c = client_serve(w, badge);
-    uint64_t what;
+    uint64_t what, entry;
+    struct page *page;
     pfn_t pfn;
 
     (void)sequence, (void)info0, (void)info1;
     if (unlikely(!c))
         return nobody_to_answer();
     struct mm *mm = c->mm;
-    if (unlikely(cause != CAUSE_STORE_PAGE || !lock_try(&mm->fast.lock)))
+    if (unlikely(!mm_read_try(w, mm)))
         return fault_slow(w, c, address, cause, pc, true, begun);
     const uint64_t *leaf =
-        (uint64_t *)(mm->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
-    if (unlikely(address - mm->fast.start >= mm->fast.bytes || *leaf))
-        goto not_plain;
-    if (w->zeroed_count) {
-        pfn = w->zeroed[--w->zeroed_count];
-        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
-    } else if (likely(w->hot_count)) {
-        pfn = w->hot[--w->hot_count];
-        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
-        mm_count(w, fault_anon_zeroed);
-        page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
+        (uint64_t *)(w->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(cause != CAUSE_STORE_PAGE)) {
+        if (cause != CAUSE_LOAD_PAGE || mm->generation != w->fast.read_generation ||
+            address - w->fast.start >= w->fast.bytes || *leaf)
+            goto not_plain;
+        pfn = w->zero_page;
+        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+        entry = w->fast.zero_entry;
+        what = FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_ZERO_PAGE);
+        mm_count(w, fault_zero_page);
     } else {
-        goto not_plain;
+        if (unlikely(mm->generation != w->fast.write_generation ||
+                     address - w->fast.start >= w->fast.bytes || *leaf))
+            goto not_plain;
+        if (w->zeroed_count) {
+            pfn = w->zeroed[--w->zeroed_count];
+            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
+        } else if (likely(w->hot_count)) {
+            pfn = w->hot[--w->hot_count];
+            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
+            mm_count(w, fault_anon_zeroed);
+            page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
+        } else {
+            goto not_plain;
+        }
+        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+        page->owner = w->fast.anon;
+        page->index = (address >> PAGE_SHIFT) + w->fast.index_bias;
+        page->maps = 1;
+        page->state = PAGE_ANON;
+        mm_add(&mm->anon_pages, 1);
+        entry = entry_make(pfn, w->fast.bits);
     }
-    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof(struct page));
-    page->owner = mm->fast.anon;
-    page->index = mm->fast.index_bias + (address >> PAGE_SHIFT);
-    page->maps = 1;
-    page->state = PAGE_ANON;
-    mm->fast.anon_pages++;
     c->minor_faults++;
-    uint64_t entry = entry_make(pfn, mm->fast.bits);
-    fault_record(w, c, address, pc, what, begun);
-    pending_set(w, mm, address, pfn);
-    mm_unlock(mm);
+    fault_record(w, badge, address, pc, what, begun);
+    mm_read_end_reply(w, address, entry);
     return place_fault_answer(entry, page->slot);
 not_plain:
-    mm_unlock(mm);
+    mm_read_end(w);
     return fault_slow(w, c, address, cause, pc, true, begun);
 }
 
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
 {
-    struct mm *mm = owner->pending.mm;
-    struct page *page = page_of(owner->pending.page);
+    pfn_t pfn = entry_page(owner->visit.entry);
 
-    if (page->state == PAGE_ZERO) {
-        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
-        mm->zero_maps--;
-    } else {
-        anon_unaccount(w, mm, owner->pending.page);
-    }
+    if (page_of(pfn)->state == PAGE_ANON)
+        anon_unaccount(w, owner->visit.mm, pfn);
 }
 
 /*
@@ -487,26 +559,26 @@ void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
  */
 static void pending_undo(struct worker *w)
 {
-    struct mm *mm = w->pending.mm;
-    uint64_t id;
+    struct mm *mm = w->visit.mm;
 
     if (!mm)
         return;
-    id = mm->id;
-    __atomic_store_n(&w->pending.failed, 1, __ATOMIC_RELEASE);
+    uint64_t id = mm->id;
+    __atomic_store_n(&w->visit.failed, 1, __ATOMIC_RELEASE);
     struct mm *found = mm_get(id);
     if (found == mm) {
         mm_lock(mm);
-        if (w->pending.mm == mm)
+        if (w->visit.mm == mm)
             fault_pending_undo_locked(w, w);
-        w->pending.mm = NULL;
+        w->visit.mm = NULL;
         mm_unlock(mm);
     }
     if (found)
         mm_put(found);
-    while (__atomic_load_n(&w->pending.mm, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE))
         place_relax();
-    w->pending.failed = 0;
+    w->visit.failed = 0;
+    w->visit.at = VISIT_OVER;
 }
 
 struct answer fault_reply_failed(struct worker *w, long error)
@@ -546,8 +618,11 @@ uint64_t fault_prezeroed_count(const struct worker *w)
 
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)
 {
-    struct fault f = {
-        .w = w, .mm = mm, .address = PAGE_DOWN(address), .access = write ? VM_WRITE : VM_READ};
+    struct fault f = {.w = w,
+                      .mm = mm,
+                      .address = PAGE_DOWN(address),
+                      .access = write ? VM_WRITE : VM_READ,
+                      .writer = true};
     uint64_t entry = pt_leaf(mm, address);
 
     /* Nothing to do, and nothing to fence, if it is there already with the right asked for. */

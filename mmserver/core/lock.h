@@ -6,14 +6,15 @@
  * Lock order, outermost first:
  *
  *   LOCK_IDS      the tables of mms, clients and capability slots
- *   LOCK_MM       one address space: its VMAs, its page tables, its accounting
- *   LOCK_OBJECT     the list of files and their cached pages
+ *   LOCK_MM       one address space: its VMAs, its page tables, its accounting; readers too (mm.h)
+ *   LOCK_OBJECT   objects, page caches, the trees of their mappings
  *   LOCK_ANON     a family of anon_vmas: their trees (rmap.h)
- *   LOCK_LEAF     a leaf table's entries
+ *   LOCK_LEAF     the entries that are not empty of one leaf table (pt.h, leaf_lock)
  *   LOCK_SLAB     the object caches
  *   LOCK_PHYS     the page allocator
  *
- * No two of the same rank are held together. Host builds check the order at run time.
+ * No two of the same rank are held together, but for one that nobody else can know yet (nested).
+ * The order is checked at run time in host builds, and in the guest with LOCK_CHECK.
  */
 #ifndef MMSERVER_CORE_LOCK_H
 #define MMSERVER_CORE_LOCK_H
@@ -30,33 +31,42 @@ struct lock {
 
 #define LOCK_INIT(r) ((struct lock){0, (r)})
 
-#ifdef PAGODA_HOST
-/* Bits of the ranks that the running (simulated) worker holds. */
-extern uint32_t lock_ranks_held;
-static inline void lock_check_take(const struct lock *l)
+#if defined(PAGODA_HOST) || defined(LOCK_CHECK)
+/* Of the running worker: bits of the ranks that it holds. */
+uint32_t *lock_ranks(void);
+static inline void lock_check_take(uint64_t rank)
 {
-    mm_assert(lock_ranks_held >> l->rank == 0);
-    lock_ranks_held |= 1u << l->rank;
+    mm_assert(*lock_ranks() >> rank == 0);
+    *lock_ranks() |= 1u << rank;
 }
-static inline void lock_check_drop(const struct lock *l)
+static inline void lock_check_drop(uint64_t rank)
 {
-    mm_assert(lock_ranks_held & 1u << l->rank);
-    lock_ranks_held &= ~(1u << l->rank);
+    mm_assert(*lock_ranks() & 1u << rank);
+    *lock_ranks() &= ~(1u << rank);
+}
+/* Is one of that rank held? */
+static inline void lock_check_held(uint64_t rank)
+{
+    mm_assert(*lock_ranks() & 1u << rank);
 }
 #else
-static inline void lock_check_take(const struct lock *l)
+static inline void lock_check_take(uint64_t rank)
 {
-    (void)l;
+    (void)rank;
 }
-static inline void lock_check_drop(const struct lock *l)
+static inline void lock_check_drop(uint64_t rank)
 {
-    (void)l;
+    (void)rank;
+}
+static inline void lock_check_held(uint64_t rank)
+{
+    (void)rank;
 }
 #endif
 
 static inline void lock_take(struct lock *l)
 {
-    lock_check_take(l);
+    lock_check_take(l->rank);
     while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
         place_relax();
 }
@@ -66,15 +76,27 @@ static inline bool lock_try(struct lock *l)
 {
     if (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
         return false;
-    lock_check_take(l);
+    lock_check_take(l->rank);
     return true;
 }
 
 static inline void lock_drop(struct lock *l)
 {
-    lock_check_drop(l);
+    lock_check_drop(l->rank);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     *(volatile uint64_t *)&l->held = 0; /* a plain store is all that is needed behind the fence */
+}
+
+/* A second lock of a rank that is held already: it is new, and nobody else can wait for it. */
+static inline void lock_take_nested(struct lock *l)
+{
+    lock_check_held(l->rank);
+    mm_assert(!__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
+}
+static inline void lock_drop_nested(struct lock *l)
+{
+    lock_check_held(l->rank);
+    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }
 
 static inline bool lock_is_held(const struct lock *l)

@@ -14,9 +14,6 @@
 
 struct worker workers[BOOT_HARTS_MAX];
 uint32_t worker_count;
-#ifdef PAGODA_HOST
-uint32_t lock_ranks_held;
-#endif
 
 uint64_t mm_user_end;
 unsigned mm_levels;
@@ -47,7 +44,8 @@ struct mm *mm_create(struct worker *w)
 
     if (!mm)
         return NULL;
-    mm->fast.lock = LOCK_INIT(LOCK_MM);
+    mm->lock = LOCK_INIT(LOCK_MM);
+    mm->generation = mm_generation_new();
     RB_INIT(&mm->vmas);
     LIST_INIT(&mm->native_objects);
     if (kobj_create(w, CAP_SPACE, 0, &mm->space_slot, &mm->object_page))
@@ -106,7 +104,7 @@ void mm_clear(struct worker *w, struct mm *mm)
     while ((v = RB_ROOT(&mm->vmas)))
         vma_remove(w, mm, v);
     pt_free_tables(w, mm, 0, mm_user_end, 0, mm_user_end);
-    mm_assert(!mm->fast.anon_pages && !mm->file_pages && !mm->zero_maps && !mm->parked);
+    mm_assert(!mm->anon_pages && !mm->file_pages && !mm->parked);
     mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);
     mm->brk_start = mm->brk_end = 0;
     mm_unlock(mm);
@@ -130,41 +128,61 @@ long mm_release(struct worker *w, struct mm *mm)
     return 0;
 }
 
-/* Wait for one worker's reply to stand in the table of `mm`, or take its page back; forget it. */
-static void settle_worker(struct worker *w, struct mm *mm, struct worker *other)
+uint64_t mm_generation_new(void)
 {
-    struct mm *expected = mm;
-    bool waited = false;
+    static uint64_t serial;
 
-    while (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) == mm) {
-        uint64_t entry = pt_leaf(mm, other->pending.address);
-
-        if ((entry & ENTRY_V) && entry_page(entry) == other->pending.page)
-            break;
-        if (__atomic_load_n(&other->pending.failed, __ATOMIC_ACQUIRE)) {
-            fault_pending_undo_locked(w, other);
-            break;
-        }
-        waited = true;
-        place_relax();
-    }
-    __atomic_compare_exchange_n(&other->pending.mm, &expected, NULL, false, __ATOMIC_RELEASE,
-                                __ATOMIC_RELAXED);
-    if (waited)
-        mm_count(w, settle_wait);
+    return (__atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED) << 32) + 1;
 }
 
+/*
+ * Wait for the reply of `other` to `at` to stand in the table of `mm`, or to have failed, or to be
+ * followed by the next visit. Did it arrive?
+ */
+static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other, vaddr_t at)
+{
+    mm_count(w, settle);
+    while (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) == at &&
+           __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm) {
+        if (!((pt_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D)))
+            return true;
+        if (__atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE))
+            return false;
+        place_relax();
+    }
+    return true;
+}
+
+/* Nobody reads `mm` and none of its replies can begin, so that its pointer in a visit is one and
+ * the same all the time. */
 void mm_settle_locked(struct worker *w, struct mm *mm)
 {
-    for (uint32_t i = 0; i < worker_count; i++) {
-        struct worker *other = &workers[i];
+    for (struct worker *other = workers; other < workers + worker_count; other++) {
+        struct mm *expected = mm;
+        uint64_t at = __atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE);
 
-        if (__atomic_load_n(&other->pending.mm, __ATOMIC_ACQUIRE) != mm)
+        if (__atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm || at <= VISIT_OVER)
             continue;
-        if (other == w)
-            other->pending.mm = NULL; /* it was entered again, so its last reply has arrived */
-        else
-            settle_worker(w, mm, other);
+        /* This worker was entered again, so its own last reply has arrived. */
+        if (other != w && !reply_arrived(w, mm, other, at))
+            fault_pending_undo_locked(w, other);
+        __atomic_compare_exchange_n(&other->visit.mm, &expected, NULL, false, __ATOMIC_RELEASE,
+                                    __ATOMIC_RELAXED);
+    }
+}
+
+/* The entry is not empty and its leaf table is locked, so that no other reply to it begins and
+ * `at` is one and the same all the time. */
+void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    for (struct worker *other = workers; other < workers + worker_count; other++) {
+        uint64_t at = __atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE);
+
+        if (PAGE_DOWN(at) == address && other != w &&
+            __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm &&
+            reply_arrived(w, mm, other, at))
+            __atomic_compare_exchange_n(&other->visit.at, &at, VISIT_OVER, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED);
     }
 }
 

@@ -1,12 +1,23 @@
 /*
- * An address space: its VMAs, its page tables, its accounting. Lock: mm->lock guards all of it;
- * functions named _locked are called with it held. `references` and `clients` belong to LOCK_IDS.
+ * An address space: its VMAs, its page tables, its accounting.
  *
- * A fault reply reaches the page table after the lock was dropped (worker.h, pending_reply). So:
+ * Lock. Who changes VMAs, removes tables, or takes pages away is the writer: mm_lock(). Faults are
+ * readers: mm_read(), which writes nothing that another hart writes: each worker says in a word of
+ * its own which mm it reads, and a writer waits until nobody reads his. Many readers run at once:
  *
- *   who holds mm->lock and is going to change or remove an entry, or a VMA, calls mm_settle()
- * first; a reply only ever fills an empty entry, with a page that no other worker maps at that
- * time.
+ *   reader   fills empty entries (the kernel refuses the second who tries) and adds tables;
+ *            changes an entry that is not empty only by comparing (BATCH_REPLACE), holding the lock
+ *            of its leaf table (pt.h) where what it does before must still be true then; changes
+ *            accounting by atomic additions
+ *   writer   does what it likes. Functions named _locked are called by the writer
+ *
+ * `references` and `clients` belong to LOCK_IDS.
+ *
+ * A fault reply reaches the page table after all that was dropped (worker.h, struct visit). So:
+ *
+ *   who holds mm_lock() and is going to change or remove an entry, or a VMA, calls
+ * mm_settle_locked() first; a reader, or a walker of a reverse map, that is going to change an
+ * entry that is not empty calls mm_settle_entry() for it.
  */
 #ifndef MMSERVER_CORE_MM_H
 #define MMSERVER_CORE_MM_H
@@ -23,29 +34,15 @@
 #define STACK_GUARD_BYTES (256UL << PAGE_SHIFT)
 #define MMAP_MIN_ADDRESS  0x10000UL
 
-/*
- * The fast slot: a part of one 2 MiB block that lies in one private anonymous writable VMA and has
- * its leaf table. A write fault that hits it needs no look at the VMAs. Dropped (bytes = 0)
- * whenever a VMA or a table changes.
- */
-struct fast_slot {
-    vaddr_t start;
-    uint64_t bytes;
-    uintptr_t leaf_bias;   /* entry address = leaf_bias + (address >> 12) * 8 */
-    uint64_t bits;         /* of the entry to make */
-    uint64_t anon_pages;   /* resident private pages: accounting kept on the same cache line */
-    struct lock lock;      /* mm->fast.lock is the address space's lock */
-    struct anon_vma *anon; /* owner of the pages, */
-    uint64_t index_bias;   /* and their index: this + (address >> 12) */
-};
-
 struct native_object;
 LIST_HEAD(native_list, native_object);
 
 struct mm {
-    struct fast_slot fast;
+    uint64_t anon_pages; /* resident private pages. First: it is added to at most faults */
+    struct lock lock;    /* the writer's; held: nobody begins to read */
+    uint64_t generation; /* of VMAs and tables: what was remembered of another one is void */
     struct vma_tree vmas;
-    struct vma *last_hit;
+    struct vma *last_hit; /* any reader's */
     struct vma *first, *last;
     uint64_t *root;      /* root table, in the linear map */
     uint32_t space_slot; /* Space capability */
@@ -54,7 +51,6 @@ struct mm {
     uint64_t map_count;
 
     uint64_t file_pages; /* resident pages of files */
-    uint64_t zero_maps;  /* entries that map a zero page: not resident */
     uint64_t parked;     /* of anon_pages: pages kept behind inaccessible mappings */
     uint64_t tables;     /* page tables, the root excepted */
     uint64_t total_pages, data_pages, stack_pages, exec_pages, locked_pages; /* mapped, by VMAs */
@@ -93,24 +89,109 @@ long mm_release(struct worker *w, struct mm *mm);
 /* The same for VMAs only: the mm stays, empty. */
 void mm_clear(struct worker *w, struct mm *mm);
 
+/* Wait until no worker reads the mm; its lock is held, so that none begins. */
+static inline void mm_wait_readers(const struct mm *mm)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (const struct worker *w = workers; w < workers + worker_count; w++) {
+        while (unlikely(__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE) == mm) &&
+               __atomic_load_n(&w->visit.at, __ATOMIC_ACQUIRE) == VISIT_READS)
+            place_relax();
+    }
+}
+
 static inline void mm_lock(struct mm *mm)
 {
-    lock_take(&mm->fast.lock);
+    lock_take(&mm->lock);
+    mm_wait_readers(mm);
 }
 static inline void mm_unlock(struct mm *mm)
 {
-    lock_drop(&mm->fast.lock);
+    lock_drop(&mm->lock);
+}
+/* Only if there is neither a writer nor a reader. Never waits. */
+static inline bool mm_trylock(struct mm *mm)
+{
+    if (!lock_try(&mm->lock))
+        return false;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (const struct worker *w = workers; w < workers + worker_count; w++) {
+        if (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE) == mm &&
+            __atomic_load_n(&w->visit.at, __ATOMIC_ACQUIRE) == VISIT_READS) {
+            mm_unlock(mm);
+            return false;
+        }
+    }
+    return true;
+}
+/* One that nobody else knows yet, while another one is locked. */
+static inline void mm_lock_nested(struct mm *mm)
+{
+    lock_take_nested(&mm->lock);
+}
+static inline void mm_unlock_nested(struct mm *mm)
+{
+    lock_drop_nested(&mm->lock);
+}
+
+/* Only if there is no writer. The order of the first two does not matter: a writer that sees one
+ * of them only, with what was there before, has not locked before the fence. */
+static inline bool mm_read_try(struct worker *w, struct mm *mm)
+{
+    *(volatile uint64_t *)&w->visit.at = VISIT_READS;
+    *(struct mm *volatile *)&w->visit.mm = mm;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (unlikely(lock_is_held(&mm->lock))) {
+        *(volatile uint64_t *)&w->visit.at = VISIT_OVER;
+        return false;
+    }
+    lock_check_take(LOCK_MM);
+    return true;
+}
+static inline void mm_read(struct worker *w, struct mm *mm)
+{
+    while (!mm_read_try(w, mm))
+        place_relax();
+}
+static inline void mm_read_end(struct worker *w)
+{
+    lock_check_drop(LOCK_MM);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint64_t *)&w->visit.at = VISIT_OVER;
+}
+/* The same, and from now on a reply with that entry is under way to `address`. */
+static inline void mm_read_end_reply(struct worker *w, vaddr_t address, uint64_t entry)
+{
+    lock_check_drop(LOCK_MM);
+    w->visit.entry = entry;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint64_t *)&w->visit.at = address;
+}
+
+/* Accounting that readers change. */
+static inline void mm_add(uint64_t *count, int64_t change)
+{
+    __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_RELAXED);
 }
 
 /* Locked: wait until the replies that other harts have under way for this mm have arrived. */
 void mm_settle_locked(struct worker *w, struct mm *mm);
+/*
+ * Reading, or with the lock of a reverse map that holds a VMA of this mm, and with the leaf table
+ * locked: the entry of `address` is not empty and going to be changed. Wait for the replies under
+ * way to it, and forget those that arrived.
+ */
+void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address);
+/* What workers remember of this mm (struct fast_slot) is not true any more. */
+uint64_t mm_generation_new(void);
 static inline void mm_fast_drop_locked(struct mm *mm)
 {
-    mm->fast.bytes = 0;
+    if (unlikely(!(uint32_t)++mm->generation))
+        mm->generation = mm_generation_new();
 }
 static inline uint64_t mm_resident(const struct mm *mm)
 {
-    return mm->fast.anon_pages + mm->file_pages;
+    return mm->anon_pages + mm->file_pages;
 }
 /* Locked: account `pages` more (or less) mapped pages of a VMA with those flags. */
 void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages);

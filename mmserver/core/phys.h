@@ -37,7 +37,7 @@ enum page_state {
     PAGE_ZEROED,    /* in a hart's zeroed list */
     PAGE_USED,      /* allocated, not yet said for what */
     PAGE_ANON,      /* a client's page: owner = mm, index = virtual page number */
-    PAGE_ZERO,      /* a hart's zero page: maps counts */
+    PAGE_ZERO,      /* a hart's zero page; its mappings are not counted */
     PAGE_FILE,      /* page of a file: owner = file, index = page in it, maps counts */
     PAGE_FILE_MAP,  /* pages that hold a file's index */
     PAGE_SLAB,      /* objects of the server */

@@ -120,13 +120,18 @@ long pt_protect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry
 
 void pt_fence(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry)
 {
-    /* Taking the accessed bit away and giving it back is what makes the batch fence the page. */
+    long stopped;
+
+    /* Taking the accessed bit away and giving it back is what makes the batch fence the page. That
+     * it was changed meanwhile is no error: then it was fenced too. */
     op_add(w, mm, BATCH_CLEAR_BITS, PAGE_DOWN(address))->entry = ENTRY_A;
     struct batch_op *op = op_add(w, mm, BATCH_REPLACE, PAGE_DOWN(address));
     op->entry = entry;
     op->extra = entry;
     op->memory = page_of(entry_page(entry))->slot;
-    ops_send(w);
+    w->ops_count = 0;
+    mm_count(w, batch_calls);
+    mm_assert(place_batch(mm->space_slot, 2, &stopped) >= 1);
 }
 
 static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
@@ -140,13 +145,15 @@ static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsi
     op->level = (uint8_t)level;
     op->entry = entry_make(pfn, 0);
     op->memory = page->slot;
-    if (op_try(w)) {
-        page_free_table(w, pfn);
-        return -LINUX_ENOMEM;
-    }
     page->owner = mm;
     page->index = level;
-    mm->tables++;
+    page->maps = 0;
+    long error = op_try(w);
+    if (error) {
+        page_free_table(w, pfn);
+        return error == -ERR_MAPPED ? 0 : -LINUX_ENOMEM; /* another reader was faster */
+    }
+    mm_add(&mm->tables, 1);
     mm_count(w, table_installed);
     return 0;
 }

@@ -2,8 +2,12 @@
  * Page tables: read directly through the linear map, changed by batches of operations.
  *
  * Level 0 entries are leaves of 4 KiB. "The table of level n" is the one whose entries are of level
- * n; the root's is mm_levels - 1. All under the address space's lock, which also covers the
- * operations gathered and not yet sent.
+ * n; the root's is mm_levels - 1. Readers of the mm (mm.h) walk, fill empty entries and add tables;
+ * the rest is the writer's. Operations gathered and not yet sent belong to the worker, under one
+ * lock of the mm from the first to the sending.
+ *
+ * The lock of a leaf table lies in the descriptor of its page. Who changes an entry that is not
+ * empty without being the writer holds it: faults that replace a page, walkers of reverse maps.
  */
 #ifndef MMSERVER_CORE_PT_H
 #define MMSERVER_CORE_PT_H
@@ -43,6 +47,23 @@ static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 
     return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
 }
+static inline struct page *pt_page(const uint64_t *entry)
+{
+    return page_of(((uintptr_t)entry - place_linear_base) >> PAGE_SHIFT);
+}
+/* The leaf table that `entry` stands in. */
+static inline void leaf_lock(const uint64_t *entry)
+{
+    lock_check_take(LOCK_LEAF);
+    while (unlikely(__atomic_exchange_n(&pt_page(entry)->maps, 1, __ATOMIC_ACQUIRE)))
+        place_relax();
+}
+static inline void leaf_unlock(const uint64_t *entry)
+{
+    lock_check_drop(LOCK_LEAF);
+    __atomic_store_n(&pt_page(entry)->maps, 0, __ATOMIC_RELEASE);
+}
+
 /* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a
  * leaf table, which goes to *table; `end` if there is none. */
 vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **table);
@@ -50,7 +71,7 @@ vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const u
 vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsigned level,
                          const uint64_t **table);
 
-/* Make sure that `address` has a leaf table. 0 or -LINUX_ENOMEM. */
+/* Make sure that `address` has a leaf table; readers may. 0 or -LINUX_ENOMEM. */
 long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
 /* The same for every 2 MiB of [start, end). */
 long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);

@@ -133,7 +133,7 @@ static struct totals totals_count(void)
 
         if (!mm)
             continue;
-        sum.anon += mm->fast.anon_pages;
+        sum.anon += mm->anon_pages;
         sum.tables += mm->tables;
         mm_put(mm);
     }

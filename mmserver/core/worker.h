@@ -1,7 +1,8 @@
 /*
  * A worker: what the server keeps per hart. The worker is pinned to its hart and is never preempted
- * by another worker, so nothing here needs a lock; only `pending` is looked at by other workers
- * (mm_settle), and the counters and the ring are read, unsynchronised, by reports.
+ * by another worker, so nothing here needs a lock; only `visit` is looked at by other workers
+ * (mm.h), and the counters and the ring are read, unsynchronised, by
+ * reports.
  *
  * Every function of the core that allocates, counts or calls the kernel is told the worker it runs
  * on.
@@ -24,16 +25,38 @@ struct mm;
 struct client;
 
 /*
- * The mapping that the worker's last fault_reply carries. Between the end of the server's work and
- * the kernel's writing of the entry no lock is held; who wants to change what is mapped in that
- * space first waits for it (mm_settle), and forgets it. A reply that the kernel refused is marked
- * `failed`; then whoever holds the lock of that space first takes its page back.
+ * A worker's visit to an address space as a reader (mm.h). From mm_read() to mm_read_end() it
+ * reads, and writers wait for it. Or it ends with a fault_reply: from then until the kernel has
+ * written the entry no lock is held, and who wants to change what is mapped there waits for the
+ * reply to arrive (mm_settle_locked, mm_settle_entry): until the entry stands in the table. Then
+ * it is forgotten: a writer takes `mm` away, a reader `at`. A reply that the kernel refused is
+ * marked `failed`; whoever locks that space first takes its page back.
  */
-struct pending_reply {
-    struct mm *mm; /* NULL: none */
-    vaddr_t address;
-    pfn_t page; /* only this worker maps it: own zero page, or a page fresh from the allocator */
+struct visit {
+    struct mm *mm;  /* written only by its worker, but for the taking away */
+    uint64_t at;    /* VISIT_READS, VISIT_OVER, or the address that a reply is under way to */
+    uint64_t entry; /* its page: own zero page, or a page fresh from the allocator */
     uint64_t failed;
+};
+
+#define VISIT_READS 0UL
+#define VISIT_OVER  1UL /* from here on addresses, of which none is so low */
+
+/*
+ * The fast slot: what the worker remembers of its last faults: a part of one 2 MiB block that lies
+ * in one private anonymous VMA and has its leaf table. A fault on an empty entry that hits it needs
+ * no look at the VMAs. True as long as the mm has that generation, which no other mm ever has.
+ */
+struct fast_slot {
+    uint64_t write_generation; /* for writes; 0: nothing is remembered */
+    vaddr_t start;
+    uint64_t bytes;
+    uintptr_t leaf_bias;      /* entry address = leaf_bias + (address >> 12) * 8 */
+    uint64_t bits;            /* of the entry to make */
+    struct anon_vma *anon;    /* owner of the pages, */
+    uint64_t index_bias;      /* and their index: this + (address >> 12) */
+    uint64_t read_generation; /* for reads; 0: nothing is remembered */
+    uint64_t zero_entry;      /* and the entry to make for them */
 };
 
 struct fault_record {
@@ -68,15 +91,18 @@ struct worker {
     uint64_t answered; /* the kind of the answer that is being sent, for the entry code */
     uint64_t zeroed_count;
     uint64_t ring_next; /* faults so far; those with a page zeroed before have no other counter */
-    struct pending_reply pending;
-    uint64_t client_tag;   /* the badge of the event that is or was handled */
-    uint64_t linear_base;  /* constants of the machine, near at hand: place_linear_base, */
-    uintptr_t pages_bias;  /* phys.pages_bias, */
-    uint64_t clear_blocks; /* and whether memory can be cleared by cache blocks */
+    struct visit visit;
+    uint64_t client_tag;     /* the badge of the event that is or was handled */
+    uint64_t linear_base;    /* constants of the machine, near at hand: place_linear_base, */
+    uintptr_t pages_bias;    /* phys.pages_bias, */
+    uint64_t clear_blocks;   /* and whether memory can be cleared by cache blocks */
+    struct client **clients; /* client_slots */
+    pfn_t zero_page;
     uint64_t hot_count;
-    pfn_t hot[HOT_PAGES_MAX]; /* in reach of a load's offset: taken from in most faults */
+    struct fast_slot fast;
     uint64_t count[MMCOUNT_COUNT];
     struct fault_record ring[FAULT_RING_MAX];
+    pfn_t hot[HOT_PAGES_MAX];
     pfn_t zeroed[ZEROED_PAGES_MAX];
 
     uint64_t tables_count;
@@ -87,9 +113,9 @@ struct worker {
     uint32_t ops_count; /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
-    pfn_t zero_page;
     uint32_t thread_slot;
-    uint32_t idle_full; /* bool: the last idle step had nothing left to do */
+    uint32_t lock_ranks; /* held, for LOCK_CHECK */
+    uint32_t idle_full;  /* bool: the last idle step had nothing left to do */
 } __attribute__((aligned(64)));
 
 /* Indexed by hart; workers[0 .. worker_count - 1] are in use after start-up. */

@@ -34,20 +34,17 @@ void zap_entry(struct zap *z, uint64_t entry)
     case PAGE_ANON:
         mm_assert(page->maps == 1);
         page->maps = 0;
-        z->mm->fast.anon_pages--;
+        z->mm->anon_pages--;
         if (entry_is_parked(entry))
             z->mm->parked--;
         LIST_INSERT_HEAD(&z->freed, page, link);
-        break;
-    case PAGE_ZERO:
-        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
-        z->mm->zero_maps--;
         break;
     case PAGE_FILE:
         z->mm->file_pages--;
         mm_assert(z->file_count < ZAP_FILE_PAGES);
         z->file_page[z->file_count++] = page;
         break;
+    case PAGE_ZERO:
     case PAGE_SERVER: /* the archive's or the start page's: kept by whoever mapped it */
         break;
     default:

@@ -23,6 +23,13 @@
 struct sim sim;
 uint64_t place_linear_base;
 
+static uint32_t lock_ranks_held; /* workers are simulated one at a time */
+
+uint32_t *lock_ranks(void)
+{
+    return &lock_ranks_held;
+}
+
 /* ---- memory and walks ---- */
 
 bool sim_page_is_there(pfn_t page)
@@ -519,7 +526,7 @@ void place_relax(void)
         mm_assert(!reply_fault_at(sim.held, sim.held_space, sim.held_address));
         sim.hold = HOLD_NONE;
     } else if (sim.hold == HOLD_FAILS) {
-        sim.held_worker->pending.failed = 1; /* the first thing that fault_reply_failed() does */
+        sim.held_worker->visit.failed = 1; /* the first thing that fault_reply_failed() does */
         sim.hold = HOLD_NONE;
     }
 }

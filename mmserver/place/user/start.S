@@ -52,11 +52,12 @@ worker_entry:
 answer:
     srli    s0, a1, 32
     bnez    s0, answer_other
-/* struct answer place_fault_answer(entry, slot): jumped to from the end of fault_enter() */
+    fence   rw, w
+/* struct answer place_fault_answer(entry, slot): jumped to from the end of fault_enter(), which has
+ * put a fence behind all that it wrote */
     .globl place_fault_answer
     .type place_fault_answer, @function
 place_fault_answer:
-    fence   rw, w
     sd      zero, WORKER_SERVING(tp)
     li      a7, CALL_FAULT_REPLY
     ecall
