@@ -11,7 +11,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include "mmserver/core/text.h"
 
 #define CHECK_LOOKS 4
@@ -231,13 +231,9 @@ static void check_pages(struct check *c)
 
 static void check_slabs(struct check *c)
 {
-    uint64_t pages = 0;
-
-    for (unsigned i = 0; i < SLAB_KINDS; i++)
-        pages += slab_caches[i].pages;
-    expect_equal(c, "slab pages by state", 0, c->state[PAGE_SLAB], pages);
-    expect_equal(c, "VMA objects", 0, slab_caches[SLAB_VMA].objects, c->vmas);
-    expect_equal(c, "address space objects", 0, slab_caches[SLAB_MM].objects, c->mms);
+    expect_equal(c, "slab pages by state", 0, c->state[PAGE_SLAB], slab_pages_total());
+    expect_equal(c, "VMA objects", 0, slab_in_use(vma_cache), c->vmas);
+    expect_equal(c, "address space objects", 0, slab_in_use(mm_cache), c->mms);
 }
 
 static uint64_t check_once(struct worker *w, bool say)

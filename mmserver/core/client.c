@@ -7,7 +7,7 @@
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/linux_abi.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include <string.h>
 
 struct client *client_slots[CLIENTS_MAX];
@@ -86,7 +86,7 @@ static void client_free(struct worker *w, struct client *c)
     __atomic_store_n(&c->tag, 0, __ATOMIC_RELAXED);
     client_quiesce(w, c);
     mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
-    slab_free(w, SLAB_CLIENT, c);
+    slab_free(w, client_cache, c);
     lock_take(&ids_lock);
     mm->clients--;
     lock_drop(&ids_lock);
@@ -95,7 +95,7 @@ static void client_free(struct worker *w, struct client *c)
 long client_create(struct worker *w, struct mm *mm, const struct mm_thread *wanted,
                    const struct client_route *route, struct client **made)
 {
-    struct client *c = slab_alloc(w, SLAB_CLIENT);
+    struct client *c = slab_zalloc(w, client_cache);
     struct user_regs regs = wanted->regs;
 
     if (!c)
@@ -124,7 +124,7 @@ refused:
 no_number:
     mm_assert(kobj_destroy(w, CAP_THREAD, 0, c->slot, c->object_page));
 no_thread:
-    slab_free(w, SLAB_CLIENT, c);
+    slab_free(w, client_cache, c);
     return -LINUX_ENOMEM;
 }
 

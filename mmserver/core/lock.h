@@ -10,7 +10,8 @@
  *   LOCK_OBJECT   objects, page caches, the trees of their mappings
  *   LOCK_ANON     a family of anon_vmas: their trees (rmap.h)
  *   LOCK_LEAF     the entries that are not empty of one leaf table (pt.h, leaf_lock)
- *   LOCK_SLAB     the object caches
+ *   LOCK_SLABS    the list of object caches
+ *   LOCK_SLAB     the slabs of one cache
  *   LOCK_PHYS     the page allocator
  *
  * No two of the same rank are held together, but for one that nobody else can know yet (nested).
@@ -22,7 +23,16 @@
 #include "mmserver/core/assert.h"
 #include "mmserver/core/place.h"
 
-enum lock_rank { LOCK_IDS, LOCK_MM, LOCK_OBJECT, LOCK_ANON, LOCK_LEAF, LOCK_SLAB, LOCK_PHYS };
+enum lock_rank {
+    LOCK_IDS,
+    LOCK_MM,
+    LOCK_OBJECT,
+    LOCK_ANON,
+    LOCK_LEAF,
+    LOCK_SLABS,
+    LOCK_SLAB,
+    LOCK_PHYS
+};
 
 struct lock {
     uint64_t held; /* bool, of the size that the machine's registers have */

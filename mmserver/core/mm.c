@@ -8,7 +8,7 @@
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include "mmserver/core/zap.h"
 #include <string.h>
 
@@ -39,7 +39,7 @@ static bool mm_number(struct mm *mm)
 
 struct mm *mm_create(struct worker *w)
 {
-    struct mm *mm = slab_alloc(w, SLAB_MM);
+    struct mm *mm = slab_zalloc(w, mm_cache);
     uint64_t levels;
 
     if (!mm)
@@ -62,7 +62,7 @@ struct mm *mm_create(struct worker *w)
 no_number:
     mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
 no_space:
-    slab_free(w, SLAB_MM, mm);
+    slab_free(w, mm_cache, mm);
     return NULL;
 }
 
@@ -124,7 +124,7 @@ long mm_release(struct worker *w, struct mm *mm)
     native_release_all(w, mm);
     mm_clear(w, mm);
     mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
-    slab_free(w, SLAB_MM, mm);
+    slab_free(w, mm_cache, mm);
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include "mmserver/core/native.h"
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include "mmserver/core/text.h"
 
 #define ALL_RIGHTS         (RIGHT_ALL | RIGHT_COPY_ON)
@@ -128,14 +128,14 @@ static long object_new(struct worker *w, struct mm *mm, uint64_t type, uint64_t 
         return -LINUX_EINVAL;
     if (objects_of(mm) >= NATIVE_OBJECTS_MAX)
         return -LINUX_ENOMEM;
-    struct native_object *o = slab_alloc(w, SLAB_NATIVE);
+    struct native_object *o = slab_zalloc(w, native_cache);
     if (!o)
         return -LINUX_ENOMEM;
     o->type = (uint32_t)type;
     o->parameter = parameter;
     long error = object_make(w, o);
     if (error) {
-        slab_free(w, SLAB_NATIVE, o);
+        slab_free(w, native_cache, o);
         return error;
     }
     *made = o;
@@ -145,7 +145,7 @@ static long object_new(struct worker *w, struct mm *mm, uint64_t type, uint64_t 
 static void object_undo(struct worker *w, struct native_object *o)
 {
     mm_assert(object_destroy_one(w, o));
-    slab_free(w, SLAB_NATIVE, o);
+    slab_free(w, native_cache, o);
 }
 
 /* Errors of giving a capability away, as the client sees them. */
@@ -249,7 +249,7 @@ static bool release_round(struct worker *w, struct mm *mm, uint64_t *removed)
             left |= !kobj_revoke(o->slot);
         } else if (object_destroy_one(w, o)) {
             LIST_REMOVE(o, link);
-            slab_free(w, SLAB_NATIVE, o);
+            slab_free(w, native_cache, o);
             (*removed)++;
         } else {
             left = true;
@@ -290,7 +290,7 @@ void native_release_all(struct worker *w, struct mm *mm)
     while (idle_rounds < RELEASE_ROUNDS_MAX && (o = LIST_FIRST(&mm->native_objects)) &&
            memory_destroy(w, o)) {
         LIST_REMOVE(o, link);
-        slab_free(w, SLAB_NATIVE, o);
+        slab_free(w, native_cache, o);
     }
     if (!LIST_EMPTY(&mm->native_objects))
         orphans_add(mm);

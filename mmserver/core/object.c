@@ -5,7 +5,7 @@
  * frees its own.
  */
 #include "mmserver/core/object.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include <string.h>
 
 static struct lock file_lock;
@@ -52,7 +52,7 @@ static void file_name_set(struct object *f, const char *name)
 
 static struct object *file_make(struct worker *w, uint64_t start, uint64_t bytes, const char *name)
 {
-    struct object *f = slab_alloc(w, SLAB_OBJECT);
+    struct object *f = slab_zalloc(w, object_cache);
 
     if (!f)
         return NULL;
@@ -63,7 +63,7 @@ static struct object *file_make(struct worker *w, uint64_t start, uint64_t bytes
         f->index_order++;
     f->index = f->index_order <= ORDER_MAX ? pages_alloc(w, f->index_order, GFP_KERNEL) : 0;
     if (!f->index) {
-        slab_free(w, SLAB_OBJECT, f);
+        slab_free(w, object_cache, f);
         return NULL;
     }
     for (uint64_t i = 0; i < 1UL << f->index_order; i++)
@@ -76,7 +76,7 @@ static struct object *file_make(struct worker *w, uint64_t start, uint64_t bytes
 static void file_free(struct worker *w, struct object *f)
 {
     pages_free(w, f->index, f->index_order);
-    slab_free(w, SLAB_OBJECT, f);
+    slab_free(w, object_cache, f);
 }
 
 struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes, const char *name)

@@ -111,15 +111,6 @@ static void meminfo_line(struct text *t, const char *name, uint64_t pages)
     text_format(t, "%8lu kB\n", pages * KIB_PER_PAGE);
 }
 
-static uint64_t slab_pages_total(void)
-{
-    uint64_t pages = 0;
-
-    for (unsigned i = 0; i < SLAB_KINDS; i++)
-        pages += slab_caches[i].pages;
-    return pages;
-}
-
 struct totals {
     uint64_t anon, tables;
 };

@@ -4,7 +4,7 @@
  */
 #include "mmserver/core/rmap.h"
 #include "mmserver/core/mm.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 
 #define RMAP_FAMILIES 64
 
@@ -40,7 +40,7 @@ static struct anon_chain *chain_make(struct worker *w, struct vma *v)
 {
     if (!v->chain.anon)
         return &v->chain;
-    struct anon_chain *c = slab_alloc(w, SLAB_ANON_CHAIN);
+    struct anon_chain *c = slab_zalloc(w, anon_chain_cache);
     if (c) {
         c->next = v->chain.next;
         v->chain.next = c;
@@ -50,7 +50,7 @@ static struct anon_chain *chain_make(struct worker *w, struct vma *v)
 
 static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
 {
-    struct anon_vma *a = slab_alloc(w, SLAB_ANON_VMA);
+    struct anon_vma *a = slab_zalloc(w, anon_vma_cache);
 
     if (!a)
         return NULL;
@@ -97,7 +97,7 @@ long rmap_prepare_slow(struct worker *w, struct vma *v)
     }
     lock_drop(lock);
     if (!first && made)
-        slab_free(w, SLAB_ANON_VMA, made);
+        slab_free(w, anon_vma_cache, made);
     return 0;
 }
 
@@ -149,7 +149,7 @@ long rmap_fork(struct worker *w, struct vma *child, const struct vma *parent)
     struct anon_chain *c = a ? chain_make(w, child) : NULL;
     if (!c) {
         if (a)
-            slab_free(w, SLAB_ANON_VMA, a);
+            slab_free(w, anon_vma_cache, a);
         rmap_unlink(w, child);
         return -LINUX_ENOMEM;
     }
@@ -194,10 +194,10 @@ void rmap_unlink(struct worker *w, struct vma *v)
 
         if (c->anon) {
             mm_assert(!c->anon->children && !c->anon->active_vmas);
-            slab_free(w, SLAB_ANON_VMA, c->anon);
+            slab_free(w, anon_vma_cache, c->anon);
         }
         if (c != &v->chain)
-            slab_free(w, SLAB_ANON_CHAIN, c);
+            slab_free(w, anon_chain_cache, c);
         c = next;
     }
     v->chain = (struct anon_chain){0};

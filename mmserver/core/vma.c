@@ -13,7 +13,7 @@
 
 #include "mmserver/core/mm.h"
 #include "mmserver/core/object.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 
 static inline uint64_t gap_most(const struct vma *v)
 {
@@ -236,13 +236,13 @@ static void vma_free(struct worker *w, struct vma *v)
     rmap_unlink(w, v);
     if (v->object)
         object_put(w, v->object);
-    slab_free(w, SLAB_VMA, v);
+    slab_free(w, vma_cache, v);
 }
 
 static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
                             const struct vma_kind *kind)
 {
-    struct vma *v = slab_alloc(w, SLAB_VMA);
+    struct vma *v = slab_zalloc(w, vma_cache);
 
     if (!v)
         return NULL;

@@ -96,6 +96,8 @@ struct worker {
     uint64_t linear_base;    /* constants of the machine, near at hand: place_linear_base, */
     uintptr_t pages_bias;    /* phys.pages_bias, */
     uint64_t clear_blocks;   /* and whether memory can be cleared by cache blocks */
+    uintptr_t slab_bias;     /* descriptor that the page at address 0 would have, for slab.c; */
+    uint64_t magazine_at;    /* offset of this hart's magazine in each object cache */
     struct client **clients; /* client_slots */
     pfn_t zero_page;
     uint64_t hot_count;

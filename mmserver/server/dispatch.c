@@ -1,5 +1,6 @@
 /* One function for each way in which a worker is entered; faults go straight to the core. */
 #include "mmserver/core/fault.h"
+#include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
@@ -35,7 +36,8 @@ struct answer server_idle(struct worker *w)
 {
     mm_count(w, idle_step);
     unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
-    return answer_make(ANSWER_PARK, done == IDLE_PAGES_ONCE, 0);
+    bool more = done == IDLE_PAGES_ONCE || slab_idle(w);
+    return answer_make(ANSWER_PARK, more, 0);
 }
 
 struct answer server_answer_refused(struct worker *w, enum answer_kind kind, long error)

@@ -15,7 +15,7 @@
 #include "mmserver/core/numa.h"
 #include "mmserver/core/random.h"
 #include "mmserver/core/report.h"
-#include "mmserver/core/slab.h"
+#include "mmserver/core/caches.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 #include <string.h>
@@ -62,7 +62,7 @@ static void memory_init(const struct boot_info *info)
         sum.reserved * PAGE_KIB, sum.nomap * PAGE_KIB, (uint64_t)numa_nodes());
 }
 
-static void core_init(const struct boot_info *info)
+static void core_init(const struct boot_info *info, struct worker *boot)
 {
     memory_init(info);
     require(phys_init(info), "too little memory");
@@ -75,7 +75,7 @@ static void core_init(const struct boot_info *info)
         exec_hwcap |= HWCAP('f') | HWCAP('d');
     report_command_line = info->args;
     report_table_entries = info->table_entries;
-    slab_init();
+    require(caches_init(boot, info->args), "no memory for object caches");
     rmap_init();
     object_init(info->initrd_start, info->initrd_bytes);
     mm_ids_init();
@@ -138,7 +138,7 @@ void mmserver_start(const struct boot_info *info)
     for (uint32_t i = 0; i < worker_count; i++)
         workers[i].hart = i;
     struct worker *boot = &workers[info->boot_hart];
-    core_init(info);
+    core_init(info, boot);
     workers_init(info, boot);
     require(personality_make(boot, info), "there is no process personality");
     workers_bind();

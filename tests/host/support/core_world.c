@@ -2,6 +2,7 @@
 #include "core_world.h"
 
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/slab.h"
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,8 +241,10 @@ void core_world_check(void)
 uint64_t core_world_free_pages(void)
 {
     object_shrink(sim_worker(0));
-    for (uint32_t i = 0; i < worker_count; i++)
+    for (uint32_t i = 0; i < worker_count; i++) {
+        slab_shrink(sim_worker(i));
         pages_drain(sim_worker(i));
+    }
     /* The personality's own image stays in the page cache. */
     return phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES] + phys.table_blocks +
            object_cached_pages();
