@@ -2,14 +2,16 @@
  * mprotect: other rights for the pages of a range.
  *
  *   inaccessible now    private pages are parked behind software entries, others are unmapped
- *   accessible          one operation per run of present pages of one kind: a private page may
- * become writable, a page of a file or a zero page never
+ *   rights taken        one operation for what lies in a leaf table, without a look at the pages
+ *   rights given        one operation per run of pages of one kind: a private page that nobody else
+ *                       maps becomes writable, so that the next write does not fault; any other
+ *                       page only executable
  */
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/zap.h"
 
-/* Is the page behind this entry the client's own, so that its entry may be writable? */
+/* Is the page behind this entry the client's own, so that it may be parked? */
 static bool entry_is_own(uint64_t entry)
 {
     pfn_t pfn = entry_page(entry);
@@ -17,35 +19,64 @@ static bool entry_is_own(uint64_t entry)
     return page_is_ours(pfn) && page_of(pfn)->state == PAGE_ANON;
 }
 
-static bool same_run(uint64_t a, uint64_t b)
+/* And may its entry be writable, as nobody else maps it? */
+static bool entry_may_write(uint64_t entry)
 {
-    return entry_is_leaf(b) && entry_is_own(a) == entry_is_own(b) &&
-           page_of(entry_page(a))->slot == page_of(entry_page(b))->slot;
+    return entry_is_own(entry) && page_of(entry_page(entry))->maps == 1;
 }
 
-static void protect_table(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t start,
-                          vaddr_t end, uint64_t flags)
+static void protect_run(struct worker *w, struct mm *mm, vaddr_t at, uint64_t count, uint64_t bits,
+                        uint32_t memory)
 {
-    unsigned i = pt_index(start, 0);
-    unsigned stop = i + (unsigned)((end - start) >> PAGE_SHIFT);
+    struct batch_op *op = op_add(w, mm, BATCH_PROTECT, at);
 
+    op->count = (uint32_t)count;
+    op->entry = bits;
+    op->memory = memory;
+}
+
+/* Entries [i, stop) of the leaf table whose first is for `base`: they lose rights. */
+static void protect_less(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t base,
+                         uint64_t i, uint64_t stop, uint64_t bits)
+{
+    while (i < stop && !table[i])
+        i++;
+    while (i < stop && !table[stop - 1])
+        stop--;
+    if (i < stop)
+        protect_run(w, mm, base + (i << PAGE_SHIFT), stop - i, bits, 0);
+}
+
+/* The same: they may get rights. `bits` for own pages, without W and D for others. */
+static void protect_more(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t base,
+                         uint64_t i, uint64_t stop, uint64_t bits)
+{
     while (i < stop) {
-        uint64_t entry = table[i];
-        unsigned first = i++;
+        uint64_t entry = table[i], first = i++;
 
         if (!entry_is_leaf(entry))
             continue;
-        while (i < stop && same_run(entry, table[i]))
-            i++;
-        uint64_t bits = flags & VM_EXEC ? ENTRY_X : 0;
-        if ((flags & VM_WRITE) && entry_is_own(entry))
-            bits |= ENTRY_W | ENTRY_D;
-        vaddr_t at = ROUND_DOWN(start, BLOCK_BYTES) + ((uint64_t)first << PAGE_SHIFT);
-        struct batch_op *op = op_add(w, mm, BATCH_PROTECT, at);
-        op->count = i - first;
-        op->entry = bits;
-        op->memory = page_of(entry_page(entry))->slot;
+        bool own = (bits & ENTRY_W) && entry_may_write(entry);
+        uint32_t slot = page_of(entry_page(entry))->slot;
+        for (; i < stop && entry_is_leaf(table[i]); i++) {
+            if (page_of(entry_page(table[i]))->slot != slot ||
+                ((bits & ENTRY_W) && entry_may_write(table[i]) != own))
+                break;
+        }
+        protect_run(w, mm, base + (first << PAGE_SHIFT), i - first, own ? bits : bits & ENTRY_X,
+                    slot);
     }
+}
+
+static void protect_table(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t start,
+                          vaddr_t end, uint64_t flags, uint64_t old)
+{
+    uint64_t i = pt_index(start, 0), stop = i + ((end - start) >> PAGE_SHIFT);
+    uint64_t bits = (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
+    bool more = flags & ~old & (VM_WRITE | VM_EXEC);
+
+    (more || (flags & VM_WRITE) ? protect_more : protect_less)(
+        w, mm, table, ROUND_DOWN(start, BLOCK_BYTES), i, stop, bits);
 }
 
 /* Take the page out and leave its number behind, in two operations. */
@@ -72,23 +103,27 @@ static void park_table(struct zap *z, const uint64_t *table, vaddr_t start, vadd
 }
 
 static void protect_pages(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
-                          uint64_t flags)
+                          uint64_t flags, uint64_t old)
 {
     const uint64_t *table;
     struct zap z;
 
-    zap_begin(&z, w, mm);
+    if (!(flags & VM_ACCESS))
+        zap_begin(&z, w, mm);
     for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
          a = pt_next_table(mm, a, end, &table)) {
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
 
         if (flags & VM_ACCESS)
-            protect_table(w, mm, table, a, stop, flags);
+            protect_table(w, mm, table, a, stop, flags, old);
         else
             park_table(&z, table, a, stop);
         a = stop;
     }
-    zap_flush(&z);
+    if (flags & VM_ACCESS)
+        ops_send(w);
+    else
+        zap_flush(&z);
 }
 
 /* One VMA's part of the range. Its neighbours may be joined to it. */
@@ -103,9 +138,10 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
         return -LINUX_EACCES;
     if ((v->flags & VM_SHARED) && v->object && (access & VM_WRITE))
         return -LINUX_EACCES; /* the archive is read-only */
+    uint64_t old = v->flags;
     if (!vma_modify(w, mm, v, start, end, flags))
         return -LINUX_ENOMEM;
-    protect_pages(w, mm, start, end, flags);
+    protect_pages(w, mm, start, end, flags, old);
     return 0;
 }
 

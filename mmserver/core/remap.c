@@ -16,27 +16,13 @@ struct remap {
     vaddr_t new_address;
 };
 
-/* Move the entries of one leaf table. Both operations of a page go in one batch. */
-static void move_table(struct remap *r, const uint64_t *table, vaddr_t start, vaddr_t end,
-                       vaddr_t to)
+/* How many of the addresses from `a` on are in the leaf table of `a`. */
+static uint64_t table_rest(vaddr_t a)
 {
-    unsigned i = pt_index(start, 0);
-
-    for (vaddr_t a = start; a < end; a += PAGE_BYTES, to += PAGE_BYTES, i++) {
-        uint64_t entry = table[i];
-
-        if (!entry)
-            continue;
-        if (r->w->ops_count + 2 > BATCH_OPS_MAX)
-            ops_send(r->w);
-        op_add(r->w, r->mm, BATCH_UNMAP, a);
-        struct batch_op *op = op_add(r->w, r->mm, entry & ENTRY_V ? BATCH_MAP : BATCH_SOFTWARE, to);
-        op->entry = entry;
-        op->memory = page_of(entry_page(entry))->slot;
-    }
-    ops_send(r->w);
+    return BLOCK_BYTES - (a & (BLOCK_BYTES - 1));
 }
 
+/* One operation for each pair of a leaf table here and a leaf table there. */
 static void move_pages(struct remap *r, vaddr_t to)
 {
     vaddr_t end = r->address + r->old_bytes;
@@ -44,11 +30,15 @@ static void move_pages(struct remap *r, vaddr_t to)
 
     for (vaddr_t a = pt_next_table(r->mm, r->address, end, &table); a < end;
          a = pt_next_table(r->mm, a, end, &table)) {
-        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+        vaddr_t there = to + (a - r->address);
+        uint64_t bytes = min_u64(end - a, min_u64(table_rest(a), table_rest(there)));
+        struct batch_op *op = op_add(r->w, r->mm, BATCH_MOVE, a);
 
-        move_table(r, table, a, stop, to + (a - r->address));
-        a = stop;
+        op->count = (uint32_t)(bytes >> PAGE_SHIFT);
+        op->extra = there;
+        a += bytes;
     }
+    ops_send(r->w);
 }
 
 /* Tables at the new place for all that the old place has. */
