@@ -186,19 +186,6 @@ void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address)
     }
 }
 
-void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
-{
-    mm->total_pages += (uint64_t)pages;
-    if (flags & (VM_GROWSDOWN | VM_STACK))
-        mm->stack_pages += (uint64_t)pages;
-    else if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
-        mm->data_pages += (uint64_t)pages;
-    else if ((flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
-        mm->exec_pages += (uint64_t)pages;
-    if (flags & VM_LOCKED)
-        mm->locked_pages += (uint64_t)pages;
-}
-
 static long copy_bytes(struct worker *w, struct mm *mm, vaddr_t at, char *local, uint64_t bytes,
                        uint64_t direction)
 {

@@ -193,8 +193,30 @@ static inline uint64_t mm_resident(const struct mm *mm)
 {
     return mm->anon_pages + mm->file_pages;
 }
+
+/* The flags that decide where a VMA's pages are accounted. */
+#define VM_ACCOUNT_CLASS (VM_WRITE | VM_EXEC | VM_SHARED | VM_GROWSDOWN | VM_STACK)
+
+/* Of stack, data and exec, the one that a VMA with those flags belongs to; NULL: none. */
+static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
+{
+    if (flags & (VM_GROWSDOWN | VM_STACK))
+        return &mm->stack_pages;
+    if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
+        return &mm->data_pages;
+    return (flags & (VM_EXEC | VM_WRITE)) == VM_EXEC ? &mm->exec_pages : NULL;
+}
 /* Locked: account `pages` more (or less) mapped pages of a VMA with those flags. */
-void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages);
+static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
+{
+    uint64_t *class = mm_account_class(mm, flags);
+
+    mm->total_pages += (uint64_t)pages;
+    if (class)
+        *class += (uint64_t)pages;
+    if (unlikely(flags & VM_LOCKED))
+        mm->locked_pages += (uint64_t)pages;
+}
 
 /* Unlocked: copy between the server's memory and a client's, faulting pages in. 0 or
  * -LINUX_EFAULT. */

@@ -293,11 +293,13 @@ void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 
 static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
 {
-    int64_t pages = (int64_t)vma_pages(v);
+    uint64_t changed = v->flags ^ flags;
 
-    mm_account_locked(mm, v->flags, -pages);
+    if (changed & (VM_ACCOUNT_CLASS | VM_LOCKED)) {
+        mm_account_locked(mm, v->flags, -(int64_t)vma_pages(v));
+        mm_account_locked(mm, flags, (int64_t)vma_pages(v));
+    }
     v->flags = flags;
-    mm_account_locked(mm, flags, pages);
     mm_fast_drop_locked(mm);
 }
 
