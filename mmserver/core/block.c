@@ -1,15 +1,18 @@
 /*
- * Pageblocks change class here, and only here: 2 MiB that hold nothing.
+ * Pageblocks change type here, and only here.
  *
- *   data -> tables   the whole block is free; after the kernel agreed, page 0 is its directory and
- *                    the other 511 pages go to the tables lists
- *   tables -> data   all 511 pages are free again
+ *   ordinary -> tables   a block that is free; after the kernel agreed, page 0 is its directory and
+ *                        the other 511 pages go to the tables lists
+ *   tables -> ordinary   all 511 pages are free again
+ *   any other change     only a matter of which lists its free chunks are in
  *
- * Lock: phys.lock. The kernel may refuse; then nothing has changed.
+ * A block's type stands in each of its descriptors (page->home), so that whoever frees a page has
+ * it at hand; a change writes them all. Lock: the zone's. The kernel may refuse; then nothing has
+ * changed.
  */
-#include "mmserver/core/phys.h"
+#include "mmserver/core/zone.h"
 
-static long block_class_set(struct page *block, uint64_t class)
+static long block_class_set(const struct page *block, uint64_t class)
 {
     pfn_t pfn = page_number(block);
 
@@ -22,58 +25,98 @@ static long block_class_set(struct page *block, uint64_t class)
     return -ERR_RANGE;
 }
 
-static struct page *free_block_find(void)
+/* The zone's part of the block gets the type; none of it is in a list. */
+static void home_write(struct zone *z, pfn_t block, enum migrate_type type)
 {
+    struct page *page = page_of(block);
+
+    z->block[page_type(page)]--;
+    z->block[type]++;
+#pragma GCC unroll 8
+    for (struct page *end = page + PAGES_PER_BLOCK; page != end; page++)
+        page->home = (uint8_t)HOME(type, page->home & HOME_ZONE_MASK);
+}
+
+/* The first page of whatever comes next in the block. */
+static inline uint64_t step(const struct page *page)
+{
+    return page->state == PAGE_NONE || page->state == PAGE_TAIL ? 1 : 1UL << page->order;
+}
+
+/* Is the block the upper half of a free chunk? Then halve it, so that the block has its own. */
+static void block_separate(struct zone *z, pfn_t block)
+{
+    pfn_t lower = block & ~(CHUNK_PAGES_MAX - 1);
+
+    if (page_is_ready(lower) && page_of(lower)->state == PAGE_FREE &&
+        page_of(lower)->order == ORDER_MAX)
+        chunk_halve_locked(z, page_of(lower));
+}
+
+uint64_t block_set_type_locked(struct zone *z, pfn_t block, enum migrate_type type)
+{
+    struct page *first = page_of(block);
+    struct page *end = first + PAGES_PER_BLOCK;
+    uint64_t moved = 0;
+
+    block_separate(z, block);
+    for (struct page *page = first; page < end; page += step(page)) {
+        if (page->state == PAGE_FREE)
+            chunk_unlink(z, page);
+    }
+    home_write(z, block, type);
+    for (struct page *page = first; page < end; page += step(page)) {
+        if (page->state != PAGE_FREE)
+            continue;
+        moved += 1UL << page->order;
+        chunk_link(z, page, page->order);
+    }
+    return moved;
+}
+
+static struct page *free_block_find(struct zone *z)
+{
+    static const enum migrate_type from[] = {MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE,
+                                             MIGRATE_MOVABLE};
+
     for (unsigned order = BLOCK_ORDER; order <= ORDER_MAX; order++) {
-        struct page *page = LIST_FIRST(&phys.list[CLASS_DATA][order]);
+        for (unsigned i = 0; i < ARRAY_COUNT(from); i++) {
+            struct page *page = LIST_FIRST(&z->list[from[i]][order]);
 
-        if (page)
-            return page;
+            if (page)
+                return page;
+        }
     }
-    return NULL;
+    return zone_grow_locked(z) ? free_block_find(z) : NULL;
 }
 
-/* Take the chunk out of the lists and put what is behind its first block back. */
-static void block_isolate(struct page *page)
+bool block_make_tables_locked(struct worker *w, struct zone *z)
 {
-    unsigned order = page->order;
-
-    LIST_REMOVE(page, link);
-    phys.list_count[page->class][order]--;
-    phys.free_pages[page->class] -= 1UL << order;
-    for (pfn_t i = 0; i < 1UL << order; i++)
-        (page + i)->state = PAGE_USED;
-    for (; order > BLOCK_ORDER; order--)
-        buddy_free_locked(page_number(page) + (1UL << (order - 1)), order - 1);
-}
-
-bool block_make_tables_locked(struct worker *w)
-{
-    struct page *block = free_block_find();
-
-    if (!block || phys.free_pages[CLASS_DATA] < PAGES_PER_BLOCK + RESERVE_PAGES)
+    if (z->kind == ZONE_MOVABLE ||
+        zone_spare(z, z->mark[MARK_MIN] / 2, ZONE_NORMAL) < PAGES_PER_BLOCK)
         return false;
-    block_isolate(block);
-    pfn_t pfn = page_number(block);
-    if (block_class_set(block, BLOCK_TABLES)) {
-        buddy_free_locked(pfn, BLOCK_ORDER);
+    struct page *block = free_block_find(z);
+    if (!block)
         return false;
-    }
-    for (pfn_t i = 0; i < PAGES_PER_BLOCK; i++)
-        (block + i)->class = CLASS_TABLES;
+    if (block->order == ORDER_MAX)
+        chunk_halve_locked(z, block);
+    if (block_class_set(block, BLOCK_TABLES))
+        return false;
+    chunk_unlink(z, block);
+    home_write(z, page_number(block), MIGRATE_TABLES);
     block->state = PAGE_RESERVED;
+    block->order = 0;
     for (unsigned order = 0; order < BLOCK_ORDER; order++)
-        buddy_free_locked(pfn + (1UL << order), order);
-    phys.table_blocks++;
+        chunk_link(z, block + (1UL << order), order);
     mm_count(w, block_to_tables);
     return true;
 }
 
 /* Are pages 1..511 free? Then they lie in the chunks 1, 2, 4, ... 256. */
-static bool block_is_free(pfn_t pfn)
+static bool block_is_free(const struct page *block)
 {
     for (unsigned order = 0; order < BLOCK_ORDER; order++) {
-        struct page *page = page_of(pfn + (1UL << order));
+        const struct page *page = block + (1UL << order);
 
         if (page->state != PAGE_FREE || page->order != order)
             return false;
@@ -81,31 +124,120 @@ static bool block_is_free(pfn_t pfn)
     return true;
 }
 
-bool block_make_data_locked(struct worker *w)
+bool block_make_data_locked(struct worker *w, struct zone *z)
 {
     struct page *chunk;
 
-    LIST_FOREACH(chunk, &phys.list[CLASS_TABLES][BLOCK_ORDER - 1], link)
+    LIST_FOREACH(chunk, &z->list[MIGRATE_TABLES][BLOCK_ORDER - 1], link)
     {
-        pfn_t pfn = page_number(chunk) & ~(PAGES_PER_BLOCK - 1);
+        struct page *block = page_of(ROUND_DOWN(page_number(chunk), PAGES_PER_BLOCK));
 
-        if (!block_is_free(pfn) || block_class_set(page_of(pfn), BLOCK_DATA))
+        if (!block_is_free(block) || block_class_set(block, BLOCK_DATA))
             continue;
         for (unsigned order = 0; order < BLOCK_ORDER; order++) {
-            struct page *page = page_of(pfn + (1UL << order));
-
-            LIST_REMOVE(page, link);
-            phys.list_count[CLASS_TABLES][order]--;
+            chunk_unlink(z, block + (1UL << order));
+            (block + (1UL << order))->state = PAGE_TAIL;
         }
-        phys.free_pages[CLASS_TABLES] -= PAGES_PER_BLOCK - 1;
-        for (pfn_t i = 0; i < PAGES_PER_BLOCK; i++) {
-            page_of(pfn + i)->class = CLASS_DATA;
-            page_of(pfn + i)->state = PAGE_USED;
-        }
-        buddy_free_locked(pfn, BLOCK_ORDER);
-        phys.table_blocks--;
+        home_write(z, page_number(block), MIGRATE_MOVABLE);
+        buddy_free_locked(z, block, BLOCK_ORDER);
         mm_count(w, block_to_data);
         return true;
     }
     return false;
+}
+
+enum migrate_type block_isolate(pfn_t block)
+{
+    if (!page_is_ready(block))
+        return MIGRATE_TYPES;
+    struct zone *z = zone_of(page_of(block));
+
+    lock_take(&z->lock);
+    enum migrate_type type = page_type(page_of(block));
+    if (type >= MIGRATE_ISOLATE)
+        type = MIGRATE_TYPES;
+    else
+        block_set_type_locked(z, block, MIGRATE_ISOLATE);
+    lock_drop(&z->lock);
+    return type;
+}
+
+void block_release(pfn_t block, enum migrate_type type)
+{
+    struct zone *z = zone_of(page_of(block));
+
+    lock_take(&z->lock);
+    mm_assert(page_type(page_of(block)) == MIGRATE_ISOLATE && type < MIGRATE_ISOLATE);
+    block_set_type_locked(z, block, type);
+    /* A chunk that is the whole block merges with the next one now, as if it was freed again. */
+    struct page *page = page_of(block);
+    if (page->state == PAGE_FREE && page->order == BLOCK_ORDER) {
+        chunk_unlink(z, page);
+        buddy_free_locked(z, page, BLOCK_ORDER);
+    }
+    lock_drop(&z->lock);
+}
+
+uint64_t block_take_free(pfn_t first, pfn_t end, struct page_list *list)
+{
+    uint64_t pages = 0;
+
+    for (pfn_t block = ROUND_DOWN(first, PAGES_PER_BLOCK); block < end; block += PAGES_PER_BLOCK) {
+        pfn_t stop = min_u64(end, block + PAGES_PER_BLOCK);
+
+        if (!page_is_ready(block))
+            continue;
+        struct zone *z = zone_of(page_of(block));
+        lock_take(&z->lock);
+        block_separate(z, block);
+        for (pfn_t pfn = max_u64(first, block); pfn < stop; pfn += step(page_of(pfn))) {
+            struct page *page = page_of(pfn);
+
+            if (page->state != PAGE_FREE || pfn + (1UL << page->order) > stop)
+                continue;
+            chunk_unlink(z, page);
+            page->state = PAGE_USED;
+            page->maps = 0;
+            LIST_INSERT_HEAD(list, page, link);
+            pages += 1UL << page->order;
+        }
+        lock_drop(&z->lock);
+    }
+    return pages;
+}
+
+static bool is_movable(const struct page *page)
+{
+    return page->state == PAGE_ANON || page->state == PAGE_FILE;
+}
+
+bool block_next_movable(pfn_t *at, pfn_t end, struct page **page)
+{
+    while (*at < end) {
+        if (!page_is_ready(*at)) {
+            *at = ROUND_DOWN(*at, PAGES_PER_BLOCK) + PAGES_PER_BLOCK;
+            continue;
+        }
+        *page = page_of(*at);
+        *at += step(*page);
+        if (is_movable(*page))
+            return true;
+    }
+    return false;
+}
+
+struct block_account block_account(pfn_t block)
+{
+    const struct page *first = page_of(block);
+    struct block_account a = {0, 0, 0};
+
+    for (const struct page *page = first; page < first + PAGES_PER_BLOCK; page += step(page)) {
+        if (page->state == PAGE_FREE || page->state == PAGE_HOT || page->state == PAGE_ZEROED)
+            a.free += 1UL << page->order;
+        else if (is_movable(page))
+            a.movable += 1UL << page->order;
+        else
+            a.other += step(page);
+    }
+    return a;
 }

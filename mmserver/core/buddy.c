@@ -1,145 +1,320 @@
 /*
- * The buddy allocator: free chunks of 2^order pages, naturally aligned, in one list per class and
- * order. A freed chunk merges with its buddy as long as that is free, of the same order and class,
- * and under the same capability. Lock: phys.lock.
+ * The buddy allocator of a zone: free chunks of 2^order pages, naturally aligned, in one list per
+ * migrate type and order. A chunk's type is that of the block of its first page.
+ *
+ *   free     the chunk merges with its buddy as long as that is free, of the same order and under
+ *            the same capability; below BLOCK_ORDER both are in one block, so of one type
+ *   take     the smallest chunk that is large enough is split, the upper halves go back
+ *   fall back  no chunk of the type: take the largest of another type, and with it the block, if
+ *            most of that can be used (Linux's rules, mm/page_alloc.c); a type that cannot be moved
+ *            so spoils as few blocks as possible
+ *
+ * Costs are one step per order, whatever the chunk's size and the zone's. Lock: zone->lock.
  */
-#include "mmserver/core/phys.h"
+#include "mmserver/core/zone.h"
 
 #define BULK_ORDER_MAX 7 /* single pages are taken from chunks of at most this order */
+#define STEAL_ORDER    (BLOCK_ORDER / 2) /* movable allocations claim blocks for chunks from here */
 
-static void chunk_insert(struct page *page, unsigned order)
+void chunk_link(struct zone *z, struct page *page, unsigned order)
 {
-    LIST_INSERT_HEAD(&phys.list[page->class][order], page, link);
-    phys.list_count[page->class][order]++;
+    enum migrate_type type = page_type(page);
+
+    LIST_INSERT_HEAD(&z->list[type][order], page, link);
+    z->list_count[type][order]++;
+    z->free[type] += 1UL << order;
     page->state = PAGE_FREE;
     page->order = (uint8_t)order;
 }
 
-static void chunk_remove(struct page *page)
+void chunk_unlink(struct zone *z, struct page *page)
 {
+    enum migrate_type type = page_type(page);
+
     LIST_REMOVE(page, link);
-    phys.list_count[page->class][page->order]--;
-    page->state = PAGE_FREE_TAIL;
+    z->list_count[type][page->order]--;
+    z->free[type] -= 1UL << page->order;
 }
 
-static struct page *buddy_of(pfn_t pfn, unsigned order)
+/* May chunks of these types be one? Borrowed and isolated blocks stay apart. */
+static bool types_merge(enum migrate_type a, enum migrate_type b)
 {
-    pfn_t other = pfn ^ (1UL << order);
-    struct page *page = page_of(pfn);
+    return a == b || (a < MIGRATE_CMA && b < MIGRATE_CMA);
+}
 
-    if (other < phys.first || other + (1UL << order) > phys.end)
+/* The free buddy in another block, or NULL. */
+static struct page *buddy_of_block(const struct page *page, pfn_t pfn, uint32_t kind)
+{
+    pfn_t other = pfn ^ PAGES_PER_BLOCK;
+    const uint32_t same = (1U << (KIND_HOME_SHIFT + HOME_TYPE_SHIFT)) - 1;
+
+    if (!page_is_ready(other))
         return NULL;
     struct page *buddy = page_of(other);
-    if (buddy->state != PAGE_FREE || buddy->order != order || buddy->class != page->class ||
-        buddy->slot != page->slot)
+    if (((buddy->kind ^ kind) & same) || !types_merge(page_type(page), page_type(buddy)))
         return NULL;
     return buddy;
 }
 
-void buddy_free_locked(pfn_t pfn, unsigned order)
+void buddy_free_locked(struct zone *z, struct page *page, unsigned order)
 {
-    mm_assert(order <= ORDER_MAX && !(pfn & ((1UL << order) - 1)));
-    for (pfn_t i = 0; i < 1UL << order; i++) {
-        struct page *page = page_of(pfn + i);
+    pfn_t pfn = page_number(page);
+    uint32_t kind = (page->kind & ~0xffffU) | PAGE_FREE;
 
-        mm_assert(page->state != PAGE_FREE && page->state != PAGE_FREE_TAIL && !page->maps);
-        page->state = PAGE_FREE_TAIL;
-    }
-    phys.free_pages[page_of(pfn)->class] += 1UL << order;
-    while (order < ORDER_MAX) {
-        struct page *buddy = buddy_of(pfn, order);
+    for (; order < ORDER_MAX; order++) {
+        struct page *buddy = page_of(pfn ^ 1UL << order);
+        uint32_t wanted = kind | order << KIND_ORDER_SHIFT;
 
-        if (!buddy)
+        if (order >= BLOCK_ORDER) {
+            buddy = buddy_of_block(page, pfn, wanted);
+            if (!buddy)
+                break;
+        } else if (buddy->kind != wanted) {
             break;
-        chunk_remove(buddy);
-        pfn &= ~(1UL << order);
-        order++;
+        }
+        chunk_unlink(z, buddy);
+        if (buddy < page) {
+            page->state = PAGE_TAIL;
+            page = buddy;
+            pfn ^= 1UL << order;
+        } else {
+            buddy->state = PAGE_TAIL;
+        }
     }
-    chunk_insert(page_of(pfn), order);
+    chunk_link(z, page, order);
 }
 
-/* A chunk of exactly `order`, split from the smallest that is large enough; NULL if none is. */
-static struct page *chunk_take(unsigned order, enum page_class class, enum page_state state)
+/* The largest order at which a chunk can start at `pfn` and end by `end`. */
+static unsigned chunk_order(pfn_t pfn, pfn_t end)
 {
-    unsigned have = order;
+    unsigned order = 0;
 
-    while (have <= ORDER_MAX && LIST_EMPTY(&phys.list[class][have]))
-        have++;
-    if (have > ORDER_MAX)
-        return NULL;
-    struct page *page = LIST_FIRST(&phys.list[class][have]);
-    chunk_remove(page);
+    while (order < ORDER_MAX && !(pfn & ((2UL << order) - 1)) && pfn + (2UL << order) <= end)
+        order++;
+    return order;
+}
+
+void zone_add_free_locked(struct zone *z, pfn_t first, pfn_t end)
+{
+    while (first < end) {
+        unsigned order = chunk_order(first, end);
+
+        buddy_free_locked(z, page_of(first), order);
+        first += 1UL << order;
+    }
+}
+
+bool zone_grow_locked(struct zone *z)
+{
+    for (uint32_t i = 0; i < z->deferred_count; i++) {
+        struct deferred *d = &z->deferred[i];
+
+        if (d->next == d->end)
+            continue;
+        phys_describe(d->next, d->next + CHUNK_PAGES_MAX, (uint8_t)d->slot,
+                      HOME(MIGRATE_MOVABLE, z->home));
+        z->deferred_pages -= CHUNK_PAGES_MAX;
+        z->free[MIGRATE_MOVABLE] -= CHUNK_PAGES_MAX;
+        chunk_link(z, page_of(d->next), ORDER_MAX);
+        d->next += CHUNK_PAGES_MAX;
+        return true;
+    }
+    return false;
+}
+
+void chunk_halve_locked(struct zone *z, struct page *page)
+{
+    chunk_unlink(z, page);
+    chunk_link(z, page + (1UL << (ORDER_MAX - 1)), ORDER_MAX - 1);
+    chunk_link(z, page, ORDER_MAX - 1);
+}
+
+/* Make an allocation of `order` of a listed chunk; what is too much goes back. */
+static struct page *chunk_split(struct zone *z, struct page *page, unsigned order,
+                                enum page_state state)
+{
+    unsigned have = page->order;
+
+    chunk_unlink(z, page);
     while (have > order) {
         have--;
-        chunk_insert(page_of(page_number(page) + (1UL << have)), have);
+        chunk_link(z, page + (1UL << have), have);
     }
-    phys.free_pages[class] -= 1UL << order;
-#pragma GCC unroll 8
-    for (struct page *p = page; p != page + (1UL << order); p++)
-        p->state = state;
+    page->maps = 0;
+    page->state = (uint8_t)state;
     page->order = (uint8_t)order;
     return page;
 }
 
-static struct page *alloc_locked(struct worker *w, unsigned order, enum page_class class,
-                                 enum alloc_flags flags, enum page_state state)
+struct page *buddy_take_locked(struct zone *z, unsigned order, enum migrate_type type,
+                               enum page_state state)
 {
-    if (class == CLASS_DATA && !(flags & ALLOC_RESERVE) &&
-        phys.free_pages[CLASS_DATA] < RESERVE_PAGES + (1UL << order))
-        return NULL;
-    struct page *page = chunk_take(order, class, state);
-    if (page)
-        return page;
-    if (class == CLASS_TABLES ? block_make_tables_locked(w) : block_make_data_locked(w))
-        return chunk_take(order, class, state);
+    for (unsigned have = order; have < ORDERS; have++) {
+        struct page *page = LIST_FIRST(&z->list[type][have]);
+
+        if (page)
+            return chunk_split(z, page, order, state);
+    }
     return NULL;
 }
 
-pfn_t buddy_alloc(struct worker *w, unsigned order, enum page_class class, enum alloc_flags flags)
+/* Where else to look, best first. */
+static const enum migrate_type fallback[MIGRATE_CMA][2] = {
+    [MIGRATE_UNMOVABLE] = {MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE},
+    [MIGRATE_MOVABLE] = {MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE},
+    [MIGRATE_RECLAIMABLE] = {MIGRATE_UNMOVABLE, MIGRATE_MOVABLE},
+};
+
+static struct page *fallback_first(struct zone *z, enum migrate_type type, unsigned order)
 {
-    mm_assert(order <= ORDER_MAX);
-    if (place_alloc_fails())
-        return 0;
-    lock_take(&phys.lock);
-    struct page *page = alloc_locked(w, order, class, flags, PAGE_USED);
-    lock_drop(&phys.lock);
-    if (!page) {
-        mm_count(w, page_alloc_failed);
-        return 0;
+    struct page *page = LIST_FIRST(&z->list[fallback[type][0]][order]);
+
+    return page ? page : LIST_FIRST(&z->list[fallback[type][1]][order]);
+}
+
+/* Is it right to claim the block of a chunk of `have` for `type`? Movable pages in a block of
+ * another type do no lasting harm; the other way round each one may spoil a block. */
+static bool may_claim(unsigned have, enum migrate_type type)
+{
+    return have >= STEAL_ORDER || type != MIGRATE_MOVABLE;
+}
+
+/* Claim the block of a free chunk, if more than half of it is free or used as `type` would. */
+static bool block_claim(struct zone *z, struct page *page, enum migrate_type type)
+{
+    pfn_t block = ROUND_DOWN(page_number(page), PAGES_PER_BLOCK);
+
+    if (page->order > BLOCK_ORDER)
+        chunk_halve_locked(z, page);
+    if (page->order < BLOCK_ORDER) {
+        const struct block_account a = block_account(block);
+        uint64_t alike = type == MIGRATE_MOVABLE              ? a.movable
+                         : page_type(page) == MIGRATE_MOVABLE ? a.other
+                                                              : 0;
+
+        if (a.free + alike < PAGES_PER_BLOCK / 2)
+            return false;
     }
-    return page_number(page);
+    block_set_type_locked(z, block, type);
+    return true;
 }
 
-void buddy_free(struct worker *w, pfn_t pfn, unsigned order)
+static struct page *fallback_take(struct zone *z, unsigned order, enum migrate_type type,
+                                  enum page_state state)
 {
-    (void)w;
-    lock_take(&phys.lock);
-    buddy_free_locked(pfn, order);
-    lock_drop(&phys.lock);
+    struct page *page = NULL;
+    unsigned have = ORDERS;
+
+    while (!page && have-- > order)
+        page = fallback_first(z, type, have);
+    if (!page)
+        return NULL;
+    if (order > BLOCK_ORDER) { /* all of both blocks */
+        page = chunk_split(z, page, order, state);
+        block_set_type_locked(z, page_number(page), type);
+        block_set_type_locked(z, page_number(page) + PAGES_PER_BLOCK, type);
+        return page;
+    }
+    if (!may_claim(have, type)) {
+        for (have = order, page = NULL; !page; have++)
+            page = fallback_first(z, type, have);
+    } else if (block_claim(z, page, type)) {
+        return buddy_take_locked(z, order, type, state);
+    }
+    return chunk_split(z, page, order, state);
 }
 
-uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint64_t count,
-                                  pfn_t *pages, enum alloc_flags flags)
+static bool has_whole_block(const struct zone *z)
 {
-    uint64_t got = 0;
+    for (unsigned order = BLOCK_ORDER; order < ORDERS; order++) {
+        for (unsigned type = 0; type < MIGRATE_CMA; type++) {
+            if (z->list_count[type][order])
+                return true;
+        }
+    }
+    return false;
+}
+
+static struct page *data_take(struct zone *z, unsigned order, enum migrate_type type,
+                              enum page_state state)
+{
+    struct page *page = buddy_take_locked(z, order, type, state);
+
+    if (page)
+        return page;
+    if (z->deferred_pages && !has_whole_block(z) && zone_grow_locked(z))
+        page = buddy_take_locked(z, order, type, state);
+    if (!page && type == MIGRATE_MOVABLE)
+        page = buddy_take_locked(z, order, MIGRATE_CMA, state);
+    if (!page)
+        page = fallback_take(z, order, type, state);
+    if (!page && zone_grow_locked(z)) /* there were blocks, but none large enough */
+        page = data_take(z, order, type, state);
+    return page;
+}
+
+struct page *zone_take_locked(struct worker *w, struct zone *z, unsigned order,
+                              enum migrate_type type, enum page_state state)
+{
+    struct page *page;
+
+    if (type == MIGRATE_TABLES) {
+        page = buddy_take_locked(z, order, type, state);
+        if (!page && order < BLOCK_ORDER && block_make_tables_locked(w, z))
+            page = buddy_take_locked(z, order, type, state);
+        return page;
+    }
+    page = data_take(z, order, type, state);
+    if (!page && block_make_data_locked(w, z))
+        page = data_take(z, order, type, state);
+    return page;
+}
+
+/* A chunk of `order` whose pages are to be single ones. */
+static void chunk_scatter(struct page *page, unsigned order, pfn_t *pages)
+{
+    pfn_t pfn = page_number(page);
+    uint64_t tag = page->tag & ~(0xffUL << (32 + KIND_ORDER_SHIFT));
+
+#pragma GCC unroll 8
+    for (pfn_t end = pfn + (1UL << order); pfn != end; pfn++, page++) {
+        page->tag = tag;
+        *pages++ = pfn;
+    }
+}
+
+/* The order in which the next of `left` pages are asked for. */
+static unsigned bulk_order(uint64_t left)
+{
     unsigned order = 0;
 
-    while (2UL << order <= count && order < BULK_ORDER_MAX)
+    while (2UL << order <= left && order < BULK_ORDER_MAX)
         order++;
-    while (got < count) {
-        struct page *page = alloc_locked(w, order, class, flags, PAGE_HOT);
+    return order;
+}
 
-        if (!page && order == 0)
-            break;
-        if (!page) {
+uint64_t zone_take_pages_locked(struct worker *w, struct zone *z, enum migrate_type type,
+                                uint64_t count, pfn_t *pages, enum page_state state)
+{
+    unsigned order = bulk_order(count);
+    uint64_t got = 0;
+
+    while (got < count) {
+        struct page *page = buddy_take_locked(z, order, type, state);
+
+        if (!page && order > 0) {
             order--;
             continue;
         }
-#pragma GCC unroll 8
-        for (pfn_t pfn = page_number(page), end = pfn + (1UL << order); pfn != end; pfn++)
-            pages[got++] = pfn;
-        while (got < count && 1UL << order > count - got)
-            order--;
+        if (!page) { /* the type has nothing left: one page, which may bring a block with it */
+            page = zone_take_locked(w, z, 0, type, state);
+            if (!page)
+                break;
+        }
+        chunk_scatter(page, page->order, pages + got);
+        got += 1UL << order;
+        if (order == 0 || 1UL << order > count - got)
+            order = bulk_order(count - got);
     }
     return got;
 }

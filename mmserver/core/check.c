@@ -2,7 +2,7 @@
  * The recount. One pass:
  *
  *   1. clear the recount words of all descriptors
- *   2. buddy lists and hart lists against the pages' states
+ *   2. buddy lists and hart lists against the pages' states; zones' counts of pages and blocks
  *   3. each address space: the tree's order, gaps and sums; every leaf entry against its VMA and
  * its page; residents, zero pages, parked pages and tables against the accounting
  *   4. descriptors: map counts against the entries found, numbers of pages by state
@@ -13,6 +13,7 @@
 #include "mmserver/core/pt.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/text.h"
+#include "mmserver/core/zone.h"
 
 #define CHECK_LOOKS 4
 
@@ -40,37 +41,109 @@ static void expect_equal(struct check *c, const char *what, uint64_t where, uint
     expect(c, is == wanted, what, where, is, wanted);
 }
 
-static void descriptors_clear(void)
+/* The next page at or behind `pfn` that has something to say: blocks that are not ready and what
+ * follows a first page are passed over. phys.end: there is none. */
+static pfn_t next_head(pfn_t pfn)
 {
-    for (pfn_t pfn = phys.first; pfn < phys.end; pfn++)
-        page_of(pfn)->private = 0;
+    while (pfn < phys.end && !page_is_ready(pfn))
+        pfn = ROUND_DOWN(pfn, PAGES_PER_BLOCK) + PAGES_PER_BLOCK;
+    return pfn;
 }
 
-static void check_buddy(struct check *c)
+static uint64_t pages_of(const struct page *page)
 {
-    lock_take(&phys.lock);
-    for (unsigned class = 0; class < CLASSES; class ++) {
-        uint64_t pages = 0;
+    return page->state == PAGE_NONE || page->state == PAGE_TAIL ? 1 : 1UL << page->order;
+}
 
-        for (unsigned order = 0; order < ORDERS; order++) {
-            uint64_t chunks = 0;
-            struct page *page;
+#define heads_for_each(pfn)                                 \
+    for (pfn_t pfn = next_head(phys.first); pfn < phys.end; \
+         pfn = next_head(pfn + pages_of(page_of(pfn))))
 
-            LIST_FOREACH(page, &phys.list[class][order], link)
-            {
-                bool good = page->state == PAGE_FREE && page->order == order &&
-                            page->class == class && !(page_number(page) & ((1UL << order) - 1));
+/* Is its map count recounted? */
+static bool is_counted(const struct page *page)
+{
+    return page->state == PAGE_FILE || page->state == PAGE_ANON;
+}
 
-                expect(c, good, "free chunk", page_number(page), page->state, PAGE_FREE);
-                chunks++;
-                pages += 1UL << order;
-            }
-            expect_equal(c, "free chunks of an order", order, phys.list_count[class][order],
-                         chunks);
-        }
-        expect_equal(c, "free pages of a class", class, phys.free_pages[class], pages);
+static void descriptors_clear(void)
+{
+    heads_for_each(pfn)
+    {
+        if (is_counted(page_of(pfn)))
+            page_of(pfn)->private = 0;
     }
-    lock_drop(&phys.lock);
+}
+
+/* Lists of one type, against descriptors and counts. */
+static void check_lists(struct check *c, const struct zone *z, unsigned type)
+{
+    uint64_t pages = type == MIGRATE_MOVABLE ? z->deferred_pages : 0;
+
+    for (unsigned order = 0; order < ORDERS; order++) {
+        uint64_t chunks = 0;
+        struct page *page;
+
+        LIST_FOREACH(page, &z->list[type][order], link)
+        {
+            pfn_t pfn = page_number(page);
+            bool good = page->state == PAGE_FREE && page->order == order &&
+                        page_type(page) == type && zone_of(page) == z &&
+                        !(pfn & ((1UL << order) - 1));
+
+            expect(c, good, "free chunk", pfn, page->state, PAGE_FREE);
+            if (order < BLOCK_ORDER)
+                expect(c, page_of(pfn ^ 1UL << order)->kind != page->kind, "unmerged buddies", pfn,
+                       order, ORDER_MAX);
+            chunks++;
+            pages += 1UL << order;
+        }
+        expect_equal(c, "free chunks of an order", order, z->list_count[type][order], chunks);
+    }
+    expect_equal(c, "free pages of a type", type, z->free[type], pages);
+}
+
+/* Every block of one type throughout; blocks and free memory by type against the zone's counts. */
+static void check_blocks(struct check *c)
+{
+    uint64_t blocks[ZONES_MAX][MIGRATE_TYPES] = {{0}};
+
+    for (pfn_t b = phys.first; b < phys.end; b += PAGES_PER_BLOCK) {
+        const struct page *page = page_of(b);
+
+        if (!page_is_ready(b))
+            continue;
+        blocks[page->home & HOME_ZONE_MASK][page_type(page)]++;
+        for (pfn_t i = 0; i < PAGES_PER_BLOCK; i++)
+            expect_equal(c, "zone and type of a page", b + i, page_of(b + i)->home, page->home);
+    }
+    zone_for_each(z)
+    {
+        for (unsigned type = 0; type < MIGRATE_TYPES; type++)
+            expect_equal(c, "blocks of a type", type, z->block[type], blocks[z->home][type]);
+    }
+}
+
+static void check_zones(struct check *c)
+{
+    uint64_t managed = 0;
+
+    zone_for_each(z)
+    {
+        uint64_t deferred = 0;
+
+        lock_take(&z->lock);
+        for (unsigned type = 0; type < MIGRATE_TYPES; type++)
+            check_lists(c, z, type);
+        for (uint32_t i = 0; i < z->deferred_count; i++)
+            deferred += z->deferred[i].end - z->deferred[i].next;
+        expect_equal(c, "deferred pages", z->home, z->deferred_pages, deferred);
+        lock_drop(&z->lock);
+        expect(c, z->managed <= z->present && z->present <= z->end - z->start, "pages of a zone",
+               z->home, z->managed, z->present);
+        managed += z->managed;
+    }
+    expect_equal(c, "managed pages", 0, phys.total_pages, managed);
+    check_blocks(c);
 }
 
 static void check_hart_list(struct check *c, const pfn_t *list, uint64_t count,
@@ -207,22 +280,32 @@ static void check_spaces(struct check *c)
 
 static void check_pages(struct check *c)
 {
-    for (pfn_t pfn = phys.first; pfn < phys.end; pfn++) {
+    uint64_t lists[2] = {0, 0}, all = 0;
+
+    heads_for_each(pfn)
+    {
         struct page *page = page_of(pfn);
 
-        c->state[page->state]++;
-        if (page->state == PAGE_FILE || page->state == PAGE_ANON)
+        c->state[page->state] += pages_of(page);
+        if (is_counted(page))
             expect_equal(c, "map count", pfn, page->maps, page->private);
     }
-    expect_equal(c, "free pages by state", 0, c->state[PAGE_FREE] + c->state[PAGE_FREE_TAIL],
-                 phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES]);
-    uint64_t hot = 0, zeroed = 0;
+    zone_for_each(z) c->state[PAGE_FREE] += z->deferred_pages;
+    for (unsigned i = PAGE_NONE + 1; i < PAGE_STATES; i++)
+        all += c->state[i];
     for (uint32_t i = 0; i < worker_count; i++) {
-        hot += workers[i].hot_count + workers[i].tables_count;
-        zeroed += workers[i].zeroed_count;
+        const struct worker *o = &workers[i];
+
+        lists[0] += o->hot_count + o->tables_count + o->stock[0].count + o->stock[1].count;
+        lists[1] += o->zeroed_count;
     }
-    expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], hot);
-    expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], zeroed);
+    expect_equal(c, "pages of all states", 0, all, phys.total_pages);
+    expect_equal(c, "pages behind no first page", 0, c->state[PAGE_TAIL], 0);
+    expect_equal(c, "free pages by state", 0, c->state[PAGE_FREE], zones_free());
+    expect_equal(c, "directories of tables blocks", 0, c->state[PAGE_RESERVED],
+                 zones_table_blocks());
+    expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], lists[0]);
+    expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], lists[1]);
     expect_equal(c, "anonymous pages by state", 0, c->state[PAGE_ANON], c->anon);
     expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables);
     expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], object_cached_pages());
@@ -241,13 +324,15 @@ static uint64_t check_once(struct worker *w, bool say)
     struct check c = {.w = w, .say = say};
 
     descriptors_clear();
-    check_buddy(&c);
+    check_zones(&c);
     for (uint32_t i = 0; i < worker_count; i++) {
         struct worker *o = &workers[i];
 
         check_hart_list(&c, o->hot, o->hot_count, PAGE_HOT);
         check_hart_list(&c, o->tables, o->tables_count, PAGE_HOT);
         check_hart_list(&c, o->zeroed, o->zeroed_count, PAGE_ZEROED);
+        for (unsigned k = 0; k < ARRAY_COUNT(o->stock); k++)
+            check_hart_list(&c, o->stock[k].page, o->stock[k].count, PAGE_HOT);
     }
     check_spaces(&c);
     check_pages(&c);

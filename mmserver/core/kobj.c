@@ -21,8 +21,7 @@ bool kobj_init(struct worker *w, uint64_t entries)
     pfn_t pfn = order <= ORDER_MAX ? pages_alloc(w, order, GFP_KERNEL) : 0;
     if (!pfn)
         return false;
-    for (pfn_t i = 0; i < 1UL << order; i++)
-        page_of(pfn + i)->state = PAGE_SERVER;
+    page_of(pfn)->state = PAGE_SERVER;
     slot_next = page_pointer(pfn);
     for (uint64_t slot = entries; slot-- > SLOT_FREE;) {
         slot_next[slot] = slot_first;
@@ -102,9 +101,7 @@ long kobj_create(struct worker *w, enum cap_type type, uint64_t parameter, uint3
         kobj_slot_free(taken);
         return -LINUX_ENOMEM;
     }
-    for (pfn_t i = 0; i < 1UL << order; i++)
-        page_of(pfn + i)->state = PAGE_OBJECT;
-    page_of(pfn)->order = (uint8_t)order;
+    page_of(pfn)->state = PAGE_OBJECT;
     *slot = taken;
     *page = pfn;
     return 0;

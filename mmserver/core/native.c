@@ -56,14 +56,11 @@ static long memory_make(struct worker *w, struct native_object *o)
     if (!o->parameter || order > ORDER_MAX)
         return o->parameter ? -LINUX_ENOMEM : -LINUX_EINVAL;
     o->slot = kobj_slot_alloc();
-    o->page = o->slot ? pages_alloc(w, order, GFP_KERNEL) : 0;
+    o->page = o->slot ? pages_alloc(w, order, GFP_KERNEL | GFP_ZERO) : 0;
     if (o->page) {
         uint32_t from = kobj_memory(o->page, &relative);
 
-        for (pfn_t i = 0; i < 1UL << order; i++) {
-            page_clear(page_pointer(o->page + i));
-            page_of(o->page + i)->state = PAGE_NATIVE;
-        }
+        page_of(o->page)->state = PAGE_NATIVE;
         if (!place_cap_copy(from, SELF_TABLE, o->slot, MEMORY_RIGHTS, relative,
                             o->parameter * PAGES_PER_BLOCK))
             return 0;

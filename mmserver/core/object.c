@@ -66,8 +66,7 @@ static struct object *file_make(struct worker *w, uint64_t start, uint64_t bytes
         slab_free(w, object_cache, f);
         return NULL;
     }
-    for (uint64_t i = 0; i < 1UL << f->index_order; i++)
-        page_of(f->index + i)->state = PAGE_FILE_MAP;
+    page_of(f->index)->state = PAGE_FILE_MAP;
     memset(index_array(f), 0, PAGE_BYTES << f->index_order);
     file_name_set(f, name);
     return f;

@@ -1,11 +1,28 @@
 /*
- * Single pages through per-hart lists: a hot list of free data pages, a list of pages zeroed while
- * the hart was idle, and a short list of pages for page tables. They need no lock; what passes
- * between them and the buddy allocator goes in batches.
+ * The interface of the page allocator: single pages through per-hart lists, chunks straight from
+ * the zones.
+ *
+ *   hot      movable pages of the hart's node: what clients get, and give back
+ *   zeroed   the same, cleared while the hart was idle
+ *   stock    unmovable and reclaimable ones, for the server itself
+ *   tables   pages of tables blocks, for page tables
+ *
+ * A list belongs to its hart's worker and needs no lock; what passes between lists and zones goes
+ * in batches. How much a list may hold depends on the size of memory and the number of harts. Who
+ * is short of memory asks the other harts to drain their lists (drain_wanted); each does it itself.
+ *
+ * Every page that comes back is looked at: a page that is not in use, or not of the order named, is
+ * a bug of the server, and the last thing it does is to say what is known of the page.
  */
 #include "mmserver/core/clear.h"
-#include "mmserver/core/phys.h"
-#include "mmserver/core/object.h"
+#include "mmserver/core/numa.h"
+#include "mmserver/core/text.h"
+#include "mmserver/core/zone.h"
+
+#define HOT_SHARE   64  /* all hot lists together hold at most 1/64 of memory, */
+#define STOCK_SHARE 256 /* a stock 1/256 */
+#define HOT_MIN     16UL
+#define STOCK_MIN   8UL
 
 void page_clear(void *page)
 {
@@ -28,127 +45,312 @@ void page_copy(void *to, const void *from)
 
 void pages_worker_init(struct worker *w)
 {
+    uint64_t harts = worker_count ? worker_count : 1;
+
     w->linear_base = place_linear_base;
     w->pages_bias = phys.pages_bias;
     w->clear_blocks = phys.clear_blocks;
+    w->hot_high = max_u64(HOT_MIN, min_u64(HOT_PAGES_MAX, phys.total_pages / (HOT_SHARE * harts)));
+    w->hot_batch = w->hot_high * HOT_BATCH / HOT_PAGES_MAX;
+    w->zeroed_high =
+        max_u64(HOT_MIN, min_u64(ZEROED_PAGES_MAX, phys.total_pages / (HOT_SHARE * harts)));
+    w->stock_high =
+        max_u64(STOCK_MIN, min_u64(STOCK_PAGES_MAX, phys.total_pages / (STOCK_SHARE * harts)));
+    w->node = min_u64(numa_node_of_hart(w->hart), NODES_MAX - 1);
+    w->hot_home = HOME(MIGRATE_MOVABLE, w->node << HOME_NODE_SHIFT);
 }
 
-static bool hot_refill(struct worker *w)
+/* ---- bad pages ---- */
+
+static _Noreturn __attribute__((noinline)) void page_bad(const struct page *page, unsigned order,
+                                                         uintptr_t caller)
 {
-    lock_take(&phys.lock);
-    w->hot_count = buddy_alloc_pages_locked(w, CLASS_DATA, HOT_BATCH, w->hot, ALLOC_NORMAL);
-    lock_drop(&phys.lock);
+    text_log("page %lx freed by %lx with order %lu is %s, order %lu, %lu times mapped, owner %lx, "
+             "index %lx; last freed by (or private) %lx",
+             page_number(page), caller, (uint64_t)order,
+             page->state < PAGE_STATES ? page_state_text[page->state] : "garbage",
+             (uint64_t)page->order, (uint64_t)page->maps, (uint64_t)(uintptr_t)page->owner,
+             page->index, page->private);
+    place_panic(__FILE__, __LINE__, "a page is freed that is not in use so");
+}
+
+#define CALLER ((uintptr_t)__builtin_return_address(0))
+
+/* In use, of that order, and mapped nowhere? */
+static inline void page_check(const struct page *page, unsigned order, uintptr_t caller)
+{
+    const uint64_t whole = 0xffffffffUL | 0xffUL << (32 + KIND_ORDER_SHIFT);
+
+    if (unlikely(page->state < PAGE_USED || (page->tag & whole) != (uint64_t)order
+                                                                       << (32 + KIND_ORDER_SHIFT)))
+        page_bad(page, order, caller);
+}
+
+/* ---- between lists and zones ---- */
+
+/* Free single pages that are in no list any more. */
+static void pages_to_zones(const pfn_t *pages, uint64_t count)
+{
+    struct zone *held = NULL;
+
+    for (uint64_t i = 0; i < count; i++) {
+        struct page *page = page_of(pages[i]);
+        struct zone *z = zone_of(page);
+
+        if (z != held) {
+            if (held)
+                lock_drop(&held->lock);
+            lock_take(&z->lock);
+            held = z;
+        }
+        buddy_free_locked(z, page, 0);
+    }
+    if (held)
+        lock_drop(&held->lock);
+}
+
+static void list_drain(pfn_t *list, uint64_t *count, uint64_t keep)
+{
+    uint64_t had = *count;
+
+    if (had <= keep)
+        return;
+    *count = keep;
+    pages_to_zones(list + keep, had - keep);
+}
+
+static uint64_t list_fill(struct worker *w, pfn_t *list, uint64_t count, gfp_t gfp)
+{
+    const struct request r = {.gfp = gfp, .state = PAGE_HOT, .count = count, .pages = list};
+
     mm_count(w, page_refill);
+    return zones_request(w, &r);
+}
+
+static bool hot_fill(struct worker *w, gfp_t gfp)
+{
+    w->hot_count = list_fill(w, w->hot, w->hot_batch, gfp);
     return w->hot_count != 0;
 }
 
-static void hot_drain(struct worker *w, uint64_t keep)
+void pages_drain(struct worker *w)
 {
-    lock_take(&phys.lock);
-    while (w->hot_count > keep)
-        buddy_free_locked(w->hot[--w->hot_count], 0);
-    lock_drop(&phys.lock);
+    w->drain_wanted = false;
+    list_drain(w->hot, &w->hot_count, 0);
+    list_drain(w->zeroed, &w->zeroed_count, 0);
+    list_drain(w->tables, &w->tables_count, 0);
+    for (unsigned i = 0; i < ARRAY_COUNT(w->stock); i++)
+        list_drain(w->stock[i].page, &w->stock[i].count, 0);
     mm_count(w, page_drain);
 }
 
-pfn_t page_alloc(struct worker *w)
+static uint64_t pages_in_list(const struct worker *w)
 {
-    if (place_alloc_fails())
-        return 0;
-    if (unlikely(!w->hot_count) && !hot_refill(w)) {
-        /* Pages zeroed ahead are pages too; then whatever can be read again from the archive. */
-        if (w->zeroed_count) {
-            pfn_t pfn = w->zeroed[--w->zeroed_count];
-            page_of(pfn)->state = PAGE_USED;
-            mm_count(w, page_alloc);
-            return pfn;
-        }
-        if (!object_shrink(w) || !hot_refill(w)) {
-            mm_count(w, page_alloc_failed);
-            return 0;
-        }
+    return w->hot_count + w->zeroed_count + w->tables_count + w->stock[0].count + w->stock[1].count;
+}
+
+uint64_t pages_drain_all(struct worker *w)
+{
+    uint64_t before = pages_in_list(w);
+
+    pages_drain(w);
+    for (uint32_t i = 0; i < worker_count; i++) {
+        if (&workers[i] != w && pages_in_list(&workers[i]))
+            before += place_drain(&workers[i]);
     }
-    pfn_t pfn = w->hot[--w->hot_count];
-    struct page *page = page_of(pfn);
-    page->state = PAGE_USED;
-    page->maps = 0;
+    return before;
+}
+
+uint64_t pages_in_lists(void)
+{
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < worker_count; i++)
+        total += pages_in_list(&workers[i]);
+    return total;
+}
+
+uint64_t pages_free_total(void)
+{
+    return zones_free() + pages_in_lists();
+}
+
+/* ---- single pages ---- */
+
+static pfn_t zeroed_take(struct worker *w)
+{
+    pfn_t pfn = w->zeroed[--w->zeroed_count];
+
+    page_of(pfn)->state = PAGE_USED;
     mm_count(w, page_alloc);
     return pfn;
 }
 
-pfn_t page_alloc_zeroed(struct worker *w)
+static inline pfn_t page_give(struct worker *w, pfn_t pfn)
 {
-    if (w->zeroed_count && !place_alloc_fails()) {
-        pfn_t pfn = w->zeroed[--w->zeroed_count];
+    page_of(pfn)->state = PAGE_USED;
+    mm_count(w, page_alloc);
+    return pfn;
+}
 
-        page_of(pfn)->state = PAGE_USED;
-        mm_count(w, page_alloc);
-        return pfn;
+/* The list is empty. Pages zeroed ahead are pages too, before anything is reclaimed. */
+static __attribute__((noinline)) pfn_t hot_slow(struct worker *w, gfp_t gfp)
+{
+    if (w->drain_wanted)
+        pages_drain(w);
+    if (!hot_fill(w, (gfp & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN)) {
+        if (w->zeroed_count)
+            return zeroed_take(w);
+        if (!hot_fill(w, gfp)) {
+            mm_count(w, page_alloc_failed);
+            return 0;
+        }
     }
-    pfn_t pfn = page_alloc(w);
+    return page_give(w, w->hot[--w->hot_count]);
+}
+
+static __attribute__((noinline)) pfn_t stock_slow(struct worker *w, struct page_stock *s, gfp_t gfp)
+{
+    if (w->drain_wanted)
+        pages_drain(w);
+    s->count =
+        list_fill(w, s->page, w->stock_high / 2, (gfp & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN);
+    if (!s->count) {
+        if (w->zeroed_count)
+            return zeroed_take(w);
+        s->count = list_fill(w, s->page, 1, gfp);
+        if (!s->count) {
+            mm_count(w, page_alloc_failed);
+            return 0;
+        }
+    }
+    return page_give(w, s->page[--s->count]);
+}
+
+static inline struct page_stock *stock_of(struct worker *w, enum migrate_type type)
+{
+    return &w->stock[type != MIGRATE_UNMOVABLE];
+}
+
+static inline pfn_t hot_take(struct worker *w, gfp_t gfp)
+{
+    if (unlikely(!w->hot_count))
+        return hot_slow(w, gfp);
+    return page_give(w, w->hot[--w->hot_count]);
+}
+
+static inline pfn_t hot_take_zeroed(struct worker *w, gfp_t gfp)
+{
+    if (likely(w->zeroed_count))
+        return zeroed_take(w);
+    pfn_t pfn = hot_take(w, gfp);
     if (pfn)
         page_clear(page_pointer(pfn));
     return pfn;
+}
+
+pfn_t page_alloc_user(struct worker *w)
+{
+    return place_alloc_fails() ? 0 : hot_take(w, GFP_USER);
+}
+
+pfn_t page_alloc_user_zeroed(struct worker *w)
+{
+    return place_alloc_fails() ? 0 : hot_take_zeroed(w, GFP_USER);
+}
+
+static pfn_t stock_alloc(struct worker *w, enum migrate_type type, gfp_t gfp)
+{
+    struct page_stock *s = stock_of(w, type);
+
+    if (place_alloc_fails())
+        return 0;
+    if (unlikely(!s->count))
+        return stock_slow(w, s, gfp);
+    return page_give(w, s->page[--s->count]);
+}
+
+pfn_t page_alloc(struct worker *w)
+{
+    return stock_alloc(w, MIGRATE_UNMOVABLE, GFP_KERNEL);
+}
+
+pfn_t page_alloc_zeroed(struct worker *w)
+{
+    pfn_t pfn = page_alloc(w);
+
+    if (pfn)
+        page_clear(page_pointer(pfn));
+    return pfn;
+}
+
+/* Lists are for what may come from anywhere near. */
+static bool gfp_is_special(gfp_t gfp)
+{
+    return (gfp & (GFP_TABLES | GFP_DMA32 | GFP_THISNODE | GFP_MEMALLOC | GFP_HIGH)) != 0;
+}
+
+pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
+{
+    enum migrate_type type = gfp_type(gfp);
+
+    if (gfp_is_special(gfp))
+        return pages_alloc(w, 0, gfp);
+    if (type == MIGRATE_MOVABLE) {
+        if (place_alloc_fails())
+            return 0;
+        return gfp & GFP_ZERO ? hot_take_zeroed(w, gfp) : hot_take(w, gfp);
+    }
+    pfn_t pfn = stock_alloc(w, type, gfp);
+    if (pfn && (gfp & GFP_ZERO))
+        page_clear(page_pointer(pfn));
+    return pfn;
+}
+
+static __attribute__((noinline)) void page_free_slow(struct worker *w, struct page *page, pfn_t pfn)
+{
+    enum migrate_type type = page_type(page);
+    bool near = zone_of(page)->node == w->node;
+
+    mm_assert(type != MIGRATE_TABLES);
+    mm_count(w, page_free);
+    page->state = PAGE_HOT;
+    if (near && type == MIGRATE_MOVABLE) {
+        list_drain(w->hot, &w->hot_count, w->hot_high - w->hot_batch);
+        mm_count(w, page_drain);
+        w->hot[w->hot_count++] = pfn;
+    } else if (near && (type == MIGRATE_UNMOVABLE || type == MIGRATE_RECLAIMABLE)) {
+        struct page_stock *s = stock_of(w, type);
+
+        if (s->count >= w->stock_high)
+            list_drain(s->page, &s->count, w->stock_high / 2);
+        s->page[s->count++] = pfn;
+    } else {
+        pages_to_zones(&pfn, 1);
+    }
+    w->idle_full = false;
+}
+
+/* What a page in use is, apart from what for and where in its kind of block. */
+static inline bool belongs_into_hot(const struct worker *w, const struct page *page)
+{
+    return (page->home ^ w->hot_home) <= HOME_KIND_MASK;
 }
 
 void page_free(struct worker *w, pfn_t pfn)
 {
     struct page *page = page_of(pfn);
 
-    mm_assert(page->state >= PAGE_USED && page->class == CLASS_DATA && !page->maps);
-    if (unlikely(w->hot_count == HOT_PAGES_MAX))
-        hot_drain(w, HOT_PAGES_MAX - HOT_BATCH);
+    page_check(page, 0, CALLER);
+    page->private = CALLER;
+    if (unlikely(!belongs_into_hot(w, page) || w->hot_count >= w->hot_high)) {
+        page_free_slow(w, page, pfn);
+        return;
+    }
     page->state = PAGE_HOT;
     w->hot[w->hot_count++] = pfn;
     w->idle_full = false;
     mm_count(w, page_free);
-}
-
-pfn_t page_alloc_user(struct worker *w)
-{
-    return page_alloc(w);
-}
-
-pfn_t page_alloc_user_zeroed(struct worker *w)
-{
-    return page_alloc_zeroed(w);
-}
-
-pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
-{
-    return gfp & GFP_ZERO ? page_alloc_zeroed(w) : page_alloc(w);
-}
-
-uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t gfp)
-{
-    uint64_t got = 0;
-
-    while (got < count && (pages[got] = page_alloc_gfp(w, gfp)))
-        got++;
-    return got;
-}
-
-void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
-{
-    for (uint64_t i = 0; i < count; i++)
-        page_free(w, pages[i]);
-}
-
-pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp)
-{
-    pfn_t pfn = buddy_alloc(w, order, gfp & GFP_TABLES ? CLASS_TABLES : CLASS_DATA,
-                            gfp & (GFP_HIGH | GFP_MEMALLOC) ? ALLOC_RESERVE : ALLOC_NORMAL);
-
-    if (pfn && gfp & GFP_ZERO) {
-        for (pfn_t i = 0; i < 1UL << order; i++)
-            page_clear(page_pointer(pfn + i));
-    }
-    return pfn;
-}
-
-void pages_free(struct worker *w, pfn_t pfn, unsigned order)
-{
-    buddy_free(w, pfn, order);
 }
 
 void page_free_list(struct worker *w, struct page_list *list)
@@ -164,16 +366,201 @@ void page_free_list(struct worker *w, struct page_list *list)
     LIST_INIT(list);
 }
 
+/* ---- many single pages ---- */
+
+static void pages_mark_used(const pfn_t *pages, uint64_t count)
+{
+    uintptr_t bias = phys.pages_bias;
+
+#pragma GCC unroll 8
+    for (uint64_t i = 0; i < count; i++)
+        ((struct page *)(bias + pages[i] * sizeof(struct page)))->state = PAGE_USED;
+}
+
+/* The last `count` pages of the list; the list has them. */
+static void list_take(pfn_t *list, uint64_t *have, uint64_t count, pfn_t *pages)
+{
+    const pfn_t *from = list + (*have - count);
+
+    *have -= count;
+#pragma GCC unroll 8
+    for (uint64_t i = 0; i < count; i++)
+        pages[i] = from[i];
+    pages_mark_used(pages, count);
+}
+
+/* What is at hand, then straight from the zones. */
+static uint64_t bulk_from(struct worker *w, pfn_t *list, uint64_t *have, uint64_t count,
+                          pfn_t *pages, gfp_t gfp)
+{
+    uint64_t got = min_u64(count, *have);
+
+    list_take(list, have, got, pages);
+    if (got < count) {
+        const struct request r = {
+            .gfp = gfp, .state = PAGE_USED, .count = count - got, .pages = pages + got};
+
+        got += zones_request(w, &r);
+    }
+    return got;
+}
+
+uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t gfp)
+{
+    enum migrate_type type = gfp_type(gfp);
+    uint64_t zeroed = 0, got;
+
+    if (!count || place_alloc_fails())
+        return 0;
+    if ((gfp & GFP_ZERO) && type == MIGRATE_MOVABLE && !gfp_is_special(gfp)) {
+        zeroed = min_u64(count, w->zeroed_count);
+        list_take(w->zeroed, &w->zeroed_count, zeroed, pages);
+    }
+    if (zeroed == count) {
+        got = count;
+    } else if (gfp_is_special(gfp)) {
+        uint64_t none = 0;
+        got = bulk_from(w, pages, &none, count, pages, gfp);
+    } else if (type == MIGRATE_MOVABLE) {
+        got = zeroed + bulk_from(w, w->hot, &w->hot_count, count - zeroed, pages + zeroed, gfp);
+    } else {
+        struct page_stock *s = stock_of(w, type);
+        got = bulk_from(w, s->page, &s->count, count, pages, gfp);
+    }
+    if (gfp & GFP_ZERO) {
+        for (uint64_t i = zeroed; i < got; i++)
+            page_clear(page_pointer(pages[i]));
+    }
+    w->count[MMCOUNT_page_alloc] += got;
+    if (!got)
+        mm_count(w, page_alloc_failed);
+    return got;
+}
+
+void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
+{
+    const pfn_t *end = pages + count;
+
+    while (pages != end) {
+        uint64_t tag = page_of(*pages)->tag;
+        uintptr_t bias = phys.pages_bias;
+
+        /* The first is looked at in full; those that are just like it need no second look. */
+        page_free(w, *pages++);
+        if (!w->hot_count || w->hot[w->hot_count - 1] != pages[-1])
+            continue;
+        uint64_t n = min_u64((uint64_t)(end - pages), w->hot_high - w->hot_count), done = 0;
+        pfn_t *to = w->hot + w->hot_count;
+#pragma GCC unroll 8
+        for (; done < n; done++) {
+            pfn_t pfn = pages[done];
+            struct page *page = (struct page *)(bias + pfn * sizeof(struct page));
+
+            if (page->tag != tag)
+                break;
+            page->private = CALLER;
+            page->state = PAGE_HOT;
+            to[done] = pfn;
+        }
+        pages += done;
+        w->hot_count += done;
+        w->count[MMCOUNT_page_free] += done;
+    }
+}
+
+/* ---- chunks ---- */
+
+pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp)
+{
+    pfn_t pfn = 0;
+    const struct request r = {
+        .gfp = gfp, .order = order, .state = PAGE_USED, .count = 1, .pages = &pfn};
+
+    mm_assert(order <= ORDER_MAX);
+    if (place_alloc_fails())
+        return 0;
+    if (!zones_request(w, &r)) {
+        mm_count(w, page_alloc_failed);
+        return 0;
+    }
+    if (gfp & GFP_ZERO) {
+        for (pfn_t i = 0; i < 1UL << order; i++)
+            page_clear(page_pointer(pfn + i));
+    }
+    return pfn;
+}
+
+void pages_free(struct worker *w, pfn_t pfn, unsigned order)
+{
+    struct page *page = page_of(pfn);
+    struct zone *z = zone_of(page);
+
+    page_check(page, order, CALLER);
+    page->private = CALLER;
+    lock_take(&z->lock);
+    buddy_free_locked(z, page, order);
+    lock_drop(&z->lock);
+    w->idle_full = false;
+}
+
+static unsigned order_for(uint64_t count)
+{
+    unsigned order = 0;
+
+    while (1UL << order < count)
+        order++;
+    return order;
+}
+
+/* `count` pages from a chunk's start are pieces of falling order, one for each bit of `count`. */
+#define pieces_for_each(pfn, count, piece, o)                                                 \
+    for (pfn_t piece = (pfn), pieces_left_ = (count); pieces_left_;)                          \
+        for (unsigned o = 63 - (unsigned)__builtin_clzl(pieces_left_); pieces_left_ >> o & 1; \
+             piece += 1UL << o, pieces_left_ ^= 1UL << o)
+
+pfn_t pages_alloc_exact(struct worker *w, uint64_t count, gfp_t gfp)
+{
+    unsigned order = order_for(count);
+
+    mm_assert(count > 0 && count <= CHUNK_PAGES_MAX);
+    pfn_t pfn = pages_alloc(w, order, gfp);
+    if (!pfn || count == 1UL << order)
+        return pfn;
+    struct page *first = page_of(pfn);
+    struct zone *z = zone_of(first);
+    uint64_t tag = first->tag & ~(0xffUL << (32 + KIND_ORDER_SHIFT));
+    pieces_for_each(pfn, count, piece, o) page_of(piece)->tag =
+        tag | (uint64_t)o << (32 + KIND_ORDER_SHIFT);
+    /* The rest, from its end, in pieces that grow towards it. */
+    lock_take(&z->lock);
+    for (pfn_t at = pfn + count, end = pfn + (1UL << order); at < end;) {
+        unsigned o = (unsigned)__builtin_ctzl(at);
+
+        buddy_free_locked(z, page_of(at), o);
+        at += 1UL << o;
+    }
+    lock_drop(&z->lock);
+    return pfn;
+}
+
+void pages_free_exact(struct worker *w, pfn_t pfn, uint64_t count)
+{
+    pieces_for_each(pfn, count, piece, o) pages_free(w, piece, o);
+}
+
+void pages_set_state(pfn_t pfn, uint64_t count, enum page_state state)
+{
+    pieces_for_each(pfn, count, piece, o) page_of(piece)->state = (uint8_t)state;
+}
+
+/* ---- pages of tables blocks ---- */
+
 pfn_t page_alloc_table(struct worker *w)
 {
     if (place_alloc_fails())
         return 0;
-    if (!w->tables_count) {
-        lock_take(&phys.lock);
-        w->tables_count = buddy_alloc_pages_locked(w, CLASS_TABLES, TABLE_PAGES_KEPT / 2, w->tables,
-                                                   ALLOC_RESERVE);
-        lock_drop(&phys.lock);
-    }
+    if (!w->tables_count)
+        w->tables_count = list_fill(w, w->tables, TABLE_PAGES_KEPT / 2, GFP_TABLE);
     if (!w->tables_count) {
         mm_count(w, page_alloc_failed);
         return 0;
@@ -185,54 +572,35 @@ pfn_t page_alloc_table(struct worker *w)
 
 void page_free_table(struct worker *w, pfn_t pfn)
 {
-    mm_assert(page_of(pfn)->state == PAGE_TABLE && page_of(pfn)->class == CLASS_TABLES);
-    if (w->tables_count == TABLE_PAGES_KEPT) {
-        lock_take(&phys.lock);
-        while (w->tables_count > TABLE_PAGES_KEPT / 2)
-            buddy_free_locked(w->tables[--w->tables_count], 0);
-        lock_drop(&phys.lock);
-    }
-    page_of(pfn)->state = PAGE_HOT;
+    struct page *page = page_of(pfn);
+
+    mm_assert(page->state == PAGE_TABLE && page_type(page) == MIGRATE_TABLES);
+    if (w->tables_count == TABLE_PAGES_KEPT)
+        list_drain(w->tables, &w->tables_count, TABLE_PAGES_KEPT / 2);
+    page->private = CALLER;
+    page->state = PAGE_HOT;
     w->tables[w->tables_count++] = pfn;
 }
+
+/* ---- ahead of time ---- */
 
 unsigned pages_zero_ahead(struct worker *w, unsigned limit)
 {
     unsigned done = 0;
 
-    while (done < limit && w->zeroed_count < ZEROED_PAGES_MAX) {
+    while (done < limit && w->zeroed_count < w->zeroed_high) {
         /* Not at the cost of the last pages: this is a convenience. */
-        if (!w->hot_count && (phys.free_pages[CLASS_DATA] < 16 * RESERVE_PAGES || !hot_refill(w)))
+        if (!w->hot_count &&
+            (!zones_plenty(w, w->hot_batch) || !hot_fill(w, GFP_MOVABLE | GFP_NOWARN)))
             break;
         pfn_t pfn = w->hot[--w->hot_count];
         struct page *page = page_of(pfn);
 
         page_clear(page_pointer(pfn));
         page->state = PAGE_ZEROED;
-        page->maps = 0;
         w->zeroed[w->zeroed_count++] = pfn;
         mm_count(w, page_zeroed_ahead);
         done++;
     }
     return done;
-}
-
-void pages_drain(struct worker *w)
-{
-    hot_drain(w, 0);
-    lock_take(&phys.lock);
-    while (w->zeroed_count)
-        buddy_free_locked(w->zeroed[--w->zeroed_count], 0);
-    while (w->tables_count)
-        buddy_free_locked(w->tables[--w->tables_count], 0);
-    lock_drop(&phys.lock);
-}
-
-uint64_t pages_free_total(void)
-{
-    uint64_t total = phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES];
-
-    for (uint32_t i = 0; i < worker_count; i++)
-        total += workers[i].hot_count + workers[i].zeroed_count + workers[i].tables_count;
-    return total;
 }

@@ -1,18 +1,25 @@
 /*
- * Physical memory: page descriptors and the page allocator.
- *
- * Memory comes as a few ranges of pages, each under one Memory capability. Every page of the span
- * from the first to the last has a descriptor of 32 bytes (holes too: state PAGE_NONE).
+ * Physical memory: page descriptors and the page allocator's interface.
  *
  * A page is in exactly one place at a time; `state` says which. Who owns a page may write its
- * descriptor; pages in the buddy lists belong to the allocator's lock.
+ * descriptor; free pages belong to their zone's lock, pages in a hart's lists to its worker.
  *
- *   buddy (2 classes x 11 orders) <-> hart's list <-> in use
- *                                 -> hart's zeroed list -> in use
+ *   zone: buddy lists [type][order] <-> hart's lists <-> in use
+ *                                   -> hart's zeroed list -> in use
  *
- * A 2 MiB pageblock is of one class, data or tables, as the kernel knows it (pagoda/call.h,
- * block_class). Page 0 of a tables block is the kernel's directory and never ours. Pages of tables
- * blocks are read-only to us: only their descriptors are written.
+ * Pages that belong together (a free chunk, an allocation of 2^order pages) are spoken for by their
+ * first descriptor, which holds state and order; the others are PAGE_TAIL and say nothing. So
+ * nothing that splits, merges, allocates or frees takes longer for larger chunks than by the steps
+ * of their order, and whoever walks descriptors goes on by 2^order.
+ *
+ * A 2 MiB pageblock is of one migrate type. Type MIGRATE_TABLES is the one that the kernel knows
+ * (pagoda/call.h, block_class): page 0 of such a block is the kernel's directory and never ours,
+ * and its pages are read-only to us: only their descriptors are written.
+ *
+ * The descriptor of page n is at pages_bias + 32 n, for all memory of the machine. Only 2 MiB
+ * blocks that hold memory of ours have descriptors: the array has holes where the machine has
+ * holes, and what lies there is memory like any other (phys.c; docs/decisions/028). A block's
+ * descriptors are written when the block is first needed.
  */
 #ifndef MMSERVER_CORE_PHYS_H
 #define MMSERVER_CORE_PHYS_H
@@ -23,32 +30,47 @@
 #include <pagoda/boot.h>
 #include <sys/queue.h>
 
-#define ORDER_MAX     10
-#define ORDERS        (ORDER_MAX + 1)
-#define BLOCK_ORDER   TABLE_SHIFT
-#define RESERVE_PAGES 64
+#define ORDER_MAX       10
+#define ORDERS          (ORDER_MAX + 1)
+#define CHUNK_PAGES_MAX (1UL << ORDER_MAX)
+#define BLOCK_ORDER     TABLE_SHIFT
+#define PIECES_MAX      256 /* runs of free memory at the start */
 
 enum page_state {
-    PAGE_NONE,      /* not ours, or a hole */
-    PAGE_RESERVED,  /* the descriptors themselves, directories of tables blocks */
-    PAGE_FREE,      /* first page of a free chunk of 2^order in the buddy lists */
-    PAGE_FREE_TAIL, /* the others of a free chunk */
-    PAGE_HOT,       /* in a hart's list (data or tables) */
-    PAGE_ZEROED,    /* in a hart's zeroed list */
-    PAGE_USED,      /* allocated, not yet said for what */
-    PAGE_ANON,      /* a client's page: owner = mm, index = virtual page number */
-    PAGE_ZERO,      /* a hart's zero page; its mappings are not counted */
-    PAGE_FILE,      /* page of a file: owner = file, index = page in it, maps counts */
-    PAGE_FILE_MAP,  /* pages that hold a file's index */
-    PAGE_SLAB,      /* objects of the server */
-    PAGE_SERVER,    /* other memory of the server: operation pages and the like */
-    PAGE_TABLE,     /* a page table: owner = mm */
-    PAGE_OBJECT,    /* a kernel object */
-    PAGE_NATIVE,    /* given to a native program */
+    PAGE_NONE,     /* not ours, or a hole */
+    PAGE_RESERVED, /* directories of tables blocks */
+    PAGE_FREE,     /* first page of a free chunk of 2^order in the buddy lists */
+    PAGE_TAIL,     /* not the first page of what it belongs to */
+    PAGE_HOT,      /* in a hart's list (data or tables) */
+    PAGE_ZEROED,   /* in a hart's zeroed list */
+    PAGE_USED,     /* allocated, not yet said for what */
+    PAGE_ANON,     /* a client's page: owner = mm, index = virtual page number */
+    PAGE_ZERO,     /* a hart's zero page; its mappings are not counted */
+    PAGE_FILE,     /* page of a file: owner = object, index = page in it, maps counts */
+    PAGE_FILE_MAP, /* pages that hold a file's index */
+    PAGE_SLAB,     /* objects of the server */
+    PAGE_SERVER,   /* other memory of the server: operation pages and the like */
+    PAGE_TABLE,    /* a page table: owner = mm */
+    PAGE_OBJECT,   /* a kernel object */
+    PAGE_NATIVE,   /* given to a native program */
     PAGE_STATES
 };
 
-enum page_class { CLASS_DATA, CLASS_TABLES, CLASSES };
+extern const char *const page_state_text[PAGE_STATES];
+
+enum zone_kind { ZONE_DMA32, ZONE_NORMAL, ZONE_MOVABLE, ZONE_KINDS };
+
+enum migrate_type {
+    MIGRATE_UNMOVABLE,
+    MIGRATE_MOVABLE,
+    MIGRATE_RECLAIMABLE,
+    MIGRATE_CMA,     /* lent to movable pages until somebody takes the area back */
+    MIGRATE_ISOLATE, /* nothing is allocated here: the block is being emptied */
+    MIGRATE_TABLES,
+    MIGRATE_TYPES
+};
+
+extern const char *const migrate_text[MIGRATE_TYPES];
 
 struct page {
     union {
@@ -58,35 +80,61 @@ struct page {
             uint64_t index;
         };
     };
-    uint32_t maps;    /* leaf entries that map it */
-    uint8_t state;    /* enum page_state */
-    uint8_t order;    /* of a free chunk or a multi-page allocation, in its first page */
-    uint8_t slot;     /* Memory capability */
-    uint8_t class;    /* enum page_class */
-    uint64_t private; /* for whoever owns the page */
+    union {
+        struct {
+            uint32_t maps; /* leaf entries that map it */
+            uint8_t state; /* enum page_state */
+            uint8_t order; /* of what it is the first page of */
+            uint8_t slot;  /* Memory capability */
+            uint8_t home;  /* zone and migrate type: HOME_* */
+        };
+        struct {
+            uint32_t maps_again;
+            uint32_t kind; /* state, order, slot, home in one */
+        };
+        uint64_t tag; /* all five in one */
+    };
+    uint64_t private; /* for whoever owns the page; of a free one: who freed it (PAGE_FREED_BY) */
 };
 
 _Static_assert(sizeof(struct page) == 32, "a descriptor is half a cache line");
 
 LIST_HEAD(page_list, page);
 
+/* page->home: kind of zone in bits 0..1, node in bits 2..4, migrate type in bits 5..7. */
+#define NODES_MAX        8
+#define HOME_ZONE_MASK   0x1fU
+#define HOME_KIND_MASK   0x03U
+#define HOME_NODE_SHIFT  2
+#define HOME_TYPE_SHIFT  5
+#define HOME(type, zone) ((type) << HOME_TYPE_SHIFT | (zone))
+#define ZONES_MAX        (NODES_MAX << HOME_NODE_SHIFT)
+
+/* page->kind, as the machine's byte order has it. */
+#define KIND_ORDER_SHIFT 8
+#define KIND_SLOT_SHIFT  16
+#define KIND_HOME_SHIFT  24
+
+/* What a Memory capability covers. */
 struct phys_range {
     pfn_t first, end;
     uint32_t slot;
 };
 
+/* What is known of a 2 MiB block without looking at its descriptors. */
+#define BLOCK_PRESENT 0x1 /* there is room for its descriptors */
+#define BLOCK_READY   0x2 /* they are written */
+
 struct phys {
     uintptr_t pages_bias; /* address of the descriptor that page 0 would have */
-    pfn_t first, end;     /* the span that has descriptors */
-    struct lock lock;
+    pfn_t first, end;     /* the span, in whole blocks */
+    uint8_t *block;       /* BLOCK_* of each block of the span */
     struct phys_range range[BOOT_RANGES_MAX];
     uint32_t ranges;
-    uint32_t clear_blocks;        /* bool: the machine clears memory by cache blocks */
-    uint64_t total_pages;         /* usable: ranges without descriptors */
-    uint64_t free_pages[CLASSES]; /* in the buddy lists */
-    uint64_t table_blocks;
-    struct page_list list[CLASSES][ORDERS];
-    uint32_t list_count[CLASSES][ORDERS];
+    uint32_t clear_blocks;     /* bool: the machine clears memory by cache blocks */
+    uint64_t total_pages;      /* managed: all that was given to the zones */
+    uint64_t descriptor_pages; /* of descriptors and the block table: reserved */
+    uint64_t lost_pages;       /* memory for whose descriptors there was no place */
 };
 
 extern struct phys phys;
@@ -99,31 +147,31 @@ static inline pfn_t page_number(const struct page *page)
 {
     return ((uintptr_t)page - phys.pages_bias) / sizeof(struct page);
 }
+static inline enum migrate_type page_type(const struct page *page)
+{
+    return (enum migrate_type)(page->home >> HOME_TYPE_SHIFT);
+}
+static inline uint8_t *phys_block(pfn_t pfn)
+{
+    return &phys.block[(pfn - phys.first) >> BLOCK_ORDER];
+}
+/* Have the descriptors of its block been written? */
+static inline bool page_is_ready(pfn_t pfn)
+{
+    return pfn - phys.first < phys.end - phys.first && (*phys_block(pfn) & BLOCK_READY);
+}
 /* Has the page a descriptor, and does it belong to one of our ranges? */
 static inline bool page_is_ours(pfn_t pfn)
 {
-    return pfn - phys.first < phys.end - phys.first && page_of(pfn)->state != PAGE_NONE;
+    return page_is_ready(pfn) && page_of(pfn)->state != PAGE_NONE;
 }
 
 /* Take over the free ranges of the boot information. Returns false if there is too little memory.
  */
 bool phys_init(const struct boot_info *info);
-
-enum alloc_flags { ALLOC_NORMAL = 0, ALLOC_RESERVE = 1 /* may use the last RESERVE_PAGES */ };
-
-/* buddy.c: 2^order pages, naturally aligned, contents unknown; 0 if there are none. `class` tables
- * may turn a data block into a tables block. Takes the allocator's lock. */
-pfn_t buddy_alloc(struct worker *w, unsigned order, enum page_class class, enum alloc_flags flags);
-void buddy_free(struct worker *w, pfn_t pfn, unsigned order);
-/* Allocator lock held: many single pages in one go; how many were got. */
-uint64_t buddy_alloc_pages_locked(struct worker *w, enum page_class class, uint64_t count,
-                                  pfn_t *pages, enum alloc_flags flags);
-void buddy_free_locked(pfn_t pfn, unsigned order);
-
-/* block.c, allocator lock held: turn a free data block into a tables block, or a tables block whose
- * pages are all free into a data block. */
-bool block_make_tables_locked(struct worker *w);
-bool block_make_data_locked(struct worker *w);
+/* Write the descriptors of pages [first, end) of one piece, as tails; first .. end are either
+ * whole blocks, or their blocks are ready. */
+void phys_describe(pfn_t first, pfn_t end, uint8_t slot, uint8_t home);
 
 /* pages.c: single pages, through the hart's lists. 0 if there is none. With GFP_DIRECT_RECLAIM
  * unused file pages may be dropped first: then do not hold the lock of objects or a later one. The
@@ -145,14 +193,22 @@ void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages);
  * speaks for all: state, order, owner. */
 pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp);
 void pages_free(struct worker *w, pfn_t pfn, unsigned order);
+/* Exactly `count` pages in a row, at most CHUNK_PAGES_MAX. They are held as the few naturally
+ * aligned pieces that make them up: pages_set_state() sets the state of each. */
+pfn_t pages_alloc_exact(struct worker *w, uint64_t count, gfp_t gfp);
+void pages_free_exact(struct worker *w, pfn_t pfn, uint64_t count);
+void pages_set_state(pfn_t pfn, uint64_t count, enum page_state state);
 /* A page of a tables block, for a page table. The kernel clears it when it takes it into use. */
 pfn_t page_alloc_table(struct worker *w);
 void page_free_table(struct worker *w, pfn_t pfn);
 /* Zero up to `limit` pages ahead for this hart; how many. */
 unsigned pages_zero_ahead(struct worker *w, unsigned limit);
-/* Give the hart's lists back to the buddy allocator. */
+/* Give the hart's own lists back to the zones; */
 void pages_drain(struct worker *w);
-/* Free pages of all kinds, lists of all harts included (others' unsynchronised). */
+/* and ask the other harts to do so too: how many pages that is likely to free. */
+uint64_t pages_drain_all(struct worker *w);
+/* Pages in the lists of all harts (others' unsynchronised), and free pages of all kinds. */
+uint64_t pages_in_lists(void);
 uint64_t pages_free_total(void);
 /* phys_init() does it for all workers. */
 void pages_worker_init(struct worker *w);

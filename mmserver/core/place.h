@@ -64,6 +64,9 @@ static inline bool place_alloc_fails(void)
 }
 #endif
 
+/* Have another hart give its page lists back (pages_drain); pages that are back when it returns. */
+uint64_t place_drain(struct worker *other);
+
 /* ---- thin wrappers: one per kernel call in use ---- */
 
 static inline long place_batch(uint64_t space, uint64_t count, long *stopped)

@@ -7,6 +7,7 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/slab.h"
+#include "mmserver/core/zone.h"
 #include <pagoda/counter.h>
 #include <string.h>
 
@@ -178,7 +179,7 @@ static void report_stat(struct text *t)
         stat_line(t, server_name[i][0], report_count((enum mm_counter)i), server_name[i][1]);
     stat_line(t, "pages_total", phys.total_pages, "pages that the server manages");
     stat_line(t, "pages_free", pages_free_total(), "pages that nobody uses");
-    stat_line(t, "table_blocks", phys.table_blocks, "2 MiB blocks of the tables class");
+    stat_line(t, "table_blocks", zones_table_blocks(), "2 MiB blocks of the tables class");
     stat_line(t, "slots_free", kobj_slots_free(), "empty slots of the server's capability table");
 }
 

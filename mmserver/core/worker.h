@@ -18,6 +18,7 @@
 #define HOT_PAGES_MAX    192 /* a hart's list of free pages */
 #define HOT_BATCH        160 /* moved between it and the buddy allocator at a time */
 #define ZEROED_PAGES_MAX 256
+#define STOCK_PAGES_MAX  64 /* of the lists of other types */
 #define TABLE_PAGES_KEPT 16
 #define FAULT_RING_MAX   64 /* a power of two */
 
@@ -84,6 +85,12 @@ static inline uint32_t fault_outcome(const struct fault_record *r)
     return r->what >> 24;
 }
 
+/* A hart's list of free pages of one migrate type. */
+struct page_stock {
+    uint64_t count;
+    pfn_t page[STOCK_PAGES_MAX];
+};
+
 struct worker {
     /* The client whose event is being handled: who wants to free it waits until no worker has it
      * here (client.c). Cleared before the answer. First, for the entry code. */
@@ -109,6 +116,13 @@ struct worker {
 
     uint64_t tables_count;
     pfn_t tables[TABLE_PAGES_KEPT];
+    struct page_stock stock[2];   /* unmovable, reclaimable */
+    uint64_t hot_high, hot_batch; /* marks, by the size of memory */
+    uint64_t zeroed_high;         /* and the number of harts */
+    uint64_t stock_high;
+    uint64_t hot_home;     /* page->home of what belongs into `hot` */
+    uint64_t node;         /* that the hart is near to */
+    uint64_t drain_wanted; /* bool: another hart is short of memory */
 
     struct batch_page *ops; /* its operation page */
     pfn_t ops_page;

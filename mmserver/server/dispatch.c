@@ -4,6 +4,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
+#include "mmserver/core/zone.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 #include <pagoda/mm.h>
@@ -75,6 +76,8 @@ struct answer server_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, ui
 struct answer server_idle(struct worker *w)
 {
     mm_count(w, idle_step);
+    if (zones_idle(w))
+        return answer_make(ANSWER_PARK, 1, 0);
     unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
     bool more = done == IDLE_PAGES_ONCE || slab_idle(w);
     return answer_make(ANSWER_PARK, more, 0);

@@ -1,6 +1,8 @@
 /* The page allocator against a flat model: one byte for each page says to whom it belongs. */
 #include "core_world.h"
 
+#include "mmserver/core/zone.h"
+
 #include <string.h>
 
 #define CHUNKS 400
@@ -14,31 +16,31 @@ struct chunk {
 static struct chunk chunk[CHUNKS];
 static uint8_t *owned; /* per page of the span: taken by one of the chunks */
 
-static void take(unsigned i, enum page_class class)
+static void take(unsigned i, gfp_t gfp)
 {
-    unsigned order = (unsigned)ktap_random_below(class == CLASS_TABLES ? 9 : ORDERS);
-    pfn_t pfn = buddy_alloc(sim_worker(0), order, class, ALLOC_NORMAL);
+    unsigned order = (unsigned)ktap_random_below(gfp & GFP_TABLES ? 9 : ORDERS);
+    pfn_t pfn = pages_alloc(sim_worker(0), order, gfp | GFP_NOWARN);
 
     if (!pfn)
         return;
     EXPECT(!(pfn & ((1UL << order) - 1)));
-    EXPECT_EQ(page_of(pfn)->class, class);
+    EXPECT_EQ(page_type(page_of(pfn)) == MIGRATE_TABLES, (gfp & GFP_TABLES) != 0);
     uint8_t slot = page_of(pfn)->slot;
     for (pfn_t p = pfn; p < pfn + (1UL << order); p++) {
         EXPECT(page_is_ours(p));
         EXPECT_EQ(page_of(p)->slot, slot); /* never across two capabilities */
-        EXPECT_EQ(page_of(p)->state, PAGE_USED);
+        EXPECT_EQ(page_of(p)->state, p == pfn ? PAGE_USED : PAGE_TAIL);
         EXPECT_EQ(owned[p - phys.first], 0);
-        EXPECT(class == CLASS_DATA || p % PAGES_PER_BLOCK);
+        EXPECT(!(gfp & GFP_TABLES) || p % PAGES_PER_BLOCK);
         owned[p - phys.first] = 1;
-        page_of(p)->state = PAGE_SERVER;
     }
+    page_of(pfn)->state = PAGE_SERVER;
     chunk[i] = (struct chunk){pfn, order};
 }
 
 static void give_back(unsigned i)
 {
-    buddy_free(sim_worker(0), chunk[i].pfn, chunk[i].order);
+    pages_free(sim_worker(0), chunk[i].pfn, chunk[i].order);
     memset(owned + (chunk[i].pfn - phys.first), 0, 1UL << chunk[i].order);
     chunk[i].pfn = 0;
 }
@@ -57,7 +59,7 @@ KTAP_CASE(core_buddy_against_a_flat_model)
         if (chunk[i].pfn)
             give_back(i);
         else
-            take(i, ktap_random_below(5) ? CLASS_DATA : CLASS_TABLES);
+            take(i, ktap_random_below(5) ? GFP_KERNEL : GFP_TABLE);
         if (step % 4000 == 0)
             core_world_check();
     }
@@ -80,8 +82,8 @@ KTAP_CASE(core_buddy_until_nothing_is_left)
         first = pfn;
         count++;
     }
-    EXPECT(count + RESERVE_PAGES + 2 * PAGES_PER_BLOCK > before);
-    EXPECT(buddy_alloc(sim_worker(0), 0, CLASS_DATA, ALLOC_RESERVE) != 0);
+    EXPECT(count + zones_min_free_kbytes() / 4 + 2 * PAGES_PER_BLOCK > before);
+    EXPECT(pages_alloc(sim_worker(0), 0, GFP_MEMALLOC) != 0);
     while (first) {
         pfn = first;
         first = *(pfn_t *)page_pointer(pfn);
@@ -93,23 +95,23 @@ KTAP_CASE(core_buddy_until_nothing_is_left)
 KTAP_CASE(core_buddy_blocks_change_class_and_back)
 {
     core_world_boot(&(struct world){0});
-    uint64_t blocks = phys.table_blocks;
+    uint64_t blocks = zones_table_blocks();
     pfn_t page[600];
 
     for (unsigned i = 0; i < 600; i++) {
         page[i] = page_alloc_table(sim_worker(0));
         EXPECT(page[i] != 0);
     }
-    EXPECT(phys.table_blocks > blocks);
+    EXPECT(zones_table_blocks() > blocks);
     for (unsigned i = 0; i < 600; i++)
         page_free_table(sim_worker(0), page[i]);
     core_world_free_pages();
     /* Data memory that has run out takes a tables block back that holds nothing. */
     unsigned taken = 0;
-    while (buddy_alloc(sim_worker(0), BLOCK_ORDER, CLASS_DATA, ALLOC_RESERVE))
+    while (pages_alloc(sim_worker(0), BLOCK_ORDER, GFP_MEMALLOC | GFP_NOWARN))
         taken++;
     EXPECT(taken > 0);
-    EXPECT_EQ(phys.table_blocks, blocks);
+    EXPECT_EQ(zones_table_blocks(), blocks);
 }
 
 KTAP_CASE(core_pages_zeroed_ahead_are_zero)

@@ -30,6 +30,15 @@ uint32_t *lock_ranks(void)
     return &lock_ranks_held;
 }
 
+/* All harts are simulated by calling, and no worker is inside while another runs. */
+uint64_t place_drain(struct worker *other)
+{
+    uint64_t before = pages_in_lists();
+
+    pages_drain(other);
+    return before - pages_in_lists();
+}
+
 /* ---- memory and walks ---- */
 
 bool sim_page_is_there(pfn_t page)

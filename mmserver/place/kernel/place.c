@@ -47,6 +47,13 @@ _Noreturn void place_panic(const char *file, int line, const char *what)
     place_power_off(1);
 }
 
+/* It does so when it is entered next. */
+uint64_t place_drain(struct worker *other)
+{
+    __atomic_store_n(&other->drain_wanted, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
 bool place_worker_prepare(struct worker *boot, struct worker *w)
 {
     (void)boot; /* kernel stacks serve */

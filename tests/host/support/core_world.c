@@ -3,6 +3,7 @@
 
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/slab.h"
+#include "mmserver/core/zone.h"
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,5 @@ uint64_t core_world_free_pages(void)
         pages_drain(sim_worker(i));
     }
     /* The personality's own image stays in the page cache. */
-    return phys.free_pages[CLASS_DATA] + phys.free_pages[CLASS_TABLES] + phys.table_blocks +
-           object_cached_pages();
+    return zones_free() + zones_table_blocks() + object_cached_pages();
 }

@@ -1,0 +1,67 @@
+/*
+ * The report of an allocation that failed, and the count of pages by use that it rests on. Both
+ * look without locks, so that they can be made from anywhere: what another hart changes meanwhile
+ * is counted as it is found.
+ */
+#include "mmserver/core/oom.h"
+#include "mmserver/core/slab.h"
+#include "mmserver/core/text.h"
+
+static uint64_t failures;
+
+/* Pages that the descriptor speaks for: a tail that is met on its own is one page. */
+static uint64_t pages_of(const struct page *page)
+{
+    return page->state == PAGE_TAIL || page->state == PAGE_NONE ? 1 : 1UL << page->order;
+}
+
+void phys_count_states(uint64_t pages[PAGE_STATES])
+{
+    for (unsigned i = 0; i < PAGE_STATES; i++)
+        pages[i] = 0;
+    for (pfn_t pfn = phys.first; pfn < phys.end;) {
+        if (!page_is_ready(pfn)) {
+            pfn += PAGES_PER_BLOCK;
+            continue;
+        }
+        const struct page *page = page_of(pfn);
+        pages[page->state < PAGE_STATES ? page->state : PAGE_NONE] += pages_of(page);
+        pfn += pages_of(page);
+    }
+    zone_for_each(z) pages[PAGE_FREE] += z->deferred_pages;
+}
+
+static void zone_line(const struct zone *z, unsigned order)
+{
+    uint64_t unusable = (uint64_t)zone_unusable_index(z, order);
+
+    text_log("  node %lu zone %s: free %lu kB, min %lu, low %lu, high %lu, managed %lu kB, tables "
+             "free %lu kB; order %lu: unusable %lu.%03lu",
+             (uint64_t)z->node, zone_text[z->kind], zone_free_data(z) * 4, z->mark[MARK_MIN] * 4,
+             z->mark[MARK_LOW] * 4, z->mark[MARK_HIGH] * 4, z->managed * 4,
+             z->free[MIGRATE_TABLES] * 4, (uint64_t)order, unusable / 1000, unusable % 1000);
+}
+
+void oom_report(struct worker *w, const struct request *r)
+{
+    uint64_t pages[PAGE_STATES];
+
+    failures++;
+    if (failures & (failures - 1))
+        return;
+    text_log("memory: hart %lu found no page: order %lu, gfp %04lx (%s), failure %lu",
+             (uint64_t)w->hart, (uint64_t)r->order, (uint64_t)r->gfp,
+             migrate_text[gfp_type(r->gfp)], failures);
+    zone_for_each(z) zone_line(z, r->order);
+    phys_count_states(pages);
+    for (unsigned i = PAGE_FREE; i < PAGE_STATES; i++) {
+        if (pages[i])
+            text_log("  %s: %lu kB", page_state_text[i], pages[i] * 4);
+    }
+    const struct slab_cache *c;
+    LIST_FOREACH(c, &slab_caches, link)
+    {
+        if (c->slabs)
+            text_log("  slab %s: %lu kB", c->name, (c->slabs << c->order) * 4);
+    }
+}
