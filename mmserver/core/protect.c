@@ -89,7 +89,7 @@ static void park_table(struct zap *z, const uint64_t *table, vaddr_t start, vadd
 
         if (!entry_is_leaf(entry))
             continue;
-        if (z->w->ops_count + 2 > BATCH_OPS_MAX || z->file_count == ZAP_FILE_PAGES)
+        if (!zap_has_room(z, 1, 2))
             zap_flush(z);
         op_add(z->w, z->mm, BATCH_UNMAP, a);
         if (entry_is_own(entry)) {

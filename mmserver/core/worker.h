@@ -20,7 +20,8 @@
 #define ZEROED_PAGES_MAX 256
 #define STOCK_PAGES_MAX  64 /* of the lists of other types */
 #define TABLE_PAGES_KEPT 16
-#define FAULT_RING_MAX   64 /* a power of two */
+#define ZAP_GATHER_MAX   1024 /* entries gathered by one batch of removals (zap.h) */
+#define FAULT_RING_MAX   64   /* a power of two */
 
 struct mm;
 struct client;
@@ -130,8 +131,9 @@ struct worker {
     uint32_t hart;
     struct mm *ops_mm;
     uint32_t thread_slot;
-    uint32_t lock_ranks; /* held, for LOCK_CHECK */
-    uint32_t idle_full;  /* bool: the last idle step had nothing left to do */
+    uint32_t lock_ranks;                 /* held, for LOCK_CHECK */
+    uint32_t idle_full;                  /* bool: the last idle step had nothing left to do */
+    uint64_t gather[ZAP_GATHER_MAX + 1]; /* the last one is written, never kept */
 } __attribute__((aligned(64)));
 
 /* Indexed by hart; workers[0 .. worker_count - 1] are in use after start-up. */

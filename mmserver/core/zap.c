@@ -1,7 +1,10 @@
 /*
  * Pages leave in three steps: read the entries and gather the operations, send the batch (when it
- * returns no hart can reach the pages), free the pages. A page table's worth of entries is one
- * operation, however many holes it has.
+ * returns no hart can reach the pages), lower the pages' counts and free those that have none left.
+ * Not before: where a page is shared after a fork, the last but one who leaves makes the last one
+ * its owner, who may write to it at once.
+ *
+ * A page table's worth of entries is one operation, however many holes it has.
  */
 #include "mmserver/core/zap.h"
 #include "mmserver/core/object.h"
@@ -10,73 +13,100 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
 {
     z->w = w;
     z->mm = mm;
-    z->file_count = 0;
-    LIST_INIT(&z->freed);
+    z->count = 0;
     mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
 }
 
-void zap_flush(struct zap *z)
-{
-    ops_send(z->w);
-    page_free_list(z->w, &z->freed);
-    for (unsigned i = 0; i < z->file_count; i++)
-        object_page_put(z->file_page[i], 1);
-    z->file_count = 0;
-}
-
-void zap_entry(struct zap *z, uint64_t entry)
+/* What is not an anonymous page of which this was the only mapping. Is it to be freed now? */
+static __attribute__((noinline)) bool zap_other(struct zap *z, uint64_t entry)
 {
     struct page *page = page_of(entry_page(entry));
 
     if (!page_is_ours(entry_page(entry)))
-        return; /* device memory */
+        return false; /* device memory */
     switch (page->state) {
     case PAGE_ANON:
-        mm_assert(page->maps == 1);
-        page->maps = 0;
+        mm_assert(__atomic_load_n(&page->maps, __ATOMIC_RELAXED) > 0);
         z->mm->anon_pages--;
-        if (entry_is_parked(entry))
-            z->mm->parked--;
-        LIST_INSERT_HEAD(&z->freed, page, link);
-        break;
+        return !__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL);
     case PAGE_FILE:
         z->mm->file_pages--;
-        mm_assert(z->file_count < ZAP_FILE_PAGES);
-        z->file_page[z->file_count++] = page;
-        break;
+        object_page_put(page, 1);
+        return false;
     case PAGE_ZERO:
     case PAGE_SERVER: /* the archive's or the start page's: kept by whoever mapped it */
-        break;
+        return false;
     default:
         mm_assert(!"a page that no client can have is mapped");
     }
+    return false;
+}
+
+void zap_flush(struct zap *z)
+{
+    uint64_t *gather = z->w->gather;
+    uint64_t only = 0, parked = 0, freed = 0;
+    const uint64_t pages_bias = phys.pages_bias, first = phys.first, span = phys.end - phys.first;
+
+    ops_send(z->w);
+    for (uint64_t i = 0; i < z->count; i++) {
+        uint64_t entry = gather[i];
+        pfn_t pfn = entry_page(entry);
+        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
+
+        parked += !(entry & ENTRY_V);
+        if (likely(pfn - first < span && page->maps == 1 && page->state == PAGE_ANON)) {
+            page->maps = 0;
+            only++;
+        } else if (!zap_other(z, entry)) {
+            continue;
+        }
+        gather[freed++] = pfn;
+    }
+    z->mm->anon_pages -= only;
+    z->mm->parked -= parked;
+    z->count = 0;
+    page_free_bulk(z->w, freed, gather);
+}
+
+/* The entries from `slot` to `end` that are not empty; how many. */
+static uint64_t gather_slots(uint64_t *to, const uint64_t *slot, const uint64_t *end)
+{
+    const uint64_t *begin = to;
+
+    for (; slot + 4 <= end; slot += 4) {
+        uint64_t a = slot[0], b = slot[1], c = slot[2], d = slot[3];
+
+        *to = a, to += a != 0;
+        *to = b, to += b != 0;
+        *to = c, to += c != 0;
+        *to = d, to += d != 0;
+    }
+    for (; slot < end; slot++) {
+        *to = *slot;
+        to += *slot != 0;
+    }
+    return (uint64_t)(to - begin);
 }
 
 /* One leaf table: entries of [start, end), which do not cross it. */
 static void zap_table(struct zap *z, const uint64_t *table, vaddr_t start, vaddr_t end)
 {
-    unsigned i = pt_index(start, 0);
-    unsigned stop = i + (unsigned)((end - start) >> PAGE_SHIFT);
+    const uint64_t *slot = table + pt_index(start, 0);
+    const uint64_t *stop = slot + ((end - start) >> PAGE_SHIFT);
 
-    while (i < stop) {
-        unsigned first, last = 0;
-
-        while (i < stop && !table[i])
-            i++;
-        for (first = i; i < stop && z->file_count < ZAP_FILE_PAGES; i++) {
-            if (table[i]) {
-                zap_entry(z, table[i]);
-                last = i + 1;
-            }
-        }
-        if (last) {
-            vaddr_t at = ROUND_DOWN(start, BLOCK_BYTES) + ((uint64_t)first << PAGE_SHIFT);
-
-            op_add(z->w, z->mm, BATCH_UNMAP, at)->count = last - first;
-        }
-        if (z->file_count == ZAP_FILE_PAGES)
-            zap_flush(z);
-    }
+    while (slot < stop && !*slot)
+        slot++;
+    while (slot < stop && !stop[-1])
+        stop--;
+    if (slot == stop)
+        return;
+    uint64_t span = (uint64_t)(stop - slot);
+    if (!zap_has_room(z, span, 1))
+        zap_flush(z);
+    z->count += gather_slots(z->w->gather + z->count, slot, stop);
+    vaddr_t at = ROUND_DOWN(start, BLOCK_BYTES) + ((uint64_t)(slot - table) << PAGE_SHIFT);
+    op_add(z->w, z->mm, BATCH_UNMAP, at)->count = (uint32_t)span;
 }
 
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
@@ -90,8 +120,6 @@ void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
 
         zap_table(&z, table, a, stop);
-        if (w->ops_count == BATCH_OPS_MAX)
-            zap_flush(&z);
         a = stop;
     }
     zap_flush(&z);

@@ -1,25 +1,35 @@
-/* Taking pages out of an address space. All with the mm locked and settled. */
+/*
+ * Taking pages out of an address space. All with the mm locked and settled.
+ *
+ * A removal gathers old entries and operations; only when the batch was sent, and no hart can reach
+ * the pages any more, are they accounted and given back (zap_flush). What is gathered lies in the
+ * worker, so one removal at a time.
+ */
 #ifndef MMSERVER_CORE_ZAP_H
 #define MMSERVER_CORE_ZAP_H
 
 #include "mmserver/core/pt.h"
 
-#define ZAP_FILE_PAGES 64
-
-/* What a removal has gathered and may only give back when the fences are done. */
 struct zap {
     struct worker *w;
     struct mm *mm;
-    struct page_list freed;
-    unsigned file_count;
-    struct page *file_page[ZAP_FILE_PAGES];
+    uint64_t count; /* entries in w->gather */
 };
 
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm);
-/* Account that `entry` will be gone. */
-void zap_entry(struct zap *z, uint64_t entry);
-/* Send what was gathered, then free the pages. */
+/* Send what was gathered, then account for the pages and free those that nobody maps any more. */
 void zap_flush(struct zap *z);
+
+/* Is there room for that many more entries and operations? Else flush first. */
+static inline bool zap_has_room(const struct zap *z, uint64_t entries, uint64_t ops)
+{
+    return z->count + entries <= ZAP_GATHER_MAX && z->w->ops_count + ops <= BATCH_OPS_MAX;
+}
+/* `entry` will be gone; there is room for it. */
+static inline void zap_entry(struct zap *z, uint64_t entry)
+{
+    z->w->gather[z->count++] = entry;
+}
 
 /* Empty every leaf entry of [start, end) and free what was behind. Tables stay. */
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
