@@ -185,6 +185,17 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
     expect(c, parked || (v->flags & VM_ACCESS), "entry in an inaccessible VMA", address, entry, 0);
 }
 
+/* A leaf table in whose block there is no VMA is one of those kept. */
+static void check_kept(struct check *c, struct mm *mm, vaddr_t block)
+{
+    struct vma *v = vma_find(mm, block);
+    bool kept = v && v->start < block + BLOCK_BYTES;
+
+    for (uint32_t i = 0; i < mm->kept_count; i++)
+        kept |= mm->kept[i] == block;
+    expect(c, kept, "leaf table of no use", block, mm->kept_count, 0);
+}
+
 /* All leaves, and the number of tables. */
 static void check_tables(struct check *c, struct mm *mm)
 {
@@ -194,6 +205,7 @@ static void check_tables(struct check *c, struct mm *mm)
 
     for (vaddr_t a = pt_next_table(mm, 0, mm_user_end, &table); a < mm_user_end;
          a = pt_next_table(mm, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES, mm_user_end, &table)) {
+        check_kept(c, mm, ROUND_DOWN(a, BLOCK_BYTES));
         for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
             if (table[i])
                 check_leaf(c, mm, ROUND_DOWN(a, BLOCK_BYTES) + ((uint64_t)i << PAGE_SHIFT),

@@ -31,4 +31,26 @@ static inline void page_clear_here(void *page, bool blocks)
 #endif
 }
 
+/* A pair of instructions for each word: nothing better without vectors. */
+static inline void page_copy_here(void *to, const void *from)
+{
+#ifdef __riscv
+    uint64_t a, b;
+
+    __asm__ volatile(".set pagoda_offset, -2048\n"
+                     "\t.rept 256\n"
+                     "\tld %0, pagoda_offset(%3)\n"
+                     "\tld %1, pagoda_offset + 8(%3)\n"
+                     "\tsd %0, pagoda_offset(%2)\n"
+                     "\tsd %1, pagoda_offset + 8(%2)\n"
+                     "\t.set pagoda_offset, pagoda_offset + 16\n"
+                     "\t.endr"
+                     : "=&r"(a), "=&r"(b)
+                     : "r"((char *)to + PAGE_BYTES / 2), "r"((const char *)from + PAGE_BYTES / 2)
+                     : "memory");
+#else
+    __builtin_memcpy(to, from, PAGE_BYTES);
+#endif
+}
+
 #endif

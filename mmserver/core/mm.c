@@ -103,7 +103,7 @@ void mm_clear(struct worker *w, struct mm *mm)
     zap_range(w, mm, 0, mm_user_end);
     while ((v = RB_ROOT(&mm->vmas)))
         vma_remove(w, mm, v);
-    pt_free_tables(w, mm, 0, mm_user_end, 0, mm_user_end);
+    pt_free_all_tables(w, mm);
     mm_assert(!mm->anon_pages && !mm->file_pages && !mm->parked);
     mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);
     mm->brk_start = mm->brk_end = 0;
@@ -184,6 +184,33 @@ void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address)
             __atomic_compare_exchange_n(&other->visit.at, &at, VISIT_OVER, false, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED);
     }
+}
+
+/* Tables that were kept since the last look get another chance. */
+static void sweep_one(struct worker *w, struct mm *mm)
+{
+    if (!mm->kept_count || !mm_trylock(mm))
+        return;
+    if (mm->kept_new)
+        mm->kept_new = false;
+    else
+        pt_sweep_kept(w, mm);
+    mm_unlock(mm);
+}
+
+bool mm_sweep(struct worker *w, unsigned limit)
+{
+    while (limit--) {
+        w->sweep_id = mm_next_id(w->sweep_id);
+        if (!w->sweep_id)
+            return false;
+        struct mm *mm = mm_get(w->sweep_id);
+        if (mm) {
+            sweep_one(w, mm);
+            mm_put(mm);
+        }
+    }
+    return true;
 }
 
 static long copy_bytes(struct worker *w, struct mm *mm, vaddr_t at, char *local, uint64_t bytes,

@@ -32,6 +32,7 @@
 #define MAP_COUNT_MAX     65530UL
 #define STACK_LIMIT_BYTES (8UL << 20)
 #define STACK_GUARD_BYTES (256UL << PAGE_SHIFT)
+#define MM_TABLES_KEPT    8U
 #define MMAP_MIN_ADDRESS  0x10000UL
 
 struct native_object;
@@ -50,9 +51,12 @@ struct mm {
     pfn_t object_page;
     uint64_t map_count;
 
-    uint64_t file_pages; /* resident pages of files */
-    uint64_t parked;     /* of anon_pages: pages kept behind inaccessible mappings */
-    uint64_t tables;     /* page tables, the root excepted */
+    uint64_t file_pages;          /* resident pages of files */
+    uint64_t parked;              /* of anon_pages: pages kept behind inaccessible mappings */
+    uint64_t tables;              /* page tables, the root excepted */
+    vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
+    uint32_t kept_count;
+    uint32_t kept_new; /* bool: since it was last looked at for sweeping */
     uint64_t total_pages, data_pages, stack_pages, exec_pages, locked_pages; /* mapped, by VMAs */
     uint64_t resident_peak;
 
@@ -206,6 +210,9 @@ static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
         return &mm->data_pages;
     return (flags & (VM_EXEC | VM_WRITE)) == VM_EXEC ? &mm->exec_pages : NULL;
 }
+/* A step of background work: give back what some mm keeps and has not needed lately. Looks at
+ * most at `limit` mms; is there more to look at? */
+bool mm_sweep(struct worker *w, unsigned limit);
 /* Locked: account `pages` more (or less) mapped pages of a VMA with those flags. */
 static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
 {

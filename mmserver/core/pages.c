@@ -31,16 +31,7 @@ void page_clear(void *page)
 
 void page_copy(void *to, const void *from)
 {
-    uint64_t *t = to;
-    const uint64_t *f = from;
-
-    for (unsigned i = 0; i < PAGE_BYTES / sizeof *t; i += 8) {
-        uint64_t a = f[i], b = f[i + 1], c = f[i + 2], d = f[i + 3];
-        uint64_t e = f[i + 4], g = f[i + 5], h = f[i + 6], k = f[i + 7];
-
-        t[i] = a, t[i + 1] = b, t[i + 2] = c, t[i + 3] = d;
-        t[i + 4] = e, t[i + 5] = g, t[i + 6] = h, t[i + 7] = k;
-    }
+    page_copy_here(to, from);
 }
 
 void pages_worker_init(struct worker *w)

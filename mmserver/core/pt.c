@@ -219,8 +219,8 @@ static void tables_free_level(struct worker *w, struct mm *mm, vaddr_t first, va
     tables_flush(w, pages, count);
 }
 
-void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
-                    vaddr_t ceiling)
+static void tables_remove(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
+                          vaddr_t floor, vaddr_t ceiling)
 {
     mm_fast_drop_locked(mm);
     ops_send(w);
@@ -232,4 +232,95 @@ void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
         if (first < last)
             tables_free_level(w, mm, first, last, level);
     }
+}
+
+/*
+ * Kept tables: mm->kept holds the addresses of blocks that had no VMA when their table became
+ * empty. They may have one by now; then the table is in use, and the next who empties it comes
+ * here again.
+ */
+
+/* Tables of [start, end), which is nobody's: gone from the list, and out of the tables as far as
+ * other kept ones do not need those above. */
+static void kept_remove(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
+                        vaddr_t ceiling)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < mm->kept_count; i++) {
+        vaddr_t at = mm->kept[i];
+
+        if (at - start < end - start)
+            continue;
+        if (at < start)
+            floor = max_u64(floor, at + BLOCK_BYTES);
+        else
+            ceiling = min_u64(ceiling, at);
+        mm->kept[count++] = at;
+    }
+    mm->kept_count = count;
+    tables_remove(w, mm, start, end, floor, ceiling);
+}
+
+/* The oldest: its table is removed, unless it is in use again. Was it? */
+static bool kept_drop_oldest(struct worker *w, struct mm *mm)
+{
+    vaddr_t at = mm->kept[0];
+    struct vma *above = vma_find(mm, at);
+    struct vma *below = above ? vma_prev(above) : vma_last(mm);
+
+    if (!above || above->start >= at + BLOCK_BYTES) {
+        kept_remove(w, mm, at, at + BLOCK_BYTES, below ? below->end : 0,
+                    above ? above->start : mm_user_end);
+        return true;
+    }
+    mm->kept_count--;
+    for (uint32_t i = 0; i < mm->kept_count; i++)
+        mm->kept[i] = mm->kept[i + 1];
+    return false;
+}
+
+static void table_keep(struct worker *w, struct mm *mm, vaddr_t at)
+{
+    for (uint32_t i = 0; i < mm->kept_count; i++) {
+        if (mm->kept[i] == at)
+            return;
+    }
+    if (mm->kept_count == MM_TABLES_KEPT)
+        kept_drop_oldest(w, mm);
+    mm->kept[mm->kept_count++] = at;
+    mm->kept_new = true;
+}
+
+void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
+                    vaddr_t ceiling)
+{
+    vaddr_t first = max_u64(ROUND_DOWN(start, BLOCK_BYTES), ROUND_UP(floor, BLOCK_BYTES));
+    vaddr_t last = min_u64(ROUND_UP(end, BLOCK_BYTES), ROUND_DOWN(ceiling, BLOCK_BYTES));
+    const uint64_t *table;
+
+    if (first >= last)
+        return; /* and so for the tables above */
+    if (last - first > MM_TABLES_KEPT / 2 * BLOCK_BYTES) {
+        kept_remove(w, mm, start, end, floor, ceiling);
+        return;
+    }
+    for (vaddr_t a = pt_next_table(mm, first, last, &table); a < last;
+         a = pt_next_table(mm, a + BLOCK_BYTES, last, &table))
+        table_keep(w, mm, a);
+}
+
+void pt_free_all_tables(struct worker *w, struct mm *mm)
+{
+    mm->kept_count = 0;
+    tables_remove(w, mm, 0, mm_user_end, 0, mm_user_end);
+}
+
+unsigned pt_sweep_kept(struct worker *w, struct mm *mm)
+{
+    unsigned gone = 0;
+
+    while (mm->kept_count)
+        gone += kept_drop_oldest(w, mm);
+    return gone;
 }

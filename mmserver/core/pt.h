@@ -77,11 +77,17 @@ long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
 long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
 /*
- * Remove the tables that cover only [floor, ceiling), looking only where [start, end) needs; they
- * are empty. floor and ceiling are the ends of the VMAs next to it.
+ * No VMA is left in [start, end): the tables that cover only [floor, ceiling), where they are
+ * needed for nothing else, are empty and may go. floor and ceiling are the ends of the VMAs next
+ * to it. A few leaf tables are kept where they are instead, for what is mapped there next: at most
+ * MM_TABLES_KEPT; the oldest goes for the next one.
  */
 void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t floor,
                     vaddr_t ceiling);
+/* The same for all: there is no VMA. */
+void pt_free_all_tables(struct worker *w, struct mm *mm);
+/* Remove the kept tables that still are of no use; how many went. mm locked. */
+unsigned pt_sweep_kept(struct worker *w, struct mm *mm);
 
 /* The next free operation of the worker's page, zeroed, for mm; sends what is there if it is full,
  * and -- see ops_send -- that must not fail. */

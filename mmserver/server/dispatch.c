@@ -10,6 +10,7 @@
 #include <pagoda/mm.h>
 
 #define IDLE_PAGES_ONCE 4 /* zeroed in one step */
+#define IDLE_MMS_ONCE   4 /* looked at in one step */
 #define LINUX_CALLS_END 512
 
 /* Everything but the frequent calls. */
@@ -79,7 +80,7 @@ struct answer server_idle(struct worker *w)
     if (zones_idle(w))
         return answer_make(ANSWER_PARK, 1, 0);
     unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
-    bool more = done == IDLE_PAGES_ONCE || slab_idle(w);
+    bool more = done == IDLE_PAGES_ONCE || slab_idle(w) || mm_sweep(w, IDLE_MMS_ONCE);
     return answer_make(ANSWER_PARK, more, 0);
 }
 
