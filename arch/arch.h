@@ -43,6 +43,19 @@ uint64_t arch_satp_kernel(void);
 /* Fences on this hart. Range is bytes; an implementation may do more than asked. */
 void arch_fence_range(uint64_t asid, vaddr_t start, vaddr_t end);
 void arch_fence_asid(uint64_t asid);
+#ifdef __riscv
+/* The same for one page, where each instruction counts. With no ASIDs, or no number of its own, it
+ * is for all. */
+static inline void arch_fence_page(uint64_t asid, vaddr_t address)
+{
+    if (__builtin_expect(asid != 0, 1))
+        __asm__ volatile("sfence.vma %0, %1" : : "r"(address), "r"(asid) : "memory");
+    else
+        __asm__ volatile("sfence.vma %0, zero" : : "r"(address) : "memory");
+}
+#else
+void arch_fence_page(uint64_t asid, vaddr_t address);
+#endif
 void arch_fence_all(void);
 void arch_fence_code(void);
 /* Fences on other harts (mask of hart ids); returns when they are done. */

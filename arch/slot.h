@@ -34,6 +34,27 @@ static inline bool arch_slot_fill(uint64_t *slot, uint64_t entry)
 #endif
 }
 
+/* Put `entry` where `old` stands; as arch_slot_fill(). */
+static inline bool arch_slot_replace(uint64_t *slot, uint64_t old, uint64_t entry)
+{
+#ifdef __riscv
+    uint64_t failed;
+
+    __asm__ volatile("lr.d %0, %1\n\t"
+                     "xor %0, %0, %3\n\t"
+                     "bnez %0, 1f\n\t"
+                     "sc.d.rl %0, %2, %1\n"
+                     "1:"
+                     : "=&r"(failed), "+A"(*slot)
+                     : "r"(entry), "r"(old)
+                     : "memory");
+    return !failed;
+#else
+    return __atomic_compare_exchange_n(slot, &old, entry, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+#endif
+}
+
 /* Empty a page table slot: what stood there. Relaxed. */
 static inline uint64_t arch_slot_take(uint64_t *slot)
 {

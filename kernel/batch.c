@@ -435,13 +435,14 @@ struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count
     return batch(w, space, count);
 }
 
-struct batch_answer reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
-                                uint64_t a4, uint64_t a5, struct thread *w)
+struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+                                     uint64_t a4, uint64_t a5, struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
 
     (void)a2, (void)a3, (void)a4, (void)a5;
+
     h->current = w;
     struct batch_answer answer = batch_reply(w, space, count);
     if (unlikely(answer.performed < 0 || answer.stopped)) {

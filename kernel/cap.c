@@ -180,6 +180,12 @@ static void cap_rotate(struct cap *c)
     parent->child->prev = c;
 }
 
+/* Memory that no block counter covers can be named but not mapped. */
+static uint64_t memory_forbid(uint64_t first, uint64_t pages, uint8_t rights)
+{
+    return first + pages > block_total << TABLE_SHIFT ? FORBID_ALL : cap_forbid(rights);
+}
+
 /*
  * Readers without a lock load the fields of Memory in any order. With an entry that was empty
  * before (forbids all, starts nowhere, has no pages) every mixture of old and new refuses.
@@ -194,7 +200,7 @@ void cap_fill_memory(struct cap *c, struct cap *parent, uint64_t first, uint64_t
     c->node = (uint16_t)node;
     c->rights = rights;
     c->primary = false;
-    __atomic_store_n(&c->forbid, cap_forbid(rights), __ATOMIC_RELEASE);
+    __atomic_store_n(&c->forbid, memory_forbid(first, pages, rights), __ATOMIC_RELEASE);
     __atomic_store_n(&c->type, CAP_MEMORY, __ATOMIC_RELEASE);
 }
 
@@ -295,7 +301,7 @@ static long memory_remove(struct cap *c)
     }
     if (result) {
         c->rights = rights;
-        __atomic_store_n(&c->forbid, cap_forbid(rights), __ATOMIC_RELEASE);
+        __atomic_store_n(&c->forbid, memory_forbid(c->first, c->pages, rights), __ATOMIC_RELEASE);
     }
     return result;
 }

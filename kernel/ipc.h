@@ -97,6 +97,9 @@ bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint
                  uint64_t a5, struct thread *w);
 bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 struct thread *w);
+/* batch_straight.c: CALL_REPLY_BATCH of one plain operation. */
+bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                 struct thread *w);
 bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                   struct thread *t);
 

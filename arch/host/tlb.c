@@ -334,6 +334,14 @@ void arch_fence_asid(uint64_t asid)
     arch_fence_asid_remote(here(), asid);
 }
 
+void arch_fence_page(uint64_t asid, vaddr_t address)
+{
+    if (asid == 0)
+        arch_fence_all_remote(here());
+    else
+        arch_fence_range_remote(here(), asid, address, address + PAGE_BYTES);
+}
+
 void arch_fence_all(void)
 {
     arch_fence_all_remote(here());

@@ -164,10 +164,10 @@ native_again:
         sd      t1, X(0)(a6)
         ld      a0, X(10)(a6)
         ld      a1, X(11)(a6)
-4:      li      t1, CALL_BATCH
-        beq     a7, t1, native_batch
-        li      t1, CALL_REPLY_BATCH
+4:      li      t1, CALL_REPLY_BATCH
         beq     a7, t1, native_reply_batch
+        li      t1, CALL_BATCH
+        beq     a7, t1, native_batch
         sd      ra, X(1)(a6)
         sd      s0, X(8)(a6)
         sd      s1, X(9)(a6)
@@ -211,9 +211,14 @@ native_batch:
         j       native_back
 
 native_reply_batch:
-        /* Comes back only with a refusal, and then all that C keeps is as it was. */
+        /* Straight, or in full; that comes back only with a refusal, and then all that C keeps is
+         * as it was. */
         sd      ra, X(1)(a6)
         call    reply_batch
+        ld      a6, H_CURRENT(tp)
+        ld      a0, X(10)(a6)
+        ld      a1, X(11)(a6)
+        call    reply_batch_full
         ld      t0, H_CURRENT(tp)
         li      a2, 0
         j       native_back

@@ -303,7 +303,10 @@ static void act_native(struct thread *t)
     message_save(t, hart);
     long result;
     if (number == CALL_REPLY_BATCH) {
-        struct batch_answer answer = reply_batch(a[0], a[1], 0, 0, 0, 0, t);
+        if (reply_batch(a[0], a[1], 0, 0, 0, 0, t))
+            return;
+        EXPECT(this_hart()->current == t && t->x[10] == a[0] && t->x[11] == a[1]);
+        struct batch_answer answer = reply_batch_full(a[0], a[1], 0, 0, 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else {

@@ -256,7 +256,9 @@ static void call_native(struct thread *t)
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else if (number == CALL_REPLY_BATCH) {
-        struct batch_answer answer = reply_batch(a[0], a[1], 0, 0, 0, 0, t);
+        if (reply_batch(a[0], a[1], 0, 0, 0, 0, t))
+            return;
+        struct batch_answer answer = reply_batch_full(a[0], a[1], 0, 0, 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else {

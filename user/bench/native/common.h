@@ -20,6 +20,9 @@
 #define SLOT_TARGET_END    46
 #define SLOT_KEPT          47
 #define SLOT_COPY          48
+#define SLOT_TARGET2       49 /* the space that tables are copied to */
+#define SLOT_REPLY         50
+#define SLOT_REPLY_WORKER  51
 
 #define DONE_FINISHED 1
 #define DONE_TIMEOUT  2
@@ -41,7 +44,7 @@ struct page_giver {
 };
 
 /* entry.S */
-extern char bench_echo_entry[], bench_map_entry[], bench_empty_entry[];
+extern char bench_echo_entry[], bench_map_entry[], bench_empty_entry[], bench_reply_entry[];
 void bench_pong(void *arg);
 uint64_t bench_ipc_raw(uint64_t endpoint, uint64_t word[6]);
 uint64_t bench_notify_raw(void);
@@ -52,8 +55,10 @@ uint64_t bench_notify_raw(void);
 
 /* Ends the program if `error` is one. */
 void native_must(const char *what, long error);
-/* A worker in this process, at its own entry code, tp at `context`. */
-void native_raw_worker(uint64_t slot, uint64_t endpoint, const char *entry, void *context);
+/* A worker in this process, at its own entry code, tp at `context`; data page `page` is its
+ * operation page, 0: it has none. */
+void native_raw_worker(uint64_t slot, uint64_t endpoint, const char *entry, void *context,
+                       uint64_t page);
 /* Run fn(arg) in a thread of SLOT_SPACE and wait until it calls client_done(); the image is made
  * anew before, so it sees all variables as they are now. The pager: an endpoint slot or 0. */
 void client_run(void (*fn)(void *arg), void *arg, uint64_t pager);
@@ -67,6 +72,8 @@ void rows_ipc(void);
 void rows_notify(void);
 void rows_fault(void);
 void rows_batch(void);
+void rows_runs(void);
+void rows_reply(void);
 void rows_cap(void);
 #endif
 

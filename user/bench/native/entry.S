@@ -80,6 +80,28 @@ give_nothing:
         ecall
         j       refused
 
+/* Answers every fault by a batch on SLOT_SPACE. tp: the number of operations. */
+        .globl  bench_reply_entry
+        .balign 16
+bench_reply_entry:
+        j       give_batch
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+        PARK_ENTRY
+give_batch:
+        li      a0, SLOT_SPACE
+        ld      a1, 0(tp)
+        li      a7, CALL_REPLY_BATCH
+        ecall
+        li      a0, SLOT_KEPT
+        li      a7, CALL_REPLY_KEEP
+        ecall
+        li      a0, 0
+        li      a7, CALL_PARK
+        ecall
+        ebreak
+
 /* A thread: waits for SLOT_PING, signals SLOT_PONG, for ever. */
         .globl  bench_pong
 bench_pong:

@@ -48,7 +48,7 @@ static void give_from(unsigned pages)
 static void with_page(void)
 {
     native_must("endpoint", native_object(CAP_ENDPOINT, 0, SLOT_MAP));
-    native_raw_worker(SLOT_MAP_WORKER, SLOT_MAP, bench_map_entry, &giver);
+    native_raw_worker(SLOT_MAP_WORKER, SLOT_MAP, bench_map_entry, &giver, 0);
     client_tables(AREA);
     give_from(PAGES + 1);
     bench_open(&row, "fault_map_pretouched", BENCH_BY_OTHER, 1, PAGES);
@@ -61,7 +61,7 @@ static void with_page(void)
 static void with_nothing(void)
 {
     native_must("endpoint", native_object(CAP_ENDPOINT, 0, SLOT_EMPTY));
-    native_raw_worker(SLOT_EMPTY_WORKER, SLOT_EMPTY, bench_empty_entry, &giver);
+    native_raw_worker(SLOT_EMPTY_WORKER, SLOT_EMPTY, bench_empty_entry, &giver, 0);
     client_tables(AREA_EMPTY);
     give_from(1);
     entered[EMPTIES + 1] = 0;

@@ -39,7 +39,7 @@ static void client_round_trips(void *arg)
 void rows_ipc(void)
 {
     native_must("endpoint", native_object(CAP_ENDPOINT, 0, SLOT_ECHO));
-    native_raw_worker(SLOT_ECHO_WORKER, SLOT_ECHO, bench_echo_entry, NULL);
+    native_raw_worker(SLOT_ECHO_WORKER, SLOT_ECHO, bench_echo_entry, NULL, 0);
     bench_open(&row, "ipc_roundtrip", BENCH_BY_OTHER, 1, REPEAT);
     round_trips();
     bench_close(&row);

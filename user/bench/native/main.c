@@ -24,7 +24,8 @@ void native_must(const char *what, long error)
     bench_fail(what, error);
 }
 
-void native_raw_worker(uint64_t slot, uint64_t endpoint, const char *entry, void *context)
+void native_raw_worker(uint64_t slot, uint64_t endpoint, const char *entry, void *context,
+                       uint64_t page)
 {
     static unsigned used;
     uint8_t *end = raw_stack[used] + sizeof(raw_stack[0]);
@@ -32,6 +33,9 @@ void native_raw_worker(uint64_t slot, uint64_t endpoint, const char *entry, void
     end[-1] = 0; /* present */
     used++;
     native_must("worker thread", native_thread(slot, NULL, NULL, end, MM_PRIORITY_MAX));
+    if (page)
+        native_must("worker_page",
+                    native_call(CALL_WORKER_PAGE, slot, NATIVE_SLOT_DATA, page, 0, 0, 0));
     native_must("worker_bind", native_call(CALL_WORKER_BIND, slot, endpoint, (uint64_t)entry,
                                            (uint64_t)end, (uint64_t)context, 0));
 }
@@ -115,6 +119,8 @@ int main(void)
     rows_ipc();
     rows_notify();
     rows_fault();
+    rows_reply();
     rows_batch();
+    rows_runs();
     return 0;
 }

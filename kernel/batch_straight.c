@@ -1,0 +1,242 @@
+/*
+ * The straight way of a batch that answers a fault: one operation on small pages of the client's
+ * own space, of which the client's cached leaf table is known. No gather: at most one page has to
+ * be fenced, and the client is on this hart.
+ *
+ * The space is locked for it, as for any batch, but no state is set up: what is not plain is left
+ * to batch.c, which decodes again from the start; nothing has changed by then. The client keeps its
+ * space in being. An old page is counted until after its fence, so nobody can take it for free
+ * before, and the hart need not stand as gathering.
+ */
+#include "kernel/batch.h"
+#include "arch/arch.h"
+#include "arch/slot.h"
+#include "kernel/asid.h"
+#include "kernel/call.h"
+#include "kernel/cap.h"
+#include "kernel/ipc.h"
+
+#define HEAD_ONE (1UL << 32) /* in an operation's first word: one small page, nothing kept */
+
+/* What the straight way made of an operation. */
+enum outcome {
+    NOT_PLAIN, /* nothing has changed */
+    DONE,
+    REPLACED /* done, but other harts have to be fenced */
+};
+
+/* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
+static inline bool covered(const struct thread *w, uint64_t slot, uint64_t entry, uint64_t bits)
+{
+    if (unlikely(slot >= w->table_size))
+        return false;
+    const struct cap *cap = &w->table_caps[slot];
+    /* Bits above the page number take the page out of the extent. */
+    return likely(!(bits & cap->forbid) && (entry >> ENTRY_PAGE_SHIFT) - cap->first < cap->pages);
+}
+
+/* The gather's argument (space_run.c): a hart that is not seen here, after the change and a
+ * barrier, has not yet begun to walk the tables. */
+static inline bool only_here(const struct hart *h, const struct space *s)
+{
+    return likely(__atomic_load_n(&s->seen, __ATOMIC_RELAXED) == 1UL << h->id);
+}
+
+/* The hart itself forgets what it knows of the page. */
+static inline void fence_page(struct hart *h, const struct space *s, vaddr_t address)
+{
+    arch_fence_page(asid_number(s), address);
+    count(h, COUNT_fence_local);
+}
+
+static inline enum outcome map_one(struct hart *h, struct thread *w,
+                                   const volatile struct batch_op *op, uint64_t *slot)
+{
+    uint64_t entry = op->entry | ENTRY_ALWAYS;
+
+    if (unlikely(!covered(w, op->memory, entry, entry)))
+        return NOT_PLAIN;
+    int32_t *counter = block_of_entry(h->blocks, entry);
+    if (likely(arch_count_up(counter) >= 0 && arch_slot_fill(slot, entry)))
+        return DONE;
+    __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+    return NOT_PLAIN;
+}
+
+/* Rights are added. The page is fenced here all the same: this hart has just used the old
+ * translation, and would fault once more. */
+static inline enum outcome protect_one(struct hart *h, struct thread *w, const struct space *s,
+                                       const volatile struct batch_op *op, uint64_t *slot,
+                                       vaddr_t address)
+{
+    const uint64_t which = ENTRY_W | ENTRY_X | ENTRY_D;
+    uint64_t wanted = op->entry, old = slot_load(slot), more = wanted & ~old;
+
+    if (unlikely((wanted & ~which) || (old & which & ~wanted) || !(old & ENTRY_V)))
+        return NOT_PLAIN;
+    if (unlikely(!covered(w, op->memory, old, more)))
+        return NOT_PLAIN;
+    /* Only accessed and dirty can change meanwhile: the space is locked. */
+    __atomic_fetch_or(slot, more, __ATOMIC_RELAXED);
+    fence_page(h, s, address);
+    return DONE;
+}
+
+/* What a REPLACED leaves to be done: the old entry's page is fenced nowhere and still counted. */
+struct was {
+    vaddr_t address;
+    uint64_t entry;
+};
+
+static inline enum outcome replace_one(struct hart *h, struct thread *w, const struct space *s,
+                                       const volatile struct batch_op *op, uint64_t *slot,
+                                       struct was *was)
+{
+    uint64_t entry = op->entry | ENTRY_ALWAYS, old = slot_load(slot);
+
+    if (unlikely(((old ^ op->extra) & ~(ENTRY_A | ENTRY_D)) || !(old & ENTRY_V) || old & ENTRY_N))
+        return NOT_PLAIN;
+    if (unlikely(!covered(w, op->memory, entry, entry)))
+        return NOT_PLAIN;
+    if (unlikely(s->linear_end)) /* the server's own leaves are not all counted */
+        return NOT_PLAIN;
+    int32_t *counter = block_of_entry(h->blocks, entry);
+    if (unlikely(arch_count_up(counter) < 0 || !arch_slot_replace(slot, old, entry))) {
+        __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+        return NOT_PLAIN;
+    }
+    was->entry = old;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (unlikely(!only_here(h, s)))
+        return REPLACED;
+    fence_page(h, s, was->address);
+    __atomic_fetch_sub(block_of_entry(h->blocks, old), 1, __ATOMIC_RELAXED);
+    return DONE;
+}
+
+static inline void unlock(struct space *s)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint32_t *)&s->lock = 0; /* a plain store: the atomic one is an exchange */
+}
+
+/* The Space capability in the slot, if it lets w map; NULL: find out why in full. */
+static inline struct space *space_of(const struct thread *w, uint64_t slot)
+{
+    const uint32_t want = CAP_SPACE | RIGHT_MAP << 8, mask = 0xff | RIGHT_MAP << 8;
+
+    if (unlikely(slot >= w->table_size))
+        return NULL;
+    const struct cap *cap = &w->table_caps[slot];
+    uint32_t is = *(const uint16_t *)&cap->type; /* type and rights */
+    return likely((is & mask) == want) ? cap->object : NULL;
+}
+
+/*
+ * Perform the first operation of w's page, if that is plain. Inside hart_busy(). With REPLACED the
+ * space is still locked.
+ */
+static inline __attribute__((always_inline)) enum outcome straight(struct hart *h, struct thread *w,
+                                                                   const struct thread *c,
+                                                                   uint64_t space_slot,
+                                                                   struct was *was)
+{
+    struct space *s = space_of(w, space_slot);
+    struct batch_page *page = w->operation_page;
+    enum outcome outcome = NOT_PLAIN;
+
+    if (unlikely(s != c->space || page == NULL)) /* who faults has a space */
+        return NOT_PLAIN;
+    const volatile struct batch_op *op = &page->op[0];
+    uint64_t code = *(const volatile uint64_t *)op ^ HEAD_ONE;
+    vaddr_t address = was->address = op->address;
+    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag || address % PAGE_BYTES))
+        return NOT_PLAIN;
+    uint64_t *slot = (uint64_t *)(c->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(!space_trylock(s)))
+        return NOT_PLAIN;
+    if (code == BATCH_REPLACE)
+        outcome = replace_one(h, w, s, op, slot, was);
+    else if (code == BATCH_PROTECT)
+        outcome = protect_one(h, w, s, op, slot, address);
+    else if (code == BATCH_MAP)
+        outcome = map_one(h, w, op, slot);
+    if (likely(outcome != REPLACED))
+        unlock(s);
+    h->counter[COUNT_batch_straight] += outcome != NOT_PLAIN;
+    return outcome;
+}
+
+/* Other harts forget the translation of the old entry; then its page is no longer counted. */
+static void replaced_fence(struct hart *h, struct space *s, struct was was)
+{
+    struct gather g;
+
+    space_hold(s);
+    space_unlock(s);
+    hart_idle(h);
+    gather_begin(&g, s);
+    gather_range(&g, was.address, was.address + PAGE_BYTES);
+    gather_finish(&g);
+    space_drop_hold(s);
+    __atomic_fetch_sub(block_of_entry(h->blocks, was.entry), 1, __ATOMIC_RELEASE);
+}
+
+/* The client's cached leaf table becomes the one where the first operation is. */
+static void client_leaf_find(struct thread *w, struct thread *c)
+{
+    struct batch_page *page = w->operation_page;
+    vaddr_t address = page ? page->op[0].address : ~0UL;
+    unsigned level;
+
+    if (c->space == NULL || address >= space_user_end || address >> BLOCK_SHIFT == c->leaf_tag)
+        return;
+    uint64_t *slot = space_slot(c->space, address, 0, &level);
+    if (slot == NULL)
+        return;
+    c->leaf_bias = (uint64_t)slot - (address >> PAGE_SHIFT) * sizeof(uint64_t);
+    c->leaf_tag = address >> BLOCK_SHIFT;
+}
+
+/* Not plain: the cache is filled for the next time, and the arguments noted in x[10] and x[11]. */
+static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (c->state == THREAD_FAULT)
+        client_leaf_find(w, c);
+    hart_idle(this_hart());
+    this_hart()->current = w;
+    w->x[10] = space;
+    w->x[11] = count;
+    return false;
+}
+
+static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address, uint64_t entry)
+{
+    struct thread *c = w->client;
+
+    replaced_fence(this_hart(), c->space, (struct was){address, entry});
+    w->client = NULL;
+    return resume_full(c);
+}
+
+bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                 struct thread *w)
+{
+    struct hart *h = this_hart();
+    struct thread *c = w->client;
+    struct was was;
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    hart_busy(h);
+    if (unlikely(count != 1 || c->state != THREAD_FAULT || w->attention))
+        return not_plain(space, count, w);
+    enum outcome outcome = straight(h, w, c, space, &was);
+    if (unlikely(outcome == REPLACED))
+        return replaced(w, was.address, was.entry);
+    if (unlikely(outcome == NOT_PLAIN))
+        return not_plain(space, count, w);
+    w->client = NULL;
+    return resume_full(c);
+}

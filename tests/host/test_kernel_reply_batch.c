@@ -1,0 +1,261 @@
+/* Faults answered by a batch: the straight way, the full one, and each reason to come back. */
+#include "ipc_world.h"
+#include "arch/host/tlb.h"
+#include "ktap.h"
+
+#define AT    IPC_ADDRESS
+#define DATA  (IPC_MEMORY + 10) /* data pages, relative */
+#define OTHER (IPC_MEMORY + PAGES_PER_BLOCK + 3)
+#define RW    (ENTRY_W | ENTRY_D)
+#define PAGE  (IPC_MEMORY + 200) /* the operation page */
+
+static struct thread *running(unsigned hart)
+{
+    return ipc_hart[hart].running;
+}
+
+static struct batch_page *ops(void)
+{
+    return ipc_t(ipc.pager_worker[1])->operation_page;
+}
+
+static int32_t mappings(uint64_t page)
+{
+    return block_count[(world.first + page) >> TABLE_SHIFT];
+}
+
+static struct batch_op op_at(enum batch_code code, uint64_t entry)
+{
+    return (struct batch_op){
+        .code = (uint8_t)code, .count = 1, .memory = SLOT_MEMORY, .address = AT, .entry = entry};
+}
+
+static uint64_t page_entry(uint64_t page, uint64_t bits)
+{
+    return entry_make(world.first + page, bits);
+}
+
+static uint64_t *slot_at(vaddr_t address)
+{
+    unsigned level;
+    struct space *s = ipc_object(ipc.space);
+
+    return space_slot(s, address, 0, &level);
+}
+
+/* A client on hart 1 whose fault the worker there has. */
+static struct thread *start(unsigned harts_wanted)
+{
+    ipc_usual(harts_wanted, 2, 2);
+    ipc_running_client(1);
+    struct thread *c = running(1);
+    ipc_fill(c);
+    c->x[0] = 0x4000;
+    ipc_fault(1, AT, CAUSE_STORE_PAGE);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_WORKER_PAGE, ipc.pager_worker[1], SLOT_MEMORY, PAGE), 0);
+    return c;
+}
+
+/* A first answer fills the cache, so that what follows goes straight. */
+static struct thread *start_mapped(unsigned harts_wanted, uint64_t bits)
+{
+    struct thread *c = start(harts_wanted);
+
+    ops()->op[0] = op_at(BATCH_MAP, page_entry(DATA, bits));
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1);
+    EXPECT(running(1) == c && !ipc_hart[1].returned);
+    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    ipc_check();
+    EXPECT(sim_load(1, AT, NULL));
+    ipc_fault(1, AT, CAUSE_STORE_PAGE);
+    EXPECT(running(1) == ipc_t(ipc.pager_worker[1]));
+    return c;
+}
+
+static void answered(struct thread *c, bool straight)
+{
+    uint64_t before = harts[1]->counter[COUNT_batch_straight];
+
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1);
+    EXPECT(!ipc_hart[1].returned && running(1) == c);
+    EXPECT_EQ(harts[1]->counter[COUNT_batch_straight] - before, straight);
+    EXPECT(c->x[0] == 0x4000 && ipc_filled(c, 0));
+    EXPECT_EQ(tlb_check_all(), 0);
+    ipc_check();
+}
+
+static void refused(struct thread *c, uint64_t count, long done, long stopped)
+{
+    uint64_t before = *slot_at(AT);
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, count), done);
+    EXPECT(ipc_hart[1].returned);
+    EXPECT_EQ((long)running(1)->x[11], stopped);
+    EXPECT(running(1)->client == c && *slot_at(AT) == before);
+    EXPECT_EQ(((struct space *)ipc_object(ipc.space))->lock, 0);
+    ipc_check();
+}
+
+KTAP_CASE(a_reuse_adds_a_right)
+{
+    struct thread *c = start_mapped(2, 0);
+
+    ops()->op[0] = op_at(BATCH_PROTECT, RW);
+    answered(c, true);
+    EXPECT(sim_store(1, AT, 1));
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
+}
+
+KTAP_CASE(a_copy_on_write_break_replaces_and_fences)
+{
+    struct thread *c = start_mapped(2, 0);
+    int32_t old = mappings(DATA), new = mappings(OTHER);
+
+    ops()->op[0] = op_at(BATCH_REPLACE, page_entry(OTHER, RW));
+    ops()->op[0].extra = page_entry(DATA, ENTRY_ALWAYS);
+    answered(c, true);
+    EXPECT(sim_store(1, AT, 1));
+    EXPECT_EQ(sim_page(), world.first + OTHER);
+    EXPECT_EQ(mappings(DATA), old - 1);
+    EXPECT_EQ(mappings(OTHER), new + 1);
+}
+
+KTAP_CASE(a_replacement_is_fenced_on_other_harts)
+{
+    struct thread *c = start_mapped(3, 0);
+    struct thread *d = ipc_t(ipc_usual_client(2));
+    int32_t old = mappings(DATA);
+
+    ipc_run(2);
+    EXPECT(running(2) == d);
+    EXPECT(sim_load(2, AT, NULL));
+    ops()->op[0] = op_at(BATCH_REPLACE, page_entry(OTHER, RW));
+    ops()->op[0].extra = page_entry(DATA, ENTRY_ALWAYS);
+    answered(c, true);
+    EXPECT(sim_load(2, AT, NULL));
+    EXPECT_EQ(sim_page(), world.first + OTHER);
+    EXPECT_EQ(mappings(DATA), old - 1);
+    EXPECT_EQ(harts[1]->counter[COUNT_fence_remote], 1);
+}
+
+KTAP_CASE(more_than_one_operation_is_done_in_full)
+{
+    struct thread *c = start_mapped(2, 0);
+
+    ops()->op[0] = op_at(BATCH_UNMAP, 0);
+    ops()->op[1] = op_at(BATCH_MAP, page_entry(OTHER, RW));
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2);
+    EXPECT(running(1) == c && ipc_filled(c, 0));
+    EXPECT(sim_store(1, AT, 1));
+    EXPECT_EQ(sim_page(), world.first + OTHER);
+    ipc_check();
+}
+
+KTAP_CASE(what_is_refused_comes_back_with_the_client)
+{
+    struct thread *c = start_mapped(2, 0);
+    struct batch_op good = op_at(BATCH_REPLACE, page_entry(OTHER, RW)), *op = &ops()->op[0];
+
+    good.extra = page_entry(DATA, ENTRY_ALWAYS);
+    *op = good;
+    op->extra = page_entry(DATA + 1, ENTRY_ALWAYS);
+    refused(c, 1, 0, -ERR_MAPPED);
+    *op = good;
+    op->entry |= ENTRY_G;
+    refused(c, 1, 0, -ERR_ENTRY);
+    *op = good;
+    op->entry = entry_make(world.first + world.pages, RW);
+    refused(c, 1, 0, -ERR_RANGE);
+    *op = good;
+    op->entry = page_entry(1, RW); /* a page of the tables block */
+    refused(c, 1, 0, -ERR_CLASS);
+    *op = good;
+    op->memory = (uint32_t)ipc.space;
+    refused(c, 1, 0, -ERR_TYPE);
+    *op = good;
+    op->memory = (uint32_t)world.table->size;
+    refused(c, 1, 0, -ERR_SLOT);
+    *op = good;
+    op->address |= 8;
+    refused(c, 1, 0, -ERR_ALIGN);
+    *op = good;
+    op->address += BLOCK_BYTES;
+    refused(c, 1, 0, -ERR_NOTABLE);
+    *op = op_at(BATCH_MAP, page_entry(OTHER, RW));
+    refused(c, 1, 0, -ERR_MAPPED);
+    *op = op_at(BATCH_PROTECT, ENTRY_R);
+    refused(c, 1, 0, -ERR_ENTRY);
+    *op = op_at(BATCH_PROTECT, RW);
+    op->memory = WORLD_SLOT_DEVICE;
+    refused(c, 1, 0, -ERR_RANGE);
+    *op = good;
+    refused(c, BATCH_OPS_MAX + 1, -ERR_LIMIT, 0);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, SLOT_MEMORY, 1), -ERR_TYPE);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, world.table->size, 1), -ERR_SLOT);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, ipc.space, SELF_TABLE, IPC_SLOT + 99, RIGHT_COPY), 0);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, IPC_SLOT + 99, 1), -ERR_RIGHTS);
+    answered(c, true);
+}
+
+KTAP_CASE(a_right_that_the_capability_lacks_is_not_added)
+{
+    struct thread *c = start_mapped(2, 0);
+    uint64_t part = IPC_SLOT + 99;
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, SLOT_MEMORY, SELF_TABLE, part, 0, DATA, 4), 0);
+    ops()->op[0] = op_at(BATCH_PROTECT, RW);
+    ops()->op[0].memory = (uint32_t)part;
+    refused(c, 1, 0, -ERR_ENTRY);
+    ops()->op[0] = op_at(BATCH_REPLACE, page_entry(DATA + 1, RW));
+    ops()->op[0].extra = page_entry(DATA, ENTRY_ALWAYS);
+    ops()->op[0].memory = (uint32_t)part;
+    refused(c, 1, 0, -ERR_ENTRY);
+}
+
+KTAP_CASE(only_a_fault_is_answered)
+{
+    ipc_usual(2, 2, 2);
+    ipc_running_client(1);
+    struct thread *c = running(1);
+    ipc_foreign(1, 1024);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_WORKER_PAGE, ipc.pager_worker[1], SLOT_MEMORY, PAGE), 0);
+    ops()->op[0] = op_at(BATCH_MAP, page_entry(DATA, RW));
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1), -ERR_CLIENT);
+    EXPECT_EQ(*slot_at(AT), 0);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 5), 0);
+    EXPECT(running(1) == c && c->x[10] == 5);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1), -ERR_CLIENT);
+    EXPECT_EQ(IPC_BOSS(CALL_REPLY_BATCH, ipc.space, 1), -ERR_CLIENT);
+    ipc_check();
+}
+
+/* Without an operation page, and for a client that was taken on the slow path. */
+KTAP_CASE(the_slow_path_answers_too)
+{
+    ipc_usual(2, 2, 2);
+    ipc_running_client(1);
+    struct thread *c = running(1);
+    ipc_fault(1, AT, CAUSE_STORE_PAGE);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1), 0);
+    EXPECT_EQ((long)running(1)->x[11], -ERR_STATE);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_FAULT_REPLY, 0, SLOT_SPACE), -ERR_TYPE); /* makes it SERVED */
+    EXPECT_EQ(c->state, THREAD_SERVED);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_WORKER_PAGE, ipc.pager_worker[1], SLOT_MEMORY, PAGE), 0);
+    ops()->op[0] = op_at(BATCH_MAP, page_entry(DATA, RW));
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1);
+    EXPECT(running(1) == c && !ipc_hart[1].returned);
+    EXPECT(sim_store(1, AT, 1));
+    ipc_check();
+}
+
+KTAP_CASE(a_client_in_another_space_is_answered_in_full)
+{
+    struct thread *c = start_mapped(2, RW);
+    uint64_t other = ipc_space();
+
+    ops()->op[0] = op_at(BATCH_MAP, page_entry(OTHER, RW));
+    IPC_NATIVE(1, CALL_REPLY_BATCH, other, 1);
+    EXPECT(running(1) == c);
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
+    ipc_check();
+}
