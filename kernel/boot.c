@@ -68,16 +68,53 @@ static void read_chosen(void)
         boot.rng_seed = (boot.rng_seed ^ seed[i]) * 0x100000001b3UL;
 }
 
+/* ---- the map of memory ---- */
+
 /* Pages of [start, end) that are free or reserved become `kind`; all of them must be memory. */
 static void claim(paddr_t start, paddr_t end, uint32_t kind, const char *what)
 {
-    uint64_t claimed;
+    struct regions *r = &boot.regions;
     uint64_t wanted = ((end + PAGE_BYTES - 1) & -PAGE_BYTES) - (start & -PAGE_BYTES);
-    if (end < start || end > -PAGE_BYTES ||
-        !regions_mark(&boot.regions, start, end, KIND(BOOT_FREE) | KIND(BOOT_RESERVED), kind,
-                      &claimed) ||
-        claimed != wanted)
+    if (end < start || end > -PAGE_BYTES)
+        boot_fail("%s lies outside memory", what);
+    if (regions_inside(r, start, end, KIND(BOOT_RESERVED), BOOT_RANGE_NOMAP))
+        boot_fail("%s lies in memory that is reserved and not to be mapped", what);
+    if (regions_inside(r, start, end, KIND(BOOT_RESERVED), 0))
+        kprintf("pagoda: %s lies in reserved memory\n", what);
+    if (regions_mark(r, start, end, KIND(BOOT_FREE) | KIND(BOOT_RESERVED), kind, 0) != wanted)
         boot_fail("%s lies outside memory or overlaps something else", what);
+}
+
+/* One line about a statement of the device tree that is not used as it stands. */
+static void say_problem(const struct fdt_memory_item *item, const char *problem)
+{
+    kprintf("pagoda: device tree: %s: %#llx bytes at %#llx: %s\n", item->name,
+            (unsigned long long)item->bytes, (unsigned long long)item->start, problem);
+}
+
+static void read_memory(void)
+{
+    struct fdt_memory_walk walk = {.tree = &boot.tree};
+    struct fdt_memory_item item;
+    const char *problem;
+    while (regions_read(&boot.regions, &walk, &item, &problem)) {
+        if (item.says == FDT_SAYS_FATAL)
+            boot_fail("the device tree's %s: %s", item.name, problem);
+        if (problem)
+            say_problem(&item, problem);
+    }
+    if (regions_bytes(&boot.regions, BOOT_FREE) == 0)
+        boot_fail("the device tree has no memory");
+}
+
+static void place_reservations(void)
+{
+    struct fdt_memory_walk walk = {.tree = &boot.tree, .placing = true};
+    struct fdt_memory_item item;
+    const char *problem;
+    while (regions_place(&boot.regions, &walk, &item, &problem))
+        if (problem)
+            say_problem(&item, problem);
 }
 
 /* All enabled devices of a kind, by address, behind those that are there. */
@@ -106,13 +143,12 @@ void boot_tree_read(paddr_t image_start, paddr_t image_end)
     const char *bad = options_read(&boot.options, boot.args);
     if (bad)
         boot_fail("boot argument not understood: %.*s", (int)strcspn(bad, " "), bad);
-    const char *problem = regions_read(&boot.regions, &boot.tree);
-    if (problem)
-        boot_fail("%s", problem);
+    read_memory();
     claim(image_start, image_end, BOOT_KERNEL, "the kernel image");
     claim(boot.tree_start, boot.tree_start + boot.tree.total_bytes, BOOT_DTB, "the device tree");
     if (boot.initrd_bytes)
         claim(boot.initrd_start, boot.initrd_start + boot.initrd_bytes, BOOT_INITRD, "the initrd");
+    place_reservations();
     add_devices("ns16550a");
     add_devices("virtio,mmio");
     space_levels = boot.options.levels;
@@ -137,10 +173,11 @@ paddr_t boot_alloc(uint64_t pages)
     paddr_t start = 0;
     for (unsigned i = 0; i < boot.regions.count && !start; i++)
         if (boot.regions.region[i].kind == BOOT_KERNEL)
-            start = regions_find(&boot.regions, boot.regions.region[i].start, bytes);
+            start =
+                regions_find(&boot.regions, boot.regions.region[i].start, ~0UL, bytes, PAGE_BYTES);
     kassert(!boot.sealed);
     if (!start ||
-        !regions_mark(&boot.regions, start, start + bytes, KIND(BOOT_FREE), BOOT_KERNEL, NULL))
+        regions_mark(&boot.regions, start, start + bytes, KIND(BOOT_FREE), BOOT_KERNEL, 0) != bytes)
         boot_fail("not enough memory");
     memset(phys_to_virt(start), 0, bytes);
     return start;
@@ -286,6 +323,9 @@ _Noreturn void kernel_main(void)
         boot_hart_make(i);
     blocks_make();
     server_prepare();
+    if (boot.regions.forgotten)
+        kprintf("pagoda: memory has too many separate parts: %llu KiB in the smallest not used\n",
+                (unsigned long long)(boot.regions.forgotten >> 10));
     blocks_open_all();
     harts_start();
     print_end();

@@ -5,20 +5,45 @@
 
 #define KIND(k) (1u << (k))
 
-static bool insert(struct regions *r, unsigned at, struct region item)
-{
-    if (r->count == REGIONS_MAX)
-        return false;
-    memmove(&r->region[at + 1], &r->region[at], (r->count - at) * sizeof item);
-    r->region[at] = item;
-    r->count++;
-    return true;
-}
-
 static void remove_at(struct regions *r, unsigned at)
 {
     r->count--;
     memmove(&r->region[at], &r->region[at + 1], (r->count - at) * sizeof r->region[0]);
+}
+
+/* Forget the smallest free region, but none as large as `limit`: false if there is none. */
+static bool forget_smallest(struct regions *r, uint64_t limit)
+{
+    unsigned best = REGIONS_MAX;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct region *item = &r->region[i];
+        if (item->kind == BOOT_FREE && item->end - item->start < limit) {
+            limit = item->end - item->start;
+            best = i;
+        }
+    }
+    if (best == REGIONS_MAX)
+        return false;
+    r->forgotten += limit;
+    remove_at(r, best);
+    return true;
+}
+
+/* Room is there: see make_room(). */
+static void insert(struct regions *r, unsigned at, struct region item)
+{
+    memmove(&r->region[at + 1], &r->region[at], (r->count - at) * sizeof item);
+    r->region[at] = item;
+    r->count++;
+}
+
+/* `needed` free places in the table, if need be by forgetting what is smaller than `limit`. */
+static bool make_room(struct regions *r, unsigned needed, uint64_t limit)
+{
+    while (r->count + needed > REGIONS_MAX)
+        if (!forget_smallest(r, limit))
+            return false;
+    return true;
 }
 
 /* Neighbours that touch and are alike become one. */
@@ -26,7 +51,8 @@ static void join(struct regions *r)
 {
     for (unsigned i = 0; i + 1 < r->count;) {
         struct region *a = &r->region[i], *b = a + 1;
-        if (a->end == b->start && a->kind == b->kind && a->node == b->node) {
+        if (a->end == b->start && a->kind == b->kind && a->node == b->node &&
+            a->flags == b->flags) {
             a->end = b->end;
             remove_at(r, i + 1);
         } else {
@@ -35,29 +61,40 @@ static void join(struct regions *r)
     }
 }
 
-bool regions_add(struct regions *r, paddr_t start, paddr_t end, uint32_t kind, uint32_t node)
+/* The first part of [start, end) that no region covers. */
+static paddr_t uncovered(const struct regions *r, paddr_t *start, paddr_t end)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct region *item = &r->region[i];
+        if (item->end <= *start)
+            continue;
+        if (item->start > *start)
+            return item->start < end ? item->start : end;
+        *start = item->end;
+    }
+    return end;
+}
+
+void regions_add(struct regions *r, paddr_t start, paddr_t end, uint32_t kind, uint32_t node)
 {
     start = (start + PAGE_BYTES - 1) & -PAGE_BYTES;
     end &= -PAGE_BYTES;
-    for (unsigned i = 0; start < end; i++) {
-        const struct region *next = i < r->count ? &r->region[i] : NULL;
-        if (next && next->end <= start)
+    for (paddr_t stop = start; (stop = uncovered(r, &start, end)) > start; start = stop) {
+        struct region part = {.start = start, .end = stop, .kind = kind, .node = (uint16_t)node};
+        if (!make_room(r, 1, stop - start)) {
+            r->forgotten += stop - start;
             continue;
-        paddr_t stop = next && next->start < end ? next->start : end;
-        if (start < stop &&
-            !insert(r, i++,
-                    (struct region){.start = start, .end = stop, .kind = kind, .node = node}))
-            return false;
-        if (stop == end)
-            break;
-        start = r->region[i].end;
+        }
+        unsigned at = 0;
+        while (at < r->count && r->region[at].start < start)
+            at++;
+        insert(r, at, part);
     }
     join(r);
-    return true;
 }
 
-/* Make `at` a border between regions; false: full. */
-static bool split(struct regions *r, paddr_t at)
+/* Make `at` a border between regions. */
+static void split(struct regions *r, paddr_t at)
 {
     for (unsigned i = 0; i < r->count; i++) {
         struct region *whole = &r->region[i];
@@ -65,31 +102,54 @@ static bool split(struct regions *r, paddr_t at)
             struct region upper = *whole;
             upper.start = at;
             whole->end = at;
-            return insert(r, i + 1, upper);
+            insert(r, i + 1, upper);
+            return;
         }
     }
-    return true;
 }
 
-bool regions_mark(struct regions *r, paddr_t start, paddr_t end, uint32_t from, uint32_t kind,
-                  uint64_t *bytes)
+static paddr_t page_up(paddr_t at)
+{
+    return at > -PAGE_BYTES ? -PAGE_BYTES : (at + PAGE_BYTES - 1) & -PAGE_BYTES;
+}
+
+uint64_t regions_mark(struct regions *r, paddr_t start, paddr_t end, uint32_t from, uint32_t kind,
+                      uint32_t flags)
 {
     uint64_t changed = 0;
     start &= -PAGE_BYTES;
-    end = end > -PAGE_BYTES ? -PAGE_BYTES : (end + PAGE_BYTES - 1) & -PAGE_BYTES;
-    if (!split(r, start) || !split(r, end))
-        return false;
+    end = page_up(end);
+    /* Only a table full of what is not free has no room; then nothing is free to be marked. */
+    if (!make_room(r, 2, ~0UL))
+        return 0;
+    split(r, start);
+    split(r, end);
     for (unsigned i = 0; i < r->count; i++) {
         struct region *item = &r->region[i];
         if (item->start >= start && item->end <= end && (from & KIND(item->kind))) {
             item->kind = kind;
+            item->flags = (uint16_t)flags;
             changed += item->end - item->start;
         }
     }
     join(r);
-    if (bytes)
-        *bytes = changed;
-    return true;
+    return changed;
+}
+
+uint64_t regions_inside(const struct regions *r, paddr_t start, paddr_t end, uint32_t kinds,
+                        uint32_t flags)
+{
+    uint64_t bytes = 0;
+    start &= -PAGE_BYTES;
+    end = page_up(end);
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct region *item = &r->region[i];
+        paddr_t first = item->start > start ? item->start : start;
+        paddr_t last = item->end < end ? item->end : end;
+        if (first < last && (kinds & KIND(item->kind)) && (!flags || (item->flags & flags)))
+            bytes += last - first;
+    }
+    return bytes;
 }
 
 uint64_t regions_cut(struct regions *r, paddr_t limit)
@@ -106,15 +166,28 @@ uint64_t regions_cut(struct regions *r, paddr_t limit)
     return forgotten;
 }
 
-paddr_t regions_find(const struct regions *r, paddr_t from, uint64_t bytes)
+paddr_t regions_find(const struct regions *r, paddr_t from, paddr_t to, uint64_t bytes,
+                     uint64_t align)
 {
     for (unsigned i = 0; i < r->count; i++) {
         const struct region *item = &r->region[i];
         paddr_t start = item->start > from ? item->start : from;
-        if (item->kind == BOOT_FREE && start < item->end && item->end - start >= bytes)
+        paddr_t end = item->end < to ? item->end : to;
+        start = (start + align - 1) & -align;
+        if (item->kind == BOOT_FREE && !item->flags && start >= item->start && start < end &&
+            end - start >= bytes)
             return start;
     }
     return 0;
+}
+
+void regions_limit(struct regions *r, unsigned count)
+{
+    unsigned given = 0;
+    for (unsigned i = 0; i < r->count; i++)
+        given += r->region[i].kind != BOOT_KERNEL && r->region[i].kind != BOOT_RESERVED;
+    for (; given > count && forget_smallest(r, ~0UL); given--)
+        ;
 }
 
 uint64_t regions_bytes(const struct regions *r, uint32_t kind)
@@ -128,48 +201,53 @@ uint64_t regions_bytes(const struct regions *r, uint32_t kind)
 
 /* ---- from the device tree ---- */
 
-static const char table_full[] = "memory has too many separate parts";
+_Static_assert(BOOT_RANGE_NOMAP == FDT_MEMORY_NOMAP && BOOT_RANGE_CMA == FDT_MEMORY_CMA &&
+                   (int)BOOT_RANGE_REUSABLE == FDT_MEMORY_REUSABLE &&
+                   (int)BOOT_RANGE_CMA_DEFAULT == FDT_MEMORY_CMA_DEFAULT,
+               "flags are the device tree's");
+_Static_assert(BOOT_NODES_MAX == FDT_MEMORY_NODES_MAX, "nodes are the device tree's");
 
-static const char *read_memory(struct regions *r, const struct fdt *f)
+/* What is lent stays the server's; no-map goes before all else. */
+static void reserve(struct regions *r, paddr_t start, paddr_t end, uint32_t flags)
 {
-    int32_t root = fdt_root(f);
-    for (int32_t n = fdt_first_child(f, root); n != FDT_NONE; n = fdt_next_sibling(f, n)) {
-        const char *type = fdt_string(f, n, "device_type");
-        uint64_t start, bytes, node = 0;
-        if (!type || strcmp(type, "memory") != 0 || !fdt_enabled(f, n))
-            continue;
-        (void)fdt_number(f, n, "numa-node-id", &node);
-        for (uint32_t i = 0; fdt_reg(f, n, i, &start, &bytes); i++)
-            if (!regions_add(r, start, start + bytes, BOOT_FREE, (uint32_t)node))
-                return table_full;
+    uint32_t from = KIND(BOOT_FREE) | (flags & FDT_MEMORY_NOMAP ? KIND(BOOT_RESERVED) : 0);
+    uint32_t kind = flags & FDT_MEMORY_REUSABLE ? BOOT_FREE : BOOT_RESERVED;
+    (void)regions_mark(r, start, end, from, kind, flags);
+}
+
+bool regions_read(struct regions *r, struct fdt_memory_walk *walk, struct fdt_memory_item *item,
+                  const char **problem)
+{
+    if (!fdt_memory_next(walk, item))
+        return false;
+    *problem = item->why;
+    if (item->says == FDT_SAYS_MEMORY) {
+        uint64_t wanted = item->bytes;
+        if (regions_inside(r, item->start, item->start + wanted, ~0u, 0))
+            *problem = "it overlaps other memory, and is counted once";
+        regions_add(r, item->start, item->start + wanted, BOOT_FREE, item->node);
+    } else if (item->says == FDT_SAYS_RESERVED) {
+        reserve(r, item->start, item->start + item->bytes, item->flags);
     }
-    return r->count ? NULL : "the device tree has no memory";
+    return true;
 }
 
-static bool reserve(struct regions *r, paddr_t start, uint64_t bytes)
+bool regions_place(struct regions *r, struct fdt_memory_walk *walk, struct fdt_memory_item *item,
+                   const char **problem)
 {
-    paddr_t end;
-    if (__builtin_add_overflow(start, bytes, &end))
-        end = ~0UL;
-    return bytes == 0 || regions_mark(r, start, end, KIND(BOOT_FREE), BOOT_RESERVED, NULL);
-}
-
-const char *regions_read(struct regions *r, const struct fdt *f)
-{
-    uint64_t start, bytes;
-    r->count = 0;
-    const char *problem = read_memory(r, f);
-    if (problem)
-        return problem;
-    for (uint32_t i = 0; fdt_reserved(f, i, &start, &bytes); i++)
-        if (!reserve(r, start, bytes))
-            return table_full;
-    int32_t parent = fdt_find_path(f, "/reserved-memory");
-    if (parent == FDT_NONE)
-        return NULL;
-    for (int32_t n = fdt_first_child(f, parent); n != FDT_NONE; n = fdt_next_sibling(f, n))
-        for (uint32_t i = 0; fdt_enabled(f, n) && fdt_reg(f, n, i, &start, &bytes); i++)
-            if (!reserve(r, start, bytes))
-                return table_full;
-    return NULL;
+    if (!fdt_memory_next(walk, item))
+        return false;
+    *problem = item->why;
+    if (item->says != FDT_SAYS_PLACE)
+        return true;
+    for (uint32_t i = 0; i < item->places; i++) {
+        item->start =
+            regions_find(r, item->place[i].start, item->place[i].end, item->bytes, item->align);
+        if (item->start) {
+            reserve(r, item->start, item->start + item->bytes, item->flags);
+            return true;
+        }
+    }
+    *problem = "there is no room for it: not reserved";
+    return true;
 }

@@ -34,6 +34,9 @@
 #define MAP_WRITE       (ENTRY_ALWAYS | ENTRY_W | ENTRY_D)
 
 _Static_assert(SERVER_TABLE <= TABLE_PAGES_MAX, "the server's table has a legal size");
+_Static_assert(BOOT_DEVICES_MAX < BOOT_RANGES_MAX &&
+                   SLOT_MEMORY + BOOT_RANGES_MAX <= SLOT_INTERRUPT,
+               "ranges have room");
 _Static_assert(sizeof(struct boot_info) <= PAGE_BYTES, "boot info is one page");
 
 static struct {
@@ -123,6 +126,7 @@ void server_prepare(void)
         server.space = phys_to_virt(boot_alloc(2));
         reserve_tables(pages);
     }
+    regions_limit(&boot.regions, BOOT_RANGES_MAX - boot.devices);
     boot.sealed = true;
 }
 
@@ -220,25 +224,26 @@ static void add_range(const struct region *r)
         .first_page = r->start >> PAGE_SHIFT,
         .pages = (r->end - r->start) >> PAGE_SHIFT,
         .kind = r->kind,
-        .node = (uint16_t)r->node,
+        .node = r->node,
+        .flags = r->flags,
     };
     if (rights)
         cap_fill_memory(c, NULL, range->first_page, range->pages, rights, r->node);
     info->ranges++;
 }
 
+/* First what comes with a capability, for which there is room; then what is only told. */
 static void give_memory(void)
 {
-    if (boot.regions.count > BOOT_RANGES_MAX)
-        boot_fail("memory has more than %u separate parts", BOOT_RANGES_MAX);
-    for (unsigned i = 0; i < boot.regions.count; i++)
-        add_range(&boot.regions.region[i]);
-    for (unsigned i = 0; i < boot.devices; i++) {
-        if (server.info->ranges < BOOT_RANGES_MAX)
+    for (unsigned told = 0; told < 2; told++) {
+        for (unsigned i = 0; i < boot.regions.count; i++) {
+            const struct region *r = &boot.regions.region[i];
+            if (told == (r->kind == BOOT_KERNEL || r->kind == BOOT_RESERVED) &&
+                server.info->ranges < BOOT_RANGES_MAX)
+                add_range(r);
+        }
+        for (unsigned i = 0; i < boot.devices && !told; i++)
             add_range(&boot.device[i]);
-        else
-            kprintf("pagoda: the device at %#llx has no place in the boot information\n",
-                    (unsigned long long)boot.device[i].start);
     }
 }
 

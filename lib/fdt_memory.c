@@ -193,7 +193,8 @@ bool fdt_memory_next(struct fdt_memory_walk *w, struct fdt_memory_item *item)
 {
     if (w->stage == STAGE_START)
         enter_stage(w, w->placing ? STAGE_PLACE : STAGE_MEMORY);
-    for (; w->stage < STAGE_END; enter_stage(w, w->stage + 1)) {
+    for (uint32_t end = w->placing ? STAGE_END : STAGE_PLACE; w->stage < end;
+         enter_stage(w, w->stage + 1)) {
         *item = (struct fdt_memory_item){0};
         if (w->stage == STAGE_BLOCK) {
             if (block_entry(w, item))

@@ -4,10 +4,10 @@
  * 3.5; the properties reusable, linux,cma-default and shared-dma-pool as Linux's bindings have
  * them). The tree has passed fdt_open(); anything may be wrong with what it says.
  *
- * The order: FDT_SAYS_MEMORY, FDT_SAYS_RESERVED, then FDT_SAYS_PLACE, which are requests for memory
- * anywhere, to be met when all else is known. What cannot be used comes as FDT_SAYS_WRONG with a
- * sentence, in its place; a reservation that cannot be read as FDT_SAYS_FATAL, because memory that
- * must not be touched is then unknown.
+ * The order: FDT_SAYS_MEMORY, FDT_SAYS_RESERVED; FDT_SAYS_PLACE, which are requests for memory
+ * anywhere, come in a walk of their own, when all else is known. What cannot be used comes as
+ * FDT_SAYS_WRONG with a sentence, in its place; a reservation that cannot be read as
+ * FDT_SAYS_FATAL, because memory that must not be touched is then unknown.
  */
 #ifndef LIB_FDT_MEMORY_H
 #define LIB_FDT_MEMORY_H
@@ -50,7 +50,7 @@ struct fdt_memory_item {
     const char *why;                /* WRONG and FATAL; a remark on others, or NULL */
 };
 
-/* Begins as {.tree = f}; with .placing also set only the requests come. */
+/* Begins as {.tree = f}; with .placing also set the requests come, and only they. */
 struct fdt_memory_walk {
     const struct fdt *tree;
     bool placing;

@@ -46,11 +46,11 @@ KTAP_CASE(regions_agree_with_a_page_map)
                 }
             }
             if (add)
-                EXPECT(regions_add(&r, first * PAGE_BYTES, end * PAGE_BYTES, BOOT_FREE, 0));
+                regions_add(&r, first * PAGE_BYTES, end * PAGE_BYTES, BOOT_FREE, 0);
             else
-                EXPECT(
-                    regions_mark(&r, first * PAGE_BYTES, end * PAGE_BYTES, from, kind, &changed));
+                changed = regions_mark(&r, first * PAGE_BYTES, end * PAGE_BYTES, from, kind, 0);
             EXPECT_EQ(changed, expected);
+            EXPECT_EQ(r.forgotten, 0);
             compare(&r);
         }
     }
@@ -59,22 +59,38 @@ KTAP_CASE(regions_agree_with_a_page_map)
 KTAP_CASE(regions_round_memory_in_and_marks_out)
 {
     struct regions r = {0};
-    uint64_t changed;
-    EXPECT(regions_add(&r, 0x1001, 0x8fff, BOOT_FREE, 0));
+    regions_add(&r, 0x1001, 0x8fff, BOOT_FREE, 0);
     EXPECT_EQ(r.region[0].start, 0x2000);
     EXPECT_EQ(r.region[0].end, 0x8000);
-    EXPECT(regions_mark(&r, 0x3fff, 0x4001, 1u << BOOT_FREE, BOOT_RESERVED, &changed));
-    EXPECT_EQ(changed, 0x2000);
-    EXPECT_EQ(regions_find(&r, 0, 0x3000), 0x5000);
-    EXPECT_EQ(regions_find(&r, 0, 0x4000), 0);
+    EXPECT_EQ(regions_mark(&r, 0x3fff, 0x4001, 1u << BOOT_FREE, BOOT_RESERVED, 0), 0x2000);
+    EXPECT_EQ(regions_inside(&r, 0x3fff, 0x5001, 1u << BOOT_RESERVED, 0), 0x2000);
+    EXPECT_EQ(regions_find(&r, 0, ~0UL, 0x3000, PAGE_BYTES), 0x5000);
+    EXPECT_EQ(regions_find(&r, 0, ~0UL, 0x2000, 2 * PAGE_BYTES), 0x6000);
+    EXPECT_EQ(regions_find(&r, 0, 0x7000, 0x3000, PAGE_BYTES), 0);
+    EXPECT_EQ(regions_find(&r, 0, ~0UL, 0x4000, PAGE_BYTES), 0);
     EXPECT_EQ(regions_cut(&r, 0x4000), 0x4000);
     EXPECT_EQ(r.region[r.count - 1].end, 0x4000);
+}
+
+/* How many statements of the tree there was something to say about. */
+static unsigned read_all(struct regions *r, const struct fdt *f)
+{
+    struct fdt_memory_item item;
+    const char *problem;
+    unsigned problems = 0;
+    struct fdt_memory_walk walk = {.tree = f};
+    while (regions_read(r, &walk, &item, &problem))
+        problems += problem != NULL;
+    walk = (struct fdt_memory_walk){.tree = f, .placing = true};
+    while (regions_place(r, &walk, &item, &problem))
+        problems += problem != NULL;
+    return problems;
 }
 
 KTAP_CASE(regions_read_unsorted_overlapping_memory)
 {
     struct tree t = {0};
-    struct regions r;
+    struct regions r = {0};
     struct fdt f;
     size_t bytes;
     tree_reserve(&t, 0x90000000, 0x1000);
@@ -101,7 +117,7 @@ KTAP_CASE(regions_read_unsorted_overlapping_memory)
     tree_end(&t);
     uint8_t *blob = tree_finish(&t, &bytes);
     EXPECT_EQ(fdt_open(&f, blob, bytes), FDT_OK);
-    EXPECT(regions_read(&r, &f) == NULL);
+    EXPECT_EQ(read_all(&r, &f), 1); /* the overlap */
     EXPECT_EQ(r.count, 4);
     EXPECT_EQ(r.region[0].kind, BOOT_RESERVED);
     EXPECT_EQ(r.region[1].end, 0x90000000);
@@ -113,14 +129,93 @@ KTAP_CASE(regions_read_unsorted_overlapping_memory)
     free(blob);
 }
 
-KTAP_CASE(regions_full_is_reported)
+KTAP_CASE(regions_full_keeps_the_largest)
 {
     struct regions r = {0};
-    bool fits = true;
-    for (unsigned i = 0; fits && i <= REGIONS_MAX; i++)
-        fits = regions_add(&r, 2 * i * PAGE_BYTES, (2 * i + 1) * PAGE_BYTES, BOOT_FREE, 0);
-    EXPECT(!fits);
+    for (unsigned i = 0; i < REGIONS_MAX; i++)
+        regions_add(&r, 4 * i * PAGE_BYTES, (4 * i + 2) * PAGE_BYTES, BOOT_FREE, 0);
     EXPECT_EQ(r.count, REGIONS_MAX);
+    regions_add(&r, MIB << 10, (MIB << 10) + PAGE_BYTES, BOOT_FREE, 0); /* the smallest itself */
+    EXPECT_EQ(r.forgotten, PAGE_BYTES);
+    regions_add(&r, MIB << 20, (MIB << 20) + MIB, BOOT_FREE, 0);
+    EXPECT_EQ(r.forgotten, 3 * PAGE_BYTES);
+    EXPECT_EQ(r.count, REGIONS_MAX);
+    EXPECT_EQ(r.region[REGIONS_MAX - 1].start, MIB << 20);
+    /* A mark that needs two borders costs two regions. */
+    EXPECT_EQ(regions_mark(&r, (MIB << 20) + 8192, (MIB << 20) + 12288, 1u << BOOT_FREE,
+                           BOOT_RESERVED, 0),
+              4096);
+    EXPECT_EQ(r.forgotten, 7 * PAGE_BYTES);
+    regions_limit(&r, 10);
+    EXPECT_EQ(r.count, 11);
+    EXPECT_EQ(regions_bytes(&r, BOOT_RESERVED), 4096);
+}
+
+static void node_begin(struct tree *t, const char *name, uint32_t start, uint32_t bytes)
+{
+    tree_begin(t, name);
+    if (bytes)
+        tree_cells(t, "reg", 4, 0, start, 0, bytes);
+}
+
+KTAP_CASE(regions_of_reserved_memory)
+{
+    struct tree t = {0};
+    struct regions r = {0};
+    struct fdt f;
+    size_t bytes;
+    tree_begin(&t, "");
+    tree_cells(&t, "#address-cells", 1, 2);
+    tree_cells(&t, "#size-cells", 1, 2);
+    node_begin(&t, "memory@80000000", 0x80000000, 0x10000000);
+    tree_string(&t, "device_type", "memory");
+    tree_end(&t);
+    tree_begin(&t, "reserved-memory");
+    tree_cells(&t, "#address-cells", 1, 2);
+    tree_cells(&t, "#size-cells", 1, 2);
+    tree_bytes(&t, "ranges", "", 0);
+    node_begin(&t, "frame", 0x81000000, 0x1000);
+    tree_end(&t);
+    node_begin(&t, "secret", 0x81000000, 0x2000); /* over the former */
+    tree_bytes(&t, "no-map", "", 0);
+    tree_end(&t);
+    node_begin(&t, "lent", 0x82000000, 0x400000);
+    tree_bytes(&t, "reusable", "", 0);
+    tree_end(&t);
+    node_begin(&t, "ragged", 0x83000000, 0x300000);
+    tree_bytes(&t, "reusable", "", 0);
+    tree_end(&t);
+    node_begin(&t, "off", 0x84000000, 0x300000);
+    tree_string(&t, "status", "disabled");
+    tree_end(&t);
+    node_begin(&t, "pool", 0, 0);
+    tree_cells(&t, "size", 2, 0, 0x300000);
+    tree_cells(&t, "alignment", 2, 0, 0x400000);
+    tree_cells(&t, "alloc-ranges", 8, 0, 0x70000000, 0, 0x1000000, 0, 0x84100000, 0, 0x2000000);
+    tree_bytes(&t, "reusable", "", 0);
+    tree_bytes(&t, "linux,cma-default", "", 0);
+    tree_string(&t, "compatible", "shared-dma-pool");
+    tree_end(&t);
+    node_begin(&t, "large", 0, 0);
+    tree_cells(&t, "size", 2, 1, 0);
+    tree_end(&t);
+    node_begin(&t, "nothing", 0, 0);
+    tree_end(&t);
+    tree_end(&t);
+    tree_end(&t);
+    uint8_t *blob = tree_finish(&t, &bytes);
+    EXPECT_EQ(fdt_open(&f, blob, bytes), FDT_OK);
+    EXPECT_EQ(read_all(&r, &f), 3); /* ragged, large, nothing */
+    const uint32_t kinds = 1u << BOOT_FREE | 1u << BOOT_RESERVED;
+    EXPECT_EQ(regions_inside(&r, 0, 1UL << 40, kinds, BOOT_RANGE_NOMAP), 0x2000);
+    EXPECT_EQ(regions_inside(&r, 0x82000000, 0x82400000, 1u << BOOT_FREE, BOOT_RANGE_REUSABLE),
+              0x400000);
+    EXPECT_EQ(regions_inside(&r, 0x83000000, 0x83300000, 1u << BOOT_RESERVED, 0), 0x300000);
+    EXPECT_EQ(regions_inside(&r, 0x84400000, 0x84800000, 1u << BOOT_FREE, BOOT_RANGE_CMA_DEFAULT),
+              0x400000);
+    EXPECT_EQ(regions_find(&r, 0x82000000, ~0UL, PAGE_BYTES, PAGE_BYTES), 0x82400000);
+    EXPECT_EQ(regions_bytes(&r, BOOT_FREE), 0x10000000 - 0x2000 - 0x300000);
+    free(blob);
 }
 
 KTAP_CASE(options_defaults_and_values)
