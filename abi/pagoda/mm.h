@@ -65,15 +65,16 @@
 #define NATIVE_FREE   8
 
 enum mm_report_kind {
-    MM_REPORT_MAPS,    /* /proc/PID/maps of mm id */
-    MM_REPORT_STATM,   /* /proc/PID/statm of mm id */
-    MM_REPORT_CAPS,    /* the capability table of mm id's process; of the server itself for id 1 */
-    MM_REPORT_MEMINFO, /* /proc/meminfo */
-    MM_REPORT_STAT,    /* all counters, kernel's and server's: "name value description" lines */
-    MM_REPORT_FAULTS,  /* the last faults, oldest first */
-    MM_REPORT_CMDLINE, /* the kernel command line */
-    MM_REPORT_THREAD,  /* one line about thread id: state, hart, faults minor/major */
-    MM_REPORT_VMSTAT,  /* /proc/vmstat */
+    MM_REPORT_MAPS,     /* /proc/PID/maps of mm id */
+    MM_REPORT_STATM,    /* /proc/PID/statm of mm id */
+    MM_REPORT_CAPS,     /* the capability table of mm id's process; of the server itself for id 1 */
+    MM_REPORT_MEMINFO,  /* /proc/meminfo */
+    MM_REPORT_STAT,     /* all counters, kernel's and server's: "name value description" lines */
+    MM_REPORT_FAULTS,   /* the last faults, oldest first */
+    MM_REPORT_CMDLINE,  /* the kernel command line */
+    MM_REPORT_THREAD,   /* one line about thread id: state, hart, faults minor/major */
+    MM_REPORT_VMSTAT,   /* /proc/vmstat */
+    MM_REPORT_MEMBLOCK, /* memory and reserved regions, as Linux's debug/memblock */
     MM_REPORT_KINDS
 };
 

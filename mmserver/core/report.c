@@ -6,6 +6,7 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/memblock.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/zone.h"
 #include <pagoda/counter.h>
@@ -302,6 +303,9 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         return true;
     case MM_REPORT_VMSTAT:
         report_vmstat(t);
+        return true;
+    case MM_REPORT_MEMBLOCK:
+        memblock_report(t, &memblock);
         return true;
     default:
         return false;

@@ -183,6 +183,7 @@ static bool add_proc(void)
         {"stat", NODE_TEXT, TEXT_MODE, PROC_PAGODA_STAT},
         {"faults", NODE_TEXT, TEXT_MODE, PROC_PAGODA_FAULTS},
         {"caps", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CAPS},
+        {"memblock", NODE_TEXT, TEXT_MODE, PROC_PAGODA_MEMBLOCK},
         {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
     };
     static const struct extra pid[] = {

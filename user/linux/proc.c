@@ -221,6 +221,9 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_PAGODA_CAPS:
         text_report(text, MM_REPORT_CAPS, 1); /* the memory server's own */
         break;
+    case PROC_PAGODA_MEMBLOCK:
+        text_report(text, MM_REPORT_MEMBLOCK, 0);
+        break;
     default: /* PROC_PAGODA_CHECK */
         pagoda_check(text);
         break;
