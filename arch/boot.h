@@ -27,6 +27,8 @@ extern struct arch_machine arch_machine;
 
 /* Map physical device memory into the linear map. */
 void arch_map_device(paddr_t start, uint64_t bytes);
+/* Is there memory at this page? What stands in its first two words is lost. */
+bool arch_memory_answers(paddr_t page);
 /* A kernel stack: 16 KiB with an unmapped page below. Returns its top, where `h` is stored. */
 void *arch_stack_make(struct hart *h);
 /* What every hart sets up for itself: vector, interrupts, timer, counters, floating point. */

@@ -92,19 +92,33 @@ static void say_problem(const struct fdt_memory_item *item, const char *problem)
             (unsigned long long)item->bytes, (unsigned long long)item->start, problem);
 }
 
+static _Noreturn void fail_without_memory(const struct fdt_memory_item *first)
+{
+    if (first->why)
+        boot_fail("the device tree has no memory: %s: %s", first->name, first->why);
+    boot_fail("the device tree has no memory");
+}
+
+/* A problem is said when it is known that there is memory: else it is why there is none. */
 static void read_memory(void)
 {
     struct fdt_memory_walk walk = {.tree = &boot.tree};
-    struct fdt_memory_item item;
+    struct fdt_memory_item item, first = {0};
     const char *problem;
     while (regions_read(&boot.regions, &walk, &item, &problem)) {
+        if (item.says == FDT_SAYS_FATAL && boot.regions.count == 0)
+            fail_without_memory(&first);
         if (item.says == FDT_SAYS_FATAL)
             boot_fail("the device tree's %s: %s", item.name, problem);
-        if (problem)
+        if (problem && (boot.regions.count || first.why))
             say_problem(&item, problem);
+        else if (problem)
+            first = item;
     }
     if (regions_bytes(&boot.regions, BOOT_FREE) == 0)
-        boot_fail("the device tree has no memory");
+        fail_without_memory(&first);
+    if (first.why)
+        say_problem(&first, first.why);
 }
 
 static void place_reservations(void)
@@ -181,6 +195,37 @@ paddr_t boot_alloc(uint64_t pages)
         boot_fail("not enough memory");
     memset(phys_to_virt(start), 0, bytes);
     return start;
+}
+
+/* The first page of [start, end) that does not answer, if all before it do, and all behind do not.
+ */
+static paddr_t memory_end(paddr_t start, paddr_t end)
+{
+    pfn_t good = start >> PAGE_SHIFT, bad = end >> PAGE_SHIFT;
+    if (!arch_memory_answers(start))
+        return start;
+    while (bad - good > 1) {
+        pfn_t middle = good + (bad - good) / 2;
+        if (arch_memory_answers(middle << PAGE_SHIFT))
+            good = middle;
+        else
+            bad = middle;
+    }
+    return bad << PAGE_SHIFT;
+}
+
+/* A device tree may promise more memory than there is: what ends in nothing is cut off. */
+static void memory_probe(void)
+{
+    for (unsigned i = 0; i < boot.regions.count; i++) {
+        struct region r = boot.regions.region[i];
+        if (r.kind != BOOT_FREE || r.flags || arch_memory_answers(r.end - PAGE_BYTES))
+            continue;
+        paddr_t end = memory_end(r.start, r.end);
+        kprintf("pagoda: no memory answers at %#llx..%#llx: not used\n", (unsigned long long)end,
+                (unsigned long long)r.end - 1);
+        (void)regions_mark(&boot.regions, end, r.end, KIND(BOOT_FREE), BOOT_RESERVED, 0);
+    }
 }
 
 /* Blocks that have a page which user code may come to map are data; all others are pinned. */
@@ -321,6 +366,7 @@ _Noreturn void kernel_main(void)
         arch_map_device(boot.device[i].start, boot.device[i].end - boot.device[i].start);
     for (unsigned i = 1; i < arch_machine.harts; i++)
         boot_hart_make(i);
+    memory_probe();
     blocks_make();
     server_prepare();
     if (boot.regions.forgotten)

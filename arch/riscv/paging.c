@@ -209,6 +209,16 @@ void arch_map_device(paddr_t start, uint64_t bytes)
     __asm__ volatile("sfence.vma" ::: "memory");
 }
 
+/* An address that nothing answers traps; one that a bus swallows does not keep what is stored. */
+bool arch_memory_answers(paddr_t page)
+{
+    volatile uint64_t *word = phys_to_virt(page);
+    const uint64_t pattern = 0x5a5aa5a5c3c33c3c;
+    if (!riscv_probe_store(&word[0], pattern) || !riscv_probe_store(&word[1], ~pattern))
+        return false;
+    return word[0] == pattern && word[1] == ~pattern;
+}
+
 void *arch_stack_make(struct hart *h)
 {
     paddr_t guard = boot_alloc(1 + STACK_BYTES / PAGE_BYTES);

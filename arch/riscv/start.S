@@ -153,6 +153,8 @@ riscv_probe_store:
         ret
         .balign 4
 probe_trapped:
+        li      t1, SSTATUS_SPP /* this trap is not returned from: the next sret goes to user mode */
+        csrc    CSR_SSTATUS, t1
         li      a0, 0
         csrw    CSR_STVEC, t0
         ret

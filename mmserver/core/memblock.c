@@ -29,6 +29,7 @@ void memblock_init(struct memblock *m)
     m->reserved.count = 0;
     m->grants = 0;
     m->top_down = false;
+    m->left_out = 0;
 }
 
 static bool range_end(paddr_t start, uint64_t bytes, paddr_t *end)

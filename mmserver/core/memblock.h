@@ -22,7 +22,8 @@
 #include "lib/fdt.h"
 #include <pagoda/boot.h>
 
-#define MEMBLOCK_REGIONS_MAX 128
+#define MEMBLOCK_REGIONS_MAX 256
+#define MEMBLOCK_TREE_MAX    64 /* a list this long takes no more from the device tree */
 #define MEMBLOCK_ANY_NODE    (~0U)
 
 enum memblock_flag {
@@ -59,7 +60,8 @@ struct memblock {
     struct memblock_list memory, reserved;
     uint32_t grants;
     struct memblock_grant grant[BOOT_RANGES_MAX];
-    bool top_down; /* where memblock_alloc() begins to look */
+    bool top_down;     /* where memblock_alloc() begins to look */
+    uint64_t left_out; /* bytes of memory in the device tree for which there was no room */
 };
 
 /* The server's own. */
@@ -128,8 +130,9 @@ struct memblock_account memblock_account(const struct memblock *m);
 /* Does the account add up, and are both lists sorted, apart and merged? */
 bool memblock_check(const struct memblock *m);
 
-/* memblock_boot.c: memory nodes and static reservations of a device tree. NULL, or a sentence that
- * says what failed. What the tree has wrong in detail the kernel has said. */
+/* memblock_boot.c: memory nodes and static reservations of a device tree, while there is room.
+ * NULL, or a sentence that says what failed. What the tree has wrong in detail the kernel has said.
+ */
 const char *memblock_from_device_tree(struct memblock *m, const struct fdt *tree);
 /* Open the device tree that the boot information names. NULL or a sentence. */
 const char *memblock_tree_open(const struct boot_info *info, struct fdt *tree);

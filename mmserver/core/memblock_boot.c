@@ -18,18 +18,26 @@ _Static_assert(MEMBLOCK_NOMAP == BOOT_RANGE_NOMAP && MEMBLOCK_REUSABLE == BOOT_R
                "flags are the kernel's");
 _Static_assert(BOOT_NODES_MAX == FDT_MEMORY_NODES_MAX, "nodes are the device tree's");
 
-/* A range of no size is no mistake here: what comes of it is nothing. */
-static enum memblock_error settle(enum memblock_error error)
-{
-    return error == MEMBLOCK_EMPTY ? MEMBLOCK_OK : error;
-}
-
 static enum memblock_error reserve_flagged(struct memblock *m, paddr_t start, uint64_t bytes,
                                            uint32_t node, uint32_t flags)
 {
     if (flags & MEMBLOCK_NOMAP)
-        return settle(memblock_mark(&m->memory, start, bytes, MEMBLOCK_NOMAP));
-    return settle(memblock_reserve(m, start, bytes, node, flags));
+        return memblock_mark(&m->memory, start, bytes, MEMBLOCK_NOMAP);
+    return memblock_reserve(m, start, bytes, node, flags);
+}
+
+/* What does not fit changes nothing: memory that is not listed is not given out, and what the tree
+ * reserves the kernel has kept back already. */
+static void add_statement(struct memblock *m, const struct fdt_memory_item *item)
+{
+    bool room = m->memory.count < MEMBLOCK_TREE_MAX;
+
+    if (item->says == FDT_SAYS_MEMORY) {
+        if (!room || memblock_add(m, item->start, item->bytes, item->node, 0))
+            m->left_out += item->bytes;
+    } else if (item->says == FDT_SAYS_RESERVED && room && m->reserved.count < MEMBLOCK_TREE_MAX) {
+        (void)reserve_flagged(m, item->start, item->bytes, 0, item->flags);
+    }
 }
 
 const char *memblock_from_device_tree(struct memblock *m, const struct fdt *tree)
@@ -37,16 +45,9 @@ const char *memblock_from_device_tree(struct memblock *m, const struct fdt *tree
     struct fdt_memory_item item;
 
     for (struct fdt_memory_walk w = {.tree = tree}; fdt_memory_next(&w, &item);) {
-        enum memblock_error error = MEMBLOCK_OK;
-
-        if (item.says == FDT_SAYS_MEMORY)
-            error = memblock_add(m, item.start, item.bytes, item.node, 0);
-        else if (item.says == FDT_SAYS_RESERVED)
-            error = reserve_flagged(m, item.start, item.bytes, 0, item.flags);
-        else if (item.says == FDT_SAYS_FATAL)
+        if (item.says == FDT_SAYS_FATAL)
             return item.why;
-        if (settle(error))
-            return memblock_error_text(error);
+        add_statement(m, &item);
     }
     return m->memory.count ? NULL : "the device tree has no memory";
 }
@@ -86,14 +87,14 @@ static enum memblock_error reserve_rest(struct memblock *m)
     return MEMBLOCK_OK;
 }
 
-static enum memblock_error take_over(struct memblock *m, const struct boot_info *info)
+/* With the kernel's word on nodes, which is the tree's. */
+static enum memblock_error add_ranges(struct memblock *m, const struct boot_info *info)
 {
     enum memblock_error error = MEMBLOCK_OK;
 
     for (uint32_t i = 0; !error && i < info->ranges; i++) {
         const struct boot_range *r = &info->range[i];
 
-        /* Without a device tree this is all that is known; with one it changes nothing. */
         if (range_is_memory(r))
             error =
                 memblock_add(m, r->first_page << PAGE_SHIFT, r->pages << PAGE_SHIFT, r->node, 0);
@@ -101,6 +102,13 @@ static enum memblock_error take_over(struct memblock *m, const struct boot_info 
             !memblock_grant(m, r->first_page, r->pages, SLOT_MEMORY + i))
             return MEMBLOCK_FULL;
     }
+    return error;
+}
+
+static enum memblock_error reserve_ranges(struct memblock *m, const struct boot_info *info)
+{
+    enum memblock_error error = MEMBLOCK_OK;
+
     for (uint32_t lent = 0; lent < 2; lent++) {
         for (uint32_t i = 0; !error && i < info->ranges; i++)
             error = reserve_range(m, &info->range[i], lent);
@@ -123,7 +131,8 @@ const char *memblock_boot(struct memblock *m, const struct boot_info *info)
     memblock_init(m);
     if (info->ranges > BOOT_RANGES_MAX)
         return "boot information with too many ranges";
-    if (info->dtb_bytes) {
+    enum memblock_error error = add_ranges(m, info);
+    if (!error && info->dtb_bytes) {
         const char *problem = memblock_tree_open(info, &tree);
 
         if (!problem)
@@ -131,7 +140,8 @@ const char *memblock_boot(struct memblock *m, const struct boot_info *info)
         if (problem)
             return problem;
     }
-    enum memblock_error error = take_over(m, info);
+    if (!error)
+        error = reserve_ranges(m, info);
     if (error)
         return memblock_error_text(error);
     return m->grants ? NULL : "no memory was given";

@@ -56,6 +56,8 @@ static void memory_init(const struct boot_info *info)
     require(memblock_check(&memblock), "the account of memory does not add up");
     numa_boot(info);
     struct memblock_account sum = memblock_account(&memblock);
+    if (memblock.left_out)
+        text_log("memory: %lu KiB in small parts are in no account", memblock.left_out >> 10);
     text_log(
         "memory: %lu KiB present, %lu given, %lu reusable, %lu reserved, %lu no-map, %lu nodes",
         sum.present * PAGE_KIB, sum.free * PAGE_KIB, sum.reusable * PAGE_KIB,
