@@ -42,9 +42,6 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     case MADV_DONTNEED_LOCKED:
         if ((v->flags & VM_DEVICE) || ((v->flags & VM_LOCKED) && advice == MADV_DONTNEED))
             return -LINUX_EINVAL;
-        /* Anonymous memory shared within one space has no other holder that would keep it. */
-        if ((v->flags & VM_SHARED) && !v->object)
-            return 0;
         mm_settle_locked(w, mm);
         zap_range(w, mm, start, end);
         return 0;

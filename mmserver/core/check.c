@@ -179,7 +179,9 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
         expect_equal(c, "anonymous page's index", address, page->index,
                      rmap_index(v->offset, v->start, address));
     }
-    expect(c, !(entry & ENTRY_W) || (page->state == PAGE_ANON && (v->flags & VM_WRITE)),
+    expect(c,
+           !(entry & ENTRY_W) ||
+               ((page->state == PAGE_ANON || (v->flags & VM_SHARED)) && (v->flags & VM_WRITE)),
            "writable entry", address, entry, 0);
     expect(c, !(entry & ENTRY_X) || (v->flags & VM_EXEC), "executable entry", address, entry, 0);
     expect(c, parked || (v->flags & VM_ACCESS), "entry in an inaccessible VMA", address, entry, 0);

@@ -28,6 +28,7 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
+#include "mmserver/core/vma_ops.h"
 
 const char *const fault_outcome_text[FAULT_OUTCOMES] = {
 #define OUTCOME(name, counter, text) [FAULT_##name] = text,
@@ -39,19 +40,6 @@ static const uint16_t outcome_counter[FAULT_OUTCOMES] = {
 #define OUTCOME(name, counter, text) [FAULT_##name] = MMCOUNT_##counter,
 #include "mmserver/core/outcome.def"
 #undef OUTCOME
-};
-
-/* One fault on its way through the handler. */
-struct fault {
-    struct worker *w;
-    struct mm *mm;
-    struct vma *vma;
-    vaddr_t address; /* of the page */
-    uint64_t access; /* VM_READ, VM_WRITE or VM_EXEC */
-    uint64_t entry;  /* the leaf as it was found */
-    bool by_reply;   /* may be answered by fault_reply */
-    bool writer;     /* the mm is locked and settled; else it is being read */
-    uint64_t reply;  /* out: entry to reply with; 0: it is mapped already */
 };
 
 static uint64_t vma_entry_bits(const struct vma *v, bool writable)
@@ -196,58 +184,27 @@ static enum fault_outcome zero_page(struct fault *f)
     return outcome;
 }
 
-static uint64_t file_index(const struct fault *f)
+enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outcome outcome)
 {
-    return f->vma->offset + ((f->address - f->vma->start) >> PAGE_SHIFT);
-}
-
-/* A page of the cache is other workers' too: it cannot travel in a reply (mm.h). */
-static enum fault_outcome file_read(struct fault *f)
-{
-    pfn_t pfn = object_page_get(f->w, f->vma->object, file_index(f));
+    pfn_t pfn = rmap_prepare(f->w, f->vma) ? 0 : page_alloc_user(f->w);
 
     if (!pfn)
         return FAULT_OOM;
-    long error = pt_map(f->w, f->mm, f->address, entry_make(pfn, vma_entry_bits(f->vma, false)));
-    if (error) {
-        object_page_put(page_of(pfn), 1);
-        return map_refused(error);
-    }
-    mm_add(&f->mm->file_pages, 1);
-    return FAULT_FILE_READ;
-}
-
-/* A private copy of a file's page, into an empty entry. */
-static enum fault_outcome file_copy(struct fault *f)
-{
-    pfn_t from = object_page_get(f->w, f->vma->object, file_index(f));
-    pfn_t pfn = from && !rmap_prepare(f->w, f->vma) ? page_alloc_user(f->w) : 0;
-    long error = -ERR_LIMIT;
-
-    if (pfn) {
-        page_copy(page_pointer(pfn), page_pointer(from));
-        anon_account(f, pfn);
-        error = pt_map(f->w, f->mm, f->address, entry_make(pfn, vma_entry_bits(f->vma, true)));
-        if (error)
-            anon_unaccount(f->w, f->mm, pfn);
-    }
-    if (from)
-        object_page_put(page_of(from), 1);
-    return error ? map_refused(error) : FAULT_FILE_COPY;
+    page_copy(page_pointer(pfn), page_pointer(from));
+    anon_account(f, pfn);
+    outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true), outcome);
+    if (outcome == FAULT_OOM || outcome == FAULT_RACED)
+        anon_unaccount(f->w, f->mm, pfn);
+    return outcome;
 }
 
 static enum fault_outcome fault_empty(struct fault *f)
 {
-    bool write = f->access == VM_WRITE;
-
-    if (f->vma->flags & VM_DEVICE)
+    if (f->vma->flags & VM_DEVICE && !f->vma->ops)
         return FAULT_BUSERR;
-    if (f->vma->object) {
-        if (file_index(f) >= object_pages(f->vma->object))
-            return FAULT_BUSERR;
-        return write ? file_copy(f) : file_read(f);
-    }
-    return write || (f->vma->flags & VM_SHARED) ? anon_new(f) : zero_page(f);
+    if (f->vma->ops)
+        return f->vma->ops->fault ? f->vma->ops->fault(f) : FAULT_BUSERR;
+    return f->access == VM_WRITE ? anon_new(f) : zero_page(f);
 }
 
 static enum fault_outcome fault_parked(struct fault *f)
@@ -272,7 +229,7 @@ static void page_unmapped(struct fault *f, struct page *page)
 {
     if (page->state == PAGE_FILE) {
         mm_add(&f->mm->file_pages, -1);
-        object_page_put(page, 1);
+        object_page_put(f->w, page, 1);
     } else if (page->state == PAGE_ANON) {
         mm_add(&f->mm->anon_pages, -1);
         if (!__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL))
@@ -325,6 +282,21 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
     return outcome;
 }
 
+enum fault_outcome fault_allow(struct fault *f, uint64_t bits)
+{
+    const uint64_t *leaf = pt_entry(f->mm, f->address, 0);
+    long error = -ERR_MAPPED;
+
+    leaf_lock(leaf);
+    if (entry_is_same(f, leaf)) {
+        mm_settle_entry(f->w, f->mm, f->address);
+        error =
+            pt_replace(f->w, f->mm, f->address, f->entry, entry_make(entry_page(f->entry), bits));
+    }
+    leaf_unlock(leaf);
+    return error ? replace_refused(error) : FAULT_REUSE;
+}
+
 /* The page stays and gets the rights that the VMA gives: W only if it is nobody else's. */
 static enum fault_outcome entry_allow(struct fault *f, const uint64_t *leaf)
 {
@@ -355,6 +327,8 @@ static enum fault_outcome fault_valid(struct fault *f, const uint64_t *leaf)
         pt_fence(f->w, f->mm, f->address, f->entry);
         return FAULT_SPURIOUS;
     }
+    if (f->access == VM_WRITE && (f->vma->flags & VM_SHARED))
+        return f->vma->ops->fault(f);
     if (f->access == VM_WRITE && !page_is_exclusive(page))
         return entry_copy(f, leaf);
     return entry_allow(f, leaf);
@@ -464,7 +438,7 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
         mm_read(w, f.mm);
         outcome = fault_resolve(&f);
         if (f.reply)
-            mm_read_end_reply(w, address, f.reply);
+            mm_read_end_reply(w, f.batch ? f.reply_at : address, f.reply);
         else
             mm_read_end(w);
         if (outcome == FAULT_NEEDS_WRITER)
@@ -478,6 +452,10 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     c->minor_faults++;
     if (!f.reply)
         return answer_make(ANSWER_REPLY, 0, 0);
+    if (f.batch) {
+        w->batch_ops = f.batch;
+        return answer_make(ANSWER_BATCH, f.mm->space_slot, f.batch);
+    }
     return answer_make(ANSWER_FAULT, f.reply, page_of(entry_page(f.reply))->slot);
 }
 
@@ -548,8 +526,12 @@ void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
 {
     pfn_t pfn = entry_page(owner->visit.entry);
 
-    if (page_of(pfn)->state == PAGE_ANON)
+    if (page_of(pfn)->state == PAGE_ANON) {
         anon_unaccount(w, owner->visit.mm, pfn);
+    } else if (page_of(pfn)->state == PAGE_FILE) {
+        mm_add(&owner->visit.mm->file_pages, -1);
+        object_page_put(w, page_of(pfn), 1);
+    }
 }
 
 /*
@@ -602,6 +584,12 @@ struct answer fault_reply_failed(struct worker *w, long error)
 
 struct answer batch_reply_failed(struct worker *w, long done, long stopped)
 {
+    if (done == (long)w->batch_ops) { /* all is mapped, but the client is gone */
+        w->visit.at = VISIT_OVER;
+        w->visit.mm = NULL;
+        return answer_make(ANSWER_PARK, 0, 0);
+    }
+    object_batch_undo(w, done);
     return fault_reply_failed(w, done < 0 ? done : stopped);
 }
 

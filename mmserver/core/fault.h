@@ -6,12 +6,30 @@
 
 #include "mmserver/core/answer.h"
 #include "mmserver/core/client.h"
+#include "mmserver/core/pt.h"
 
 enum fault_outcome {
 #define OUTCOME(name, counter, text) FAULT_##name,
 #include "mmserver/core/outcome.def"
 #undef OUTCOME
     FAULT_OUTCOMES
+};
+
+/* One fault on its way through the handler. */
+struct fault {
+    struct worker *w;
+    struct mm *mm;
+    struct vma *vma;
+    vaddr_t address; /* of the page */
+    uint64_t access; /* VM_READ, VM_WRITE or VM_EXEC */
+    uint64_t entry;  /* the leaf as it was found */
+    bool by_reply;   /* may be answered by fault_reply */
+    bool writer;     /* the mm is locked and settled; else it is being read */
+    uint64_t reply;  /* out: entry to reply with; 0: it is mapped already */
+    /* out: the reply is this many operations of the worker's page; `reply` is the last entry that
+     * they map, at `reply_at`. 0: one entry, where the fault was. */
+    uint32_t batch;
+    vaddr_t reply_at;
 };
 
 extern const char *const fault_outcome_text[FAULT_OUTCOMES];
@@ -34,6 +52,14 @@ struct answer fault_reply_failed(struct worker *w, long error);
 struct answer batch_reply_failed(struct worker *w, long done, long stopped);
 /* mm of owner's pending reply locked, the reply failed: take its page back. */
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner);
+
+/*
+ * For vma_ops->fault. A private copy of page `from`, which is held, goes into the empty entry; its
+ * outcome, or FAULT_OOM, FAULT_RACED.
+ */
+enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outcome outcome);
+/* The page in the entry stays, and the entry gets these bits if it is still what it was. */
+enum fault_outcome fault_allow(struct fault *f, uint64_t bits);
 
 /* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM.
  */

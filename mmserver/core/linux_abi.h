@@ -78,6 +78,15 @@ enum linux_advice {
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED          8
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED 16
 
+enum seals {
+    F_SEAL_SEAL = 0x1,
+    F_SEAL_SHRINK = 0x2,
+    F_SEAL_GROW = 0x4,
+    F_SEAL_WRITE = 0x8,
+    F_SEAL_FUTURE_WRITE = 0x10,
+    F_SEAL_EXEC = 0x20,
+};
+
 #define LINUX_SIGBUS  7
 #define LINUX_SIGKILL 9
 #define LINUX_SIGSEGV 11

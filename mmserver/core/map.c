@@ -21,7 +21,7 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
     uint64_t flags = prot_flags(r->prot);
 
     if ((r->flags & MAP_TYPE) != MAP_PRIVATE)
-        flags |= VM_SHARED;
+        flags |= VM_SHARED | (r->nowrite ? VM_NOWRITE : 0);
     if (r->flags & MAP_GROWSDOWN)
         flags |= VM_GROWSDOWN;
     if (r->flags & MAP_NORESERVE)
@@ -185,13 +185,11 @@ static long mmap_check(const struct mm *mm, const struct map_request *r)
     return 0;
 }
 
-long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
+/* What was checked. A shared mapping has an object, and its writers are those who may be. */
+static long map_object(struct worker *w, struct mm *mm, const struct map_request *r)
 {
-    long error = mmap_check(mm, r);
-
-    if (error)
-        return error;
     uint64_t bytes = PAGE_UP(r->bytes);
+
     mm_lock(mm);
     uint64_t flags = map_vm_flags(mm, r);
     long at = mmap_locked(w, mm, r, bytes, flags);
@@ -199,6 +197,38 @@ long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
     if (at > 0 &&
         ((flags & VM_LOCKED) || (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
         map_populate(w, mm, (vaddr_t)at, (vaddr_t)at + bytes);
+    return at;
+}
+
+/* Memory that nothing but its mappings refers to; inherited by fork. */
+static long map_shared_anonymous(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    struct map_request with = *r;
+
+    with.object = object_memory(w, PAGE_UP(r->bytes), 0, "/dev/zero (deleted)");
+    if (!with.object)
+        return -LINUX_ENOMEM;
+    long at = map_object(w, mm, &with);
+    object_put(w, with.object);
+    return at;
+}
+
+long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    struct map_request with = *r;
+    long error = mmap_check(mm, r);
+
+    if (error)
+        return error;
+    if ((r->flags & MAP_TYPE) == MAP_PRIVATE)
+        return map_object(w, mm, r);
+    if (!r->object)
+        return map_shared_anonymous(w, mm, r);
+    error = object_share(r->object, r->prot & PROT_WRITE, &with.nowrite);
+    if (error)
+        return error;
+    long at = map_object(w, mm, &with);
+    object_unshare(r->object, with.nowrite);
     return at;
 }
 

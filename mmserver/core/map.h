@@ -14,7 +14,8 @@ struct map_request {
     uint64_t prot;  /* PROT_* */
     uint64_t flags; /* MAP_* */
     struct object *object;
-    uint64_t offset; /* pages in the file */
+    uint64_t offset;  /* pages in the object */
+    uint64_t nowrite; /* bool: a shared mapping may never be writable */
 };
 
 long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r);

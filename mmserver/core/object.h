@@ -1,56 +1,179 @@
 /*
- * Files: byte ranges of the initrd archive with a cache of page-aligned copies of their pages,
- * shared by all address spaces that map them. A file that nobody maps keeps its pages until memory
- * is short.
+ * Objects: what stands behind every mapping that is not private anonymous memory.
  *
- * Lock: file_lock guards the list, the reference counts and the page indices; `maps` of a file's
- * pages changes under it too.
+ *   OBJECT_ARCHIVE   a byte range of the initrd archive: pages are copies of it, never written
+ *   OBJECT_MEMORY    memory of its own: memfd, files of /tmp and /dev/shm, shared anonymous
+ *                    mappings, SysV segments. Holes read as zeros
+ *   OBJECT_DEVICE    registers of a device: no pages of ours, nothing is cached
+ *
+ * An object has a page cache (a radix tree by page index, so it may be as sparse as it likes), a
+ * size, and an interval tree of the VMAs that map it. read(), write() and mappings all go through
+ * the one cache.
+ *
+ * Life. References are held by VMAs, by the handle (the number by which the process personality
+ * names it) and for the length of a call. With the last one a memory object is freed with all its
+ * pages; one of the archive stays cached until memory is short.
+ *
+ * A page of the cache: state PAGE_FILE, owner = object, index. `maps` counts the leaf entries that
+ * map it and short holds of calls that look at it. A page that is taken out of the cache while it
+ * is held is marked PAGE_DETACHED in `maps` and freed by whoever puts the last hold.
+ *
+ * Size. A fault or a call finds a page only below the end, under the lock. Shrinking first sets the
+ * end, then unmaps everywhere, then drops the pages: see object_resize().
+ *
+ * Locks: object->lock (LOCK_OBJECT) guards the tree of pages, the size, the tree of mappers, seals.
+ * `changing` serialises changes of the size and the contents by calls; it is taken before any other
+ * lock. The list of objects and the handles have a lock of their own (same rank, never together).
  */
-#ifndef MMSERVER_CORE_FILE_H
-#define MMSERVER_CORE_FILE_H
+#ifndef MMSERVER_CORE_OBJECT_H
+#define MMSERVER_CORE_OBJECT_H
 
+#include "mmserver/core/interval.h"
 #include "mmserver/core/phys.h"
+#include "mmserver/core/radix.h"
+#include "mmserver/core/vma.h"
 
-#define FILE_NAME_BYTES 96
+#define OBJECT_NAME_BYTES 96
+#define OBJECTS_MAX       8192              /* handles */
+#define OBJECT_BYTES_MAX  ((1UL << 63) - 1) /* the largest size, as Linux's loff_t has it */
+#define OBJECT_AROUND_MAX (256 * PAGE_BYTES)
+#define OBJECT_CALL_BYTES (1UL << 20) /* moved by one read or write */
+
+enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_DEVICE };
+
+/* In a page's `maps`: it is in no cache any more. */
+#define PAGE_DETACHED (1U << 31)
+
+/* In the words of the tree of pages. */
+#define OBJECT_WORD_DIRTY (1UL << 63) /* somebody could write to it: it may not just be dropped */
+#define OBJECT_WORD_PAGE  (~OBJECT_WORD_DIRTY)
 
 struct object {
-    LIST_ENTRY(object) link;
-    uint64_t start; /* physical address of its first byte in the archive */
+    struct lock lock;
+    struct radix pages;
     uint64_t bytes;
-    uint64_t references; /* VMAs */
-    uint64_t cached;     /* pages in the cache */
-    pfn_t index;         /* first page of the array of page numbers, one per page of the file */
-    uint32_t index_order;
-    uint32_t id; /* shown as inode number */
-    char name[FILE_NAME_BYTES];
+    uint64_t cached; /* pages in the cache */
+    uint64_t changing;
+    struct interval_tree mappers; /* VMAs, by page index (vma->i_map) */
+    uint64_t mappings;            /* VMAs in it, */
+    uint64_t writers;             /* of them shared ones that may be made writable */
+    uint64_t linked;              /* the number that the last VMA that came or changed was given */
+    uint64_t references;
+    uint64_t kind;         /* enum object_kind */
+    uint64_t start;        /* archive: physical address of its first byte; device: first page */
+    uint32_t slot;         /* device: Memory capability */
+    uint32_t seals;        /* F_SEAL_* */
+    uint32_t handle;       /* 0: none */
+    uint32_t until_unused; /* bool: the handle goes with the last mapping */
+    uint64_t memory_type;  /* device: ENTRY_PBMT_* */
+    uint64_t id;           /* shown as inode number */
+    LIST_ENTRY(object) link;
+    char name[OBJECT_NAME_BYTES];
 };
 
-static inline uint64_t object_pages(const struct object *f)
+static inline uint64_t object_pages(const struct object *o)
 {
-    return PAGE_UP(f->bytes) >> PAGE_SHIFT;
+    return PAGE_UP(o->bytes) >> PAGE_SHIFT;
 }
 
+/* ---- life ---- */
+
 void object_init(uint64_t archive_start, uint64_t archive_bytes);
-/* The file of that byte range of the archive, with one more reference; NULL without memory or if
- * the range lies outside the archive. */
+/* That byte range of the archive, with one more reference; NULL without memory or if it lies
+ * outside the archive. */
 struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes,
                                  const char *name);
-void object_ref(struct object *f, uint64_t count);
-/* One reference less; the file may be gone afterwards. */
-void object_put(struct worker *w, struct object *f);
-/* The page of that index, filled if it was not there, its map count raised by one; 0 without
- * memory. `index` must be below object_pages(). */
-pfn_t object_page_get(struct worker *w, struct object *f, uint64_t index);
-/* `count` mappings of a file's page are gone. */
-void object_page_put(struct page *page, uint32_t count);
-/* Read-only view of the file's bytes; valid while referenced. */
-const void *object_bytes(const struct object *f);
-/* Free what nobody maps; how many pages. Takes file_lock. */
+/* A new memory object of zeros with one reference; NULL without memory. `id` 0: one is chosen. */
+struct object *object_memory(struct worker *w, uint64_t bytes, uint64_t id, const char *name);
+/* `pages` pages of device memory from the extent of Memory capability `slot`, with that memory type
+ * for all who map it; one reference. NULL without memory. */
+struct object *object_device(struct worker *w, uint32_t slot, pfn_t first, uint64_t pages,
+                             uint64_t memory_type, const char *name);
+void object_ref(struct object *o, uint64_t count);
+/* One reference less; the object may be gone afterwards. No lock from LOCK_OBJECT on is held. */
+void object_put(struct worker *w, struct object *o);
+
+/* Give it a handle, which takes over the caller's reference; 0 if there are none left. */
+uint64_t object_handle(struct object *o);
+/* The object of that handle with one more reference, or NULL. */
+struct object *object_of_handle(uint64_t handle);
+/* The handle goes, at once or with the last mapping; false if there is no such handle. */
+bool object_handle_drop(struct worker *w, uint64_t handle, bool until_unused);
+
+/* ---- pages ---- */
+
+/*
+ * The page of that index with one more hold; it is filled or made if it was not there. `write`: it
+ * is going to be written. The page number, or -LINUX_ENXIO at or behind the end, or -LINUX_ENOMEM.
+ */
+long object_page_get(struct worker *w, struct object *o, uint64_t index, bool write);
+/* Object locked: the same only if it is cached and below the end; else 0. */
+pfn_t object_page_find_locked(struct object *o, uint64_t index, bool write);
+/* `count` holds or mappings of a page are gone. No lock from LOCK_SLAB on is held. */
+void object_page_put(struct worker *w, struct page *page, uint32_t count);
+
+/* Read-only view of an archive object's bytes; valid while referenced. */
+const void *object_bytes(const struct object *o);
+/* Is the page of that index cached? Unsynchronised. */
+bool object_page_cached(const struct object *o, uint64_t index);
+
+/* ---- contents and size: unlocked on entry ---- */
+
+/* Bytes moved between the object, from byte `offset` on, and memory of mm; short at the end of the
+ * object (read) and after OBJECT_CALL_BYTES, or where the memory is bad; -LINUX_x if nothing was
+ * moved. Writing makes the object longer. */
+long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm *mm,
+                 vaddr_t address, uint64_t bytes);
+long object_write(struct worker *w, struct object *o, uint64_t offset, struct mm *mm,
+                  vaddr_t address, uint64_t bytes);
+/* ftruncate: the new size. What is behind it is unmapped everywhere, private copies too, and freed;
+ * the rest of its last page becomes zero. 0, -LINUX_EPERM (sealed), -LINUX_EINVAL. */
+long object_resize(struct worker *w, struct object *o, uint64_t bytes);
+/* fallocate: have pages for the range, and the size unless keep_size. 0 or -LINUX_x. */
+long object_allocate(struct worker *w, struct object *o, uint64_t offset, uint64_t bytes,
+                     bool keep_size);
+/* fallocate(PUNCH_HOLE): the range reads as zeros, its whole pages are freed. Private copies stay.
+ */
+long object_punch(struct worker *w, struct object *o, uint64_t offset, uint64_t bytes);
+/* SEEK_DATA, SEEK_HOLE: the next offset from `offset` on that is data or none; -LINUX_ENXIO. */
+long object_seek(struct object *o, uint64_t offset, bool data);
+/* Around the making of a shared mapping, so that no seal comes between: *nowrite in: the descriptor
+ * does not allow writing, out: the mapping may never be writable. 0, or -LINUX_EPERM: it is sealed,
+ * -LINUX_EACCES: `write` without the right. */
+long object_share(struct object *o, bool write, uint64_t *nowrite);
+void object_unshare(struct object *o, uint64_t nowrite);
+/* F_ADD_SEALS. 0, -LINUX_EPERM if sealed against it, -LINUX_EBUSY with writable mappings. */
+long object_seal(struct object *o, uint32_t seals);
+
+/* ---- mappings ---- */
+
+/* How VMAs of objects behave (vma_ops.h). */
+extern const struct vma_ops object_vma_ops, device_vma_ops;
+static inline const struct vma_ops *object_vma_ops_of(const struct object *o)
+{
+    return o->kind == OBJECT_DEVICE ? &device_vma_ops : &object_vma_ops;
+}
+/* mm locked: v, linked in its mm, maps its object; it does no more; its bounds changed. */
+void object_vma_open(struct vma *v);
+void object_vma_close(struct worker *w, struct vma *v);
+void object_vma_resized(struct vma *v);
+/* Unlocked: take the pages [first, last] out of every page table; `copies`: private copies too. */
+/* The batch that the worker's last answer was is refused after `done` operations (or -ERR_x): the
+ * pages that it has not mapped are put, but for the last one, which is a reply's. */
+void object_batch_undo(struct worker *w, long done);
+/* A read fault maps what is cached in an aligned window of so many bytes: a power of two from
+ * PAGE_BYTES to OBJECT_AROUND_MAX. */
+extern uint64_t object_around_bytes;
+void object_unmap(struct worker *w, struct object *o, uint64_t first, uint64_t last, bool copies);
+
+/* ---- under pressure, and for reports ---- */
+
+/* Free what nobody maps and what can be had again; how many pages. Takes LOCK_OBJECT locks. */
 uint64_t object_shrink(struct worker *w);
+/* Pages in all caches; of them those of memory objects. */
 uint64_t object_cached_pages(void);
-/* For the recount: calls `each` for every file, file_lock held. */
-void object_for_each(void (*each)(struct object *f, void *context), void *context);
-/* The page number cached at that index or 0; file_lock held. */
-pfn_t object_page_cached(const struct object *f, uint64_t index);
+uint64_t object_memory_pages(void);
+/* Calls `each` for every object, the list locked. */
+void object_for_each(void (*each)(struct object *o, void *context), void *context);
 
 #endif

@@ -136,8 +136,8 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
         return 0;
     if (v->flags & VM_DEVICE)
         return -LINUX_EACCES;
-    if ((v->flags & VM_SHARED) && v->object && (access & VM_WRITE))
-        return -LINUX_EACCES; /* the archive is read-only */
+    if ((v->flags & VM_NOWRITE) && (access & VM_WRITE))
+        return -LINUX_EACCES;
     uint64_t old = v->flags;
     if (!vma_modify(w, mm, v, start, end, flags))
         return -LINUX_ENOMEM;

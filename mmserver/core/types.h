@@ -36,6 +36,7 @@ enum linux_errno {
     LINUX_ENOENT = 2,
     LINUX_ESRCH = 3,
     LINUX_E2BIG = 7,
+    LINUX_ENXIO = 6,
     LINUX_ENOEXEC = 8,
     LINUX_EBADF = 9,
     LINUX_EAGAIN = 11,

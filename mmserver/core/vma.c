@@ -13,6 +13,7 @@
 
 #include "mmserver/core/mm.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/vma_ops.h"
 #include "mmserver/core/caches.h"
 
 static inline uint64_t gap_most(const struct vma *v)
@@ -150,6 +151,8 @@ static void link_below(struct mm *mm, struct vma *v, struct vma *above)
     mm->last_hit = v;
     mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
     mm_fast_drop_locked(mm);
+    if (v->ops && v->ops->open)
+        v->ops->open(v);
 }
 
 /* Put `in` (or nothing) where `out` was below its parent. */
@@ -215,10 +218,12 @@ static void tree_remove(struct mm *mm, struct vma *v, struct vma *above)
         vma_tree_RB_REMOVE_COLOR(&mm->vmas, parent);
 }
 
-static void vma_unlink(struct mm *mm, struct vma *v)
+static void vma_unlink(struct worker *w, struct mm *mm, struct vma *v)
 {
     struct vma *below = v->prev, *above = v->next;
 
+    if (v->ops && v->ops->close)
+        v->ops->close(w, v);
     *(below ? &below->next : &mm->first) = above;
     *(above ? &above->prev : &mm->last) = below;
     if (above)
@@ -251,8 +256,10 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
     v->flags = kind->flags;
     v->object = kind->object;
     v->offset = kind->offset;
-    if (v->object)
+    if (v->object) {
+        v->ops = object_vma_ops_of(v->object);
         object_ref(v->object, 1);
+    }
     if (kind->like && rmap_clone(w, v, kind->like)) {
         vma_free(w, v);
         return NULL;
@@ -262,7 +269,7 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
 
 void vma_remove(struct worker *w, struct mm *mm, struct vma *v)
 {
-    vma_unlink(mm, v);
+    vma_unlink(w, mm, v);
     vma_free(w, v);
 }
 
@@ -277,6 +284,8 @@ static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t e
     v->start = start;
     v->end = end;
     rmap_resized(v);
+    if (v->ops && v->ops->resized)
+        v->ops->resized(v);
     mm_account_locked(mm, v->flags, more);
     mm_fast_drop_locked(mm);
 }

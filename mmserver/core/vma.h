@@ -23,8 +23,11 @@
 #define VM_DEVICE    0x2000UL /* device memory: entries put there at once, no descriptors */
 #define VM_WIPED     0x4000UL /* bytes of a file with a private page zero-filled behind its end */
 
+#define VM_NOWRITE 0x8000UL /* mprotect may not make it writable */
+
 struct mm;
 struct object;
+struct vma_ops;
 
 struct vma {
     RB_ENTRY(vma) node;
@@ -36,7 +39,10 @@ struct vma {
     struct object *object; /* NULL: anonymous. One reference each */
     uint64_t offset;       /* page of the file at `start`; anonymous: page number at its creation */
     uint64_t file_end;     /* reads at or behind this page of the file are bus errors */
-    struct mm *mm;         /* once it is linked */
+    const struct vma_ops *ops; /* NULL: private anonymous, or put there at once */
+    struct interval i_map;     /* of an object: in its tree of mappers, by page */
+    uint64_t i_linked;         /* of an object: see object_fault.c */
+    struct mm *mm;             /* once it is linked */
     struct anon_vma *anon; /* owner of new anonymous pages; NULL: there never was one (rmap.h) */
     struct anon_chain chain;
 };
@@ -62,7 +68,7 @@ static inline uint64_t vma_offset_at(const struct vma *v, vaddr_t address)
 }
 static inline bool vma_is_private_anon(const struct vma *v)
 {
-    return !v->object && !(v->flags & (VM_DEVICE | VM_SHARED));
+    return !v->ops && !(v->flags & VM_DEVICE);
 }
 static inline struct vma *vma_next(const struct vma *v)
 {

@@ -130,6 +130,7 @@ struct worker {
     uint32_t ops_count; /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
+    uint32_t batch_ops; /* operations of the last answer that was a batch */
     uint32_t thread_slot;
     uint64_t sweep_id;                   /* the mm that mm_sweep() looked at last */
     uint32_t lock_ranks;                 /* held, for LOCK_CHECK */
@@ -141,6 +142,7 @@ struct worker {
 extern struct worker workers[BOOT_HARTS_MAX];
 extern uint32_t worker_count;
 
-#define mm_count(w, name) ((w)->count[MMCOUNT_##name]++)
+#define mm_count(w, name)        ((w)->count[MMCOUNT_##name]++)
+#define mm_count_add(w, name, n) ((w)->count[MMCOUNT_##name] += (n))
 
 #endif

@@ -31,7 +31,7 @@ static __attribute__((noinline)) bool zap_other(struct zap *z, uint64_t entry)
         return !__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL);
     case PAGE_FILE:
         z->mm->file_pages--;
-        object_page_put(page, 1);
+        object_page_put(z->w, page, 1);
         return false;
     case PAGE_ZERO:
     case PAGE_SERVER: /* the archive's or the start page's: kept by whoever mapped it */

@@ -241,7 +241,8 @@ void core_world_check(void)
 
 uint64_t core_world_free_pages(void)
 {
-    object_shrink(sim_worker(0));
+    while (object_shrink(sim_worker(0)))
+        ;
     for (uint32_t i = 0; i < worker_count; i++) {
         slab_shrink(sim_worker(i));
         pages_drain(sim_worker(i));

@@ -1,0 +1,437 @@
+/*
+ * Mappings of objects: faults on them, the tree of their mappers, unmapping everywhere.
+ *
+ *   private   read   ──▶ page of the cache, read-only        write ──▶ copy of it, the client's own
+ *   shared    read   ──▶ page of the cache; writable if the VMA is: the machine marks it dirty
+ *             write  ──▶ the same, marked dirty
+ *   behind the end of the object ──▶ BUSERR
+ *
+ * A read also maps what is cached around the page (fault-around): a window of object_around_bytes,
+ * aligned, cut to the VMA and the leaf table, one batch that answers the fault too.
+ *
+ * A page of the cache travels in a reply only if the space has one thread. Whoever waits for a
+ * reply (mm_settle_locked) looks whether its entry stands in the table; with two threads on one
+ * page it could be the other's.
+ *
+ * Truncation takes each mapper's mm as the writer, in turn, and never holds the object's lock while
+ * it waits for one. So a fault that found its page below the end has mapped it (or has its reply
+ * under way, which is waited for) before the entry is removed; and one that comes later finds the
+ * end where it is now. VMAs are visited in the order of vma->i_linked, the number that each gets
+ * when it is linked or changed; so one that is split, moved or forked meanwhile comes again.
+ */
+#include "mmserver/core/object.h"
+#include "mmserver/core/pt.h"
+#include "mmserver/core/vma_ops.h"
+#include "mmserver/core/zap.h"
+
+#define AROUND_PAGES_MAX BATCH_RESULTS_MAX
+
+uint64_t object_around_bytes = 16 * PAGE_BYTES;
+
+static inline struct vma *vma_of(struct interval *i)
+{
+    return (struct vma *)((char *)i - offsetof(struct vma, i_map));
+}
+
+static uint64_t fault_index(const struct fault *f)
+{
+    return vma_offset_at(f->vma, f->address);
+}
+
+/* ---- faults ---- */
+
+/* Bits of an entry for a page of the cache. */
+static uint64_t page_bits(const struct fault *f, bool dirty)
+{
+    uint64_t flags = f->vma->flags, bits = ENTRY_ALWAYS;
+
+    if (flags & VM_EXEC)
+        bits |= ENTRY_X;
+    if ((flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
+        bits |= dirty ? ENTRY_W | ENTRY_D : ENTRY_W;
+    return bits;
+}
+
+static bool page_may_travel(const struct fault *f)
+{
+    return f->by_reply && f->mm->clients == 1;
+}
+
+/* The page, held, goes into the empty entry. */
+static enum fault_outcome page_map(struct fault *f, pfn_t pfn, uint64_t bits,
+                                   enum fault_outcome outcome)
+{
+    mm_add(&f->mm->file_pages, 1);
+    if (page_may_travel(f)) {
+        f->reply = entry_make(pfn, bits);
+        return outcome;
+    }
+    long error = pt_map(f->w, f->mm, f->address, entry_make(pfn, bits));
+    if (!error)
+        return outcome;
+    mm_add(&f->mm->file_pages, -1);
+    object_page_put(f->w, page_of(pfn), 1);
+    return error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
+}
+
+/* Runs of pages gathered for one batch: one operation each, entries in the result words. */
+struct around {
+    struct fault *f;
+    struct batch_op *op; /* of the run that may go on, or NULL */
+    uint32_t count;      /* entries so far */
+    vaddr_t last;        /* address of the newest */
+};
+
+static void around_add(struct around *a, vaddr_t address, pfn_t pfn, uint64_t bits)
+{
+    struct worker *w = a->f->w;
+    const struct page *page = page_of(pfn);
+
+    if (!a->op || a->op->memory != page->slot) {
+        a->op = op_add(w, a->f->mm, BATCH_MAP_LIST, address);
+        a->op->count = 0;
+        a->op->memory = page->slot;
+        a->op->extra = a->count;
+    }
+    w->ops->result[a->count++] = entry_make(pfn, bits);
+    a->op->count++;
+    a->last = address;
+}
+
+/* Object locked: gather what is cached in [start, end), where entries are empty. */
+static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t bits)
+{
+    const struct fault *f = a->f;
+    struct object *o = f->vma->object;
+    const uint64_t *leaf = pt_entry(f->mm, start, 0);
+    uint64_t index = vma_offset_at(f->vma, start), stop = object_pages(o);
+    uint64_t dirty = bits & ENTRY_W ? OBJECT_WORD_DIRTY : 0;
+    struct radix_node *node = radix_bottom(&o->pages, index);
+
+    for (; start < end && index < stop; start += PAGE_BYTES, index++, leaf++) {
+        if (!(index & (RADIX_SLOTS - 1)))
+            node = radix_bottom(&o->pages, index);
+        uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
+        if (!slot || !*slot || *leaf || a->f->w->ops_count == BATCH_OPS_MAX) {
+            a->op = NULL;
+            continue;
+        }
+        pfn_t pfn = *slot & OBJECT_WORD_PAGE;
+        __atomic_fetch_add(&page_of(pfn)->maps, 1, __ATOMIC_RELAXED);
+        *slot |= dirty;
+        around_add(a, start, pfn, bits);
+    }
+}
+
+/* Put what a batch was to map and has not: `done` of its operations were performed. */
+static uint64_t around_undo(struct worker *w, struct mm *mm, uint32_t ops, long done, uint32_t keep)
+{
+    uint64_t put = 0;
+
+    for (uint32_t i = done < 0 ? 0 : (uint32_t)done; i < ops; i++) {
+        const struct batch_op *op = &w->ops->op[i];
+
+        for (uint64_t r = op->extra + op->done; r < op->extra + op->count; r++) {
+            if (r >= keep)
+                break;
+            object_page_put(w, page_of(entry_page(w->ops->result[r])), 1);
+            put++;
+        }
+    }
+    mm_add(&mm->file_pages, -(int64_t)put);
+    return put;
+}
+
+/* Map what was gathered; a->count of it or fewer. */
+static unsigned around_send(struct around *a)
+{
+    struct fault *f = a->f;
+    struct worker *w = f->w;
+    uint32_t ops = w->ops_count;
+    long stopped;
+
+    mm_add(&f->mm->file_pages, a->count);
+    w->ops_count = 0;
+    if (page_may_travel(f)) {
+        f->batch = ops;
+        f->reply = w->ops->result[a->count - 1];
+        f->reply_at = a->last;
+        return a->count;
+    }
+    mm_count(w, batch_calls);
+    long done = place_batch(f->mm->space_slot, ops, &stopped);
+    return a->count - (unsigned)around_undo(w, f->mm, ops, done, a->count);
+}
+
+void object_batch_undo(struct worker *w, long done)
+{
+    uint32_t ops = w->batch_ops, count = 0;
+
+    for (uint32_t i = 0; i < ops; i++)
+        count += w->ops->op[i].count;
+    around_undo(w, w->visit.mm, ops, done, count - 1);
+}
+
+static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
+{
+    struct object *o = f->vma->object;
+    struct around a = {.f = f};
+
+    mm_assert(!f->w->ops_count && end - start <= AROUND_PAGES_MAX << PAGE_SHIFT);
+    lock_take(&o->lock);
+    around_gather(&a, start, end, page_bits(f, false));
+    lock_drop(&o->lock);
+    mm_count_add(f->w, fault_around, a.count);
+    return a.count ? around_send(&a) : 0;
+}
+
+/* The window of a read fault, inside the VMA. */
+static vaddr_t around_start(const struct fault *f)
+{
+    return max_u64(f->vma->start, ROUND_DOWN(f->address, object_around_bytes));
+}
+
+static vaddr_t around_end(const struct fault *f)
+{
+    return min_u64(f->vma->end, ROUND_DOWN(f->address, object_around_bytes) + object_around_bytes);
+}
+
+static enum fault_outcome page_refused(long error)
+{
+    return error == -LINUX_ENXIO ? FAULT_BUSERR : FAULT_OOM;
+}
+
+static enum fault_outcome object_read_fault(struct fault *f)
+{
+    struct object *o = f->vma->object;
+    uint64_t index = fault_index(f);
+    vaddr_t start = around_start(f), end = around_end(f);
+    bool shared = (f->vma->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
+
+    if (end - start > PAGE_BYTES && object_page_cached(o, index)) {
+        /* Whoever saw the page's entry empty has it mapped by now, or it went meanwhile. */
+        unsigned mapped = object_map_pages(f, start, end);
+
+        if (mapped && (f->reply || entry_is_leaf(pt_leaf(f->mm, f->address))))
+            return FAULT_FILE_READ;
+        mm_assert(!f->reply);
+    }
+    long pfn = object_page_get(f->w, o, index, shared);
+    return pfn < 0 ? page_refused(pfn)
+                   : page_map(f, (pfn_t)pfn, page_bits(f, false), FAULT_FILE_READ);
+}
+
+static enum fault_outcome object_write_fault(struct fault *f)
+{
+    long pfn = object_page_get(f->w, f->vma->object, fault_index(f), true);
+
+    if (pfn < 0)
+        return page_refused(pfn);
+    if (!f->entry)
+        return page_map(f, (pfn_t)pfn, page_bits(f, true), FAULT_FILE_WRITE);
+    /* The page stands there and is dirty from now on. */
+    object_page_put(f->w, page_of((pfn_t)pfn), 1);
+    return fault_allow(f, page_bits(f, true));
+}
+
+static enum fault_outcome object_copy_fault(struct fault *f)
+{
+    long from = object_page_get(f->w, f->vma->object, fault_index(f), false);
+
+    if (from < 0)
+        return page_refused(from);
+    enum fault_outcome outcome = fault_fill_copy(f, (pfn_t)from, FAULT_FILE_COPY);
+    object_page_put(f->w, page_of((pfn_t)from), 1);
+    return outcome;
+}
+
+static enum fault_outcome object_fault(struct fault *f)
+{
+    if (f->access != VM_WRITE)
+        return object_read_fault(f);
+    return f->vma->flags & VM_SHARED ? object_write_fault(f) : object_copy_fault(f);
+}
+
+static const char *object_name(const struct vma *v)
+{
+    return v->object->name;
+}
+
+const struct vma_ops object_vma_ops = {
+    .name = object_name,
+    .open = object_vma_open,
+    .close = object_vma_close,
+    .resized = object_vma_resized,
+    .fault = object_fault,
+    .map_pages = object_map_pages,
+};
+
+/* ---- the tree of mappers ---- */
+
+static bool is_writer(const struct vma *v)
+{
+    return (v->flags & (VM_SHARED | VM_NOWRITE)) == VM_SHARED;
+}
+
+void object_vma_open(struct vma *v)
+{
+    struct object *o = v->object;
+
+    lock_take(&o->lock);
+    interval_insert(&o->mappers, &v->i_map, v->offset, v->offset + vma_pages(v) - 1);
+    v->i_linked = ++o->linked;
+    o->mappings++;
+    o->writers += is_writer(v);
+    lock_drop(&o->lock);
+}
+
+void object_vma_close(struct worker *w, struct vma *v)
+{
+    struct object *o = v->object;
+
+    lock_take(&o->lock);
+    interval_remove(&o->mappers, &v->i_map);
+    o->mappings--;
+    o->writers -= is_writer(v);
+    bool last = !o->mappings && o->until_unused;
+    lock_drop(&o->lock);
+    if (last)
+        object_handle_drop(w, o->handle, false);
+}
+
+void object_vma_resized(struct vma *v)
+{
+    struct object *o = v->object;
+
+    lock_take(&o->lock);
+    interval_change(&o->mappers, &v->i_map, v->offset, v->offset + vma_pages(v) - 1);
+    v->i_linked = ++o->linked;
+    lock_drop(&o->lock);
+}
+
+/* ---- unmapping everywhere ---- */
+
+/* Take the pages of the cache out of [start, end); private copies stay. mm locked and settled. */
+static void zap_files(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    const uint64_t *table;
+    struct zap z;
+
+    zap_begin(&z, w, mm);
+    for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
+         a = pt_next_table(mm, a, end, &table)) {
+        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+
+        for (; a < stop; a += PAGE_BYTES) {
+            uint64_t entry = table[pt_index(a, 0)];
+
+            if (!entry_is_leaf(entry) || page_of(entry_page(entry))->state != PAGE_FILE)
+                continue;
+            if (!zap_has_room(&z, 1, 1))
+                zap_flush(&z);
+            op_add(w, mm, BATCH_UNMAP, a);
+            zap_entry(&z, entry);
+        }
+    }
+    zap_flush(&z);
+}
+
+struct unmap {
+    struct worker *w;
+    struct object *o;
+    uint64_t first, last; /* pages */
+    bool copies;
+    uint64_t linked; /* VMAs up to this number are done */
+};
+
+/* Object locked: the VMA of [first, last] with the lowest number above u->linked. */
+static struct vma *unmap_next_locked(const struct unmap *u)
+{
+    struct vma *next = NULL;
+
+    for (struct interval *i = interval_first(&u->o->mappers, u->first, u->last); i;
+         i = interval_next(i, u->first, u->last)) {
+        struct vma *v = vma_of(i);
+
+        if (v->i_linked > u->linked && (!next || v->i_linked < next->i_linked))
+            next = v;
+    }
+    return next;
+}
+
+/* mm locked and settled: the part of v that maps pages of the range. */
+static void unmap_vma(const struct unmap *u, struct mm *mm, struct vma *v)
+{
+    uint64_t first = max_u64(u->first, v->offset);
+    uint64_t last = min_u64(u->last, v->offset + vma_pages(v) - 1);
+    vaddr_t start = v->start + ((first - v->offset) << PAGE_SHIFT);
+    vaddr_t end = v->start + ((last - v->offset + 1) << PAGE_SHIFT);
+
+    if (u->copies)
+        zap_range(u->w, mm, start, end);
+    else
+        zap_files(u->w, mm, start, end);
+}
+
+/* One more VMA; false if there is none. */
+static bool unmap_step(struct unmap *u)
+{
+    lock_take(&u->o->lock);
+    struct vma *v = unmap_next_locked(u);
+    uint64_t id = v ? v->mm->id : 0, linked = v ? v->i_linked : 0;
+    lock_drop(&u->o->lock);
+    if (!linked)
+        return false;
+    u->linked = linked;
+    struct mm *mm = mm_get(id);
+    if (!mm)
+        return true; /* it is being released, and empties its tables itself */
+    mm_lock(mm);
+    mm_settle_locked(u->w, mm);
+    u->linked--;
+    lock_take(&u->o->lock);
+    v = unmap_next_locked(u);
+    bool same = v && v->i_linked == linked && v->mm == mm;
+    lock_drop(&u->o->lock);
+    u->linked = linked;
+    if (same) /* it cannot change while its mm is locked */
+        unmap_vma(u, mm, v);
+    mm_unlock(mm);
+    mm_put(mm);
+    return true;
+}
+
+void object_unmap(struct worker *w, struct object *o, uint64_t first, uint64_t last, bool copies)
+{
+    struct unmap u = {.w = w, .o = o, .first = first, .last = last, .copies = copies};
+
+    while (unmap_step(&u))
+        mm_count(w, object_unmap);
+}
+
+/* ---- devices ---- */
+
+/* Registers: the same memory type for all who map them, so that there is no cacheable alias. */
+static enum fault_outcome device_fault(struct fault *f)
+{
+    const struct object *o = f->vma->object;
+    uint64_t index = fault_index(f), bits = ENTRY_ALWAYS | o->memory_type;
+
+    if (f->entry || index >= object_pages(o))
+        return f->entry ? FAULT_ACCERR : FAULT_BUSERR;
+    if (f->vma->flags & VM_WRITE)
+        bits |= ENTRY_W | ENTRY_D;
+    struct batch_op *op = op_add(f->w, f->mm, BATCH_MAP, f->address);
+    op->entry = entry_make(o->start + index, bits);
+    op->memory = o->slot;
+    long error = op_try(f->w);
+    return !error ? FAULT_DEVICE : error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
+}
+
+const struct vma_ops device_vma_ops = {
+    .name = object_name,
+    .open = object_vma_open,
+    .close = object_vma_close,
+    .resized = object_vma_resized,
+    .fault = device_fault,
+};
