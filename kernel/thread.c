@@ -324,6 +324,29 @@ static long set_hart(struct thread *t, uint64_t id)
     return 0;
 }
 
+/* Another thread's floating-point registers, for a copy of that thread. */
+static long set_fp(struct thread *caller, struct thread *t, uint64_t slot)
+{
+    long error = 0;
+    struct cap *cap = cap_lookup(caller, slot, CAP_THREAD, RIGHT_CONTROL, &error);
+
+    if (!cap)
+        return -error;
+    struct thread *from = cap->object;
+    if (from == t)
+        return -ERR_ARGUMENT;
+    if ((error = thread_hold(from)) != 0)
+        return error;
+    if (from->hart->fp_owner == from && from->hart != this_hart())
+        return -ERR_STATE; /* they may be in that hart's registers only */
+    thread_fp_leave(from);
+    fp_forget(t);
+    t->fp_valid = from->fp_valid;
+    memcpy(t->f, from->f, sizeof(t->f));
+    t->fcsr = from->fcsr;
+    return 0;
+}
+
 static long set_field(struct thread *caller, struct thread *t, struct call_args *c)
 {
     switch (c->a[1]) {
@@ -349,6 +372,8 @@ static long set_field(struct thread *caller, struct thread *t, struct call_args 
         return 0;
     case THREAD_HART:
         return set_hart(t, c->a[2]);
+    case THREAD_FP:
+        return set_fp(caller, t, c->a[2]);
     default:
         return -ERR_ARGUMENT;
     }
@@ -369,7 +394,7 @@ static struct thread *control(struct thread *caller, uint64_t slot, long *error)
 
 long call_thread_set(struct thread *caller, struct call_args *c)
 {
-    bool place = c->a[1] == THREAD_PRIORITY || c->a[1] == THREAD_HART;
+    bool place = c->a[1] == THREAD_PRIORITY || c->a[1] == THREAD_HART || c->a[1] == THREAD_FP;
     long error = 0;
 
     kernel_lock();

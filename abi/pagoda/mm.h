@@ -43,6 +43,9 @@
 #define MM_MAP_FILE 1036
 /* privileged: mm_thread_stop(thread): it keeps its state and can be started again. */
 #define MM_THREAD_STOP 1037
+/* privileged: mm_fork(mm, slot) -> mm: a copy as fork(2) makes it, its Space capability as of
+ * mm_create at `slot`. -ENOMEM: nothing was made. */
+#define MM_FORK 1038
 
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
@@ -95,6 +98,7 @@ struct mm_thread {
     uint64_t badge;    /* how the personality knows it */
     uint64_t hart;     /* where it runs */
     uint64_t priority; /* 1..MM_PRIORITY_MAX */
+    uint64_t like;     /* a thread that waits, whose floating-point registers it gets; 0: none */
     struct user_regs regs;
 };
 

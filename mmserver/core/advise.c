@@ -34,6 +34,14 @@ static bool advice_is_known(uint64_t advice)
     }
 }
 
+/* Advice that the VMA keeps. */
+static long change_flags(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                         uint64_t flags)
+{
+    mm_settle_locked(w, mm);
+    return vma_modify(w, mm, v, start, end, flags) ? 0 : -LINUX_ENOMEM;
+}
+
 static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
                        uint64_t advice)
 {
@@ -45,8 +53,16 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         mm_settle_locked(w, mm);
         zap_range(w, mm, start, end);
         return 0;
+    case MADV_DONTFORK:
+        return change_flags(w, mm, v, start, end, v->flags | VM_DONTFORK);
+    case MADV_DOFORK:
+        return v->flags & VM_DEVICE ? -LINUX_EINVAL
+                                    : change_flags(w, mm, v, start, end, v->flags & ~VM_DONTFORK);
     case MADV_WIPEONFORK:
-        return vma_is_private_anon(v) ? 0 : -LINUX_EINVAL;
+        return vma_is_private_anon(v) ? change_flags(w, mm, v, start, end, v->flags | VM_WIPEONFORK)
+                                      : -LINUX_EINVAL;
+    case MADV_KEEPONFORK:
+        return change_flags(w, mm, v, start, end, v->flags & ~VM_WIPEONFORK);
     default:
         return 0;
     }

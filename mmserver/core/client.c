@@ -92,6 +92,19 @@ static void client_free(struct worker *w, struct client *c)
     lock_drop(&ids_lock);
 }
 
+/* Floating-point registers like those of the client of that number, if any is named. */
+static long client_fp_like(const struct client *c, uint64_t id)
+{
+    struct client *like = id ? client_get(id) : NULL;
+
+    if (!id)
+        return 0;
+    long error = like ? place_thread_set(c->slot, THREAD_FP, like->slot, 0) : -ERR_EMPTY;
+    if (like)
+        client_put(like);
+    return error;
+}
+
 long client_create(struct worker *w, struct mm *mm, const struct mm_thread *wanted,
                    const struct client_route *route, struct client **made)
 {
@@ -108,7 +121,8 @@ long client_create(struct worker *w, struct mm *mm, const struct mm_thread *want
         goto no_thread;
     if (!client_number(c, mm))
         goto no_number;
-    if (client_configure(c, route) || place_thread_regs(c->slot, &regs, true))
+    if (client_configure(c, route) || place_thread_regs(c->slot, &regs, true) ||
+        client_fp_like(c, wanted->like))
         goto refused;
     mm_count(w, client_created);
     *made = c;

@@ -17,6 +17,7 @@
  *   valid    allows it        ──▶ SPURIOUS      fence and go on
  *            zero page  write ──▶ ZERO_REPLACED
  *            file page  write ──▶ FILE_COPY
+ *            shared by a fork, write ──▶ COW_COPY
  *            own page         ──▶ REUSE         add the missing right
  *   no memory on the way      ──▶ OOM
  *
@@ -207,21 +208,22 @@ static enum fault_outcome fault_empty(struct fault *f)
     return f->access == VM_WRITE ? anon_new(f) : zero_page(f);
 }
 
+/* Nobody maps the anonymous page but the entry that it was found in. */
+static bool page_is_exclusive(const struct page *page)
+{
+    return page->state == PAGE_ANON && __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
+}
+
 static enum fault_outcome fault_parked(struct fault *f)
 {
-    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, true));
+    bool own = page_is_exclusive(page_of(entry_page(f->entry)));
+    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own));
 
     long error = pt_map(f->w, f->mm, f->address, entry);
     if (error)
         return map_refused(error);
     mm_add(&f->mm->parked, -1);
     return FAULT_RESTORED;
-}
-
-/* Nobody maps the anonymous page but the entry that it was found in. */
-static bool page_is_exclusive(const struct page *page)
-{
-    return page->state == PAGE_ANON && __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
 }
 
 /* The entry has lost this page. */

@@ -128,6 +128,19 @@ long mm_release(struct worker *w, struct mm *mm)
     return 0;
 }
 
+void mm_discard(struct worker *w, struct mm *mm)
+{
+    mm_assert(mm_get(mm->id) == mm);
+    for (;;) {
+        long error = mm_release(w, mm);
+
+        if (!error)
+            return;
+        mm_assert(error == -LINUX_EAGAIN);
+        place_relax();
+    }
+}
+
 uint64_t mm_generation_new(void)
 {
     static uint64_t serial;

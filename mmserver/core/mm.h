@@ -90,6 +90,9 @@ uint64_t mm_next_id(uint64_t id);
  * while another call names it. The caller's reference from mm_get is consumed if and only if it
  * answers 0. */
 long mm_release(struct worker *w, struct mm *mm);
+/* The same for one that has no threads and is not wanted any more; no reference is held. Waits for
+ * calls of other workers that name it. */
+void mm_discard(struct worker *w, struct mm *mm);
 /* The same for VMAs only: the mm stays, empty. */
 void mm_clear(struct worker *w, struct mm *mm);
 

@@ -273,6 +273,23 @@ void vma_remove(struct worker *w, struct mm *mm, struct vma *v)
     vma_free(w, v);
 }
 
+bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages)
+{
+    const struct vma_kind kind = {flags, v->object, v->offset, NULL};
+    struct vma *copy = vma_make(w, v->start, v->end, &kind);
+
+    if (!copy)
+        return false;
+    copy->file_end = v->file_end;
+    copy->mm = mm;
+    if (pages && rmap_fork(w, copy, v)) {
+        vma_free(w, copy);
+        return false;
+    }
+    link_below(mm, copy, NULL);
+    return true;
+}
+
 /* ---- bounds and flags ---- */
 
 /* The one place where a linked VMA's bounds change; the gaps around it are the caller's. */

@@ -10,18 +10,20 @@
 #include <sys/tree.h>
 
 /* Low four bits as PROT_* and in the order that maps shows them. */
-#define VM_READ      0x1UL
-#define VM_WRITE     0x2UL
-#define VM_EXEC      0x4UL
-#define VM_ACCESS    (VM_READ | VM_WRITE | VM_EXEC)
-#define VM_SHARED    0x8UL
-#define VM_GROWSDOWN 0x100UL
-#define VM_NORESERVE 0x200UL
-#define VM_LOCKED    0x400UL
-#define VM_STACK     0x800UL  /* the first thread's stack */
-#define VM_HEAP      0x1000UL /* brk */
-#define VM_DEVICE    0x2000UL /* device memory: entries put there at once, no descriptors */
-#define VM_WIPED     0x4000UL /* bytes of a file with a private page zero-filled behind its end */
+#define VM_READ       0x1UL
+#define VM_WRITE      0x2UL
+#define VM_EXEC       0x4UL
+#define VM_ACCESS     (VM_READ | VM_WRITE | VM_EXEC)
+#define VM_SHARED     0x8UL
+#define VM_GROWSDOWN  0x100UL
+#define VM_NORESERVE  0x200UL
+#define VM_LOCKED     0x400UL
+#define VM_STACK      0x800UL   /* the first thread's stack */
+#define VM_HEAP       0x1000UL  /* brk */
+#define VM_DEVICE     0x2000UL  /* device memory: entries put there at once, no descriptors */
+#define VM_DONTFORK   0x10000UL /* madvise: a child does not get it, */
+#define VM_WIPEONFORK 0x20000UL /* or gets it empty */
+#define VM_WIPED      0x4000UL  /* bytes of a file with a private page zero-filled behind its end */
 
 #define VM_NOWRITE 0x8000UL /* mprotect may not make it writable */
 
@@ -103,6 +105,9 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
  * can. The VMA that it is now part of; v may be gone. */
 struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
                        uint64_t flags);
+/* The child's copy of its parent's v, with those flags, becomes the last of mm; `pages`: it may map
+ * what v maps (rmap_fork). False without memory. */
+bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages);
 /* Cut v in two at `address`, strictly inside; the upper part. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
 /* v grows up to `end`, where nothing is, and joins what follows there. */

@@ -6,6 +6,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/fault.h"
+#include "mmserver/core/fork.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
@@ -41,20 +42,34 @@ static long string_copy(struct worker *w, struct mm *mm, char *to, vaddr_t from)
     return -LINUX_E2BIG;
 }
 
+/* The personality gets the Space of a new mm; without it there is no mm. */
+static long space_give(struct worker *w, struct mm *mm, uint64_t slot)
+{
+    long error =
+        place_cap_copy(mm->space_slot, personality_table, slot, RIGHT_COPY | RIGHT_COPY_ON, 0, 0);
+
+    if (!error)
+        return (long)mm->id;
+    mm_discard(w, mm);
+    return error == -ERR_OCCUPIED ? -LINUX_EEXIST : -LINUX_EINVAL;
+}
+
 static long call_create(struct worker *w, const uint64_t a[6])
 {
     struct mm *mm = mm_create(w);
 
-    if (!mm)
-        return -LINUX_ENOMEM;
-    long error =
-        place_cap_copy(mm->space_slot, personality_table, a[0], RIGHT_COPY | RIGHT_COPY_ON, 0, 0);
-    uint64_t id = mm->id;
-    if (!error)
-        return (long)id;
-    struct mm *held = mm_get(id);
-    mm_assert(held == mm && !mm_release(w, held));
-    return error == -ERR_OCCUPIED ? -LINUX_EEXIST : -LINUX_EINVAL;
+    return mm ? space_give(w, mm, a[0]) : -LINUX_ENOMEM;
+}
+
+static long call_fork(struct worker *w, const uint64_t a[6])
+{
+    struct mm *parent = mm_get(a[0]), *child;
+
+    if (!parent)
+        return -LINUX_ESRCH;
+    long error = mm_fork(w, parent, &child);
+    mm_put(parent);
+    return error ? error : space_give(w, child, a[1]);
 }
 
 static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct mm_exec *e,
@@ -347,7 +362,7 @@ static long mm_call_open(struct worker *w, struct client *c, long number, const 
 long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6])
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
-                      number == MM_THREAD_STOP;
+                      number == MM_THREAD_STOP || number == MM_FORK;
 
     if (!privileged)
         return mm_call_open(w, c, number, a);
@@ -356,6 +371,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
     switch (number) {
     case MM_CREATE:
         return call_create(w, a);
+    case MM_FORK:
+        return call_fork(w, a);
     case MM_EXEC:
         return call_exec(w, c, a);
     case MM_RELEASE:

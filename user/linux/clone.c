@@ -1,8 +1,9 @@
 /*
  * New threads and processes, and their end: clone, exit, exit_group.
  *
- * A new process shares its parent's space until it calls execve or ends (posix_spawn, vfork); a
- * copy of a space, plain fork, is refused with -ENOSYS.
+ * A new process has a copy of its parent's space (fork), or with CLONE_VM shares it until it calls
+ * execve or ends (posix_spawn, vfork). Its descriptors, directory and handlers are copies: sharing
+ * them between processes (CLONE_FILES, CLONE_FS, CLONE_SIGHAND) is refused.
  */
 #include "user/linux/calls.h"
 
@@ -30,9 +31,7 @@ static long check_flags(uint64_t flags)
     }
     if (flags & ~(COMMON_FLAGS | LINUX_CLONE_VM | LINUX_CLONE_VFORK))
         return -LINUX_EINVAL;
-    if ((flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG)
-        return -LINUX_EINVAL;
-    return flags & LINUX_CLONE_VM ? 0 : -LINUX_ENOSYS;
+    return (flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG ? -LINUX_EINVAL : 0;
 }
 
 /* The first thread of a process, or one more; not started. NULL with *error. */
@@ -49,7 +48,7 @@ static struct thread *make_thread(struct thread *t, struct process *p, int tid,
         regs.x[2] = c->stack;
     if (c->flags & LINUX_CLONE_SETTLS)
         regs.x[4] = c->tls;
-    struct thread *child = thread_create(p, tid, &regs, t->affinity, error);
+    struct thread *child = thread_create(p, tid, &regs, t->affinity, t, error);
     if (!child)
         return NULL;
     child->mask = t->mask;
@@ -58,7 +57,7 @@ static struct thread *make_thread(struct thread *t, struct process *p, int tid,
     /* Bad addresses do no harm but to the caller, who does not get its numbers. */
     int32_t value = tid;
     if (c->flags & LINUX_CLONE_PARENT_SETTID)
-        copy_out(p->space, c->parent_tid, &value, sizeof(value));
+        copy_out(t->process->space, c->parent_tid, &value, sizeof(value));
     if (c->flags & LINUX_CLONE_CHILD_SETTID)
         copy_out(p->space, c->child_tid, &value, sizeof(value));
     return child;
@@ -83,8 +82,13 @@ static long clone_process(struct thread *t, const struct clone *c)
 
     if (!p)
         return -LINUX_EAGAIN;
-    space_get(t->process->space);
-    p->space = t->process->space;
+    if (c->flags & LINUX_CLONE_VM) {
+        space_get(t->process->space);
+        p->space = t->process->space;
+    } else if (!(p->space = space_fork(t->process->space, &error))) {
+        process_discard(p);
+        return error;
+    }
     p->exit_signal = (int)(c->flags & LINUX_CLONE_SIGNAL);
     fd_copy(&p->files, &t->process->files);
     struct thread *child = make_thread(t, p, p->pid, c, &error);

@@ -187,7 +187,7 @@ void machine_start(void)
     if (error)
         fail(path, error_text(error));
     open_console(p);
-    struct thread *t = thread_create(p, p->pid, &regs, threads_all_harts(), &error);
+    struct thread *t = thread_create(p, p->pid, &regs, threads_all_harts(), NULL, &error);
     if (!t)
         fail(path, error_text(error));
     thread_start(t);

@@ -16,6 +16,11 @@ static inline long mmcall_create(uint64_t slot)
     return kcall6(MM_CREATE, slot, 0, 0, 0, 0, 0);
 }
 
+static inline long mmcall_fork(uint64_t mm, uint64_t slot)
+{
+    return kcall6(MM_FORK, mm, slot, 0, 0, 0, 0);
+}
+
 static inline long mmcall_exec(uint64_t mm, struct mm_exec *exec)
 {
     return kcall6(MM_EXEC, mm, (uint64_t)exec, 0, 0, 0, 0);

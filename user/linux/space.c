@@ -17,22 +17,38 @@
 
 static struct space spaces[SPACES_MAX];
 
+static struct space *make(const struct space *of, long *error)
+{
+    struct space *space = spaces;
+
+    while (space < spaces + SPACES_MAX && space->users)
+        space++;
+    if (space == spaces + SPACES_MAX) {
+        *error = -LINUX_EAGAIN;
+        return NULL;
+    }
+    unsigned slot = MACHINE_SLOT_SPACES + (unsigned)(space - spaces);
+    long mm = of ? mmcall_fork(of->mm, slot) : mmcall_create(slot);
+    if (mm <= 0) {
+        *error = mm ? mm : -LINUX_ENOMEM;
+        return NULL;
+    }
+    *space = (struct space){.users = 1, .slot = slot, .mm = (uint64_t)mm};
+    return space;
+}
+
 struct space *space_create(long *error)
 {
-    for (unsigned i = 0; i < SPACES_MAX; i++) {
-        struct space *space = &spaces[i];
-        if (space->users)
-            continue;
-        long mm = mmcall_create(MACHINE_SLOT_SPACES + i);
-        if (mm <= 0) {
-            *error = mm ? mm : -LINUX_ENOMEM;
-            return NULL;
-        }
-        *space = (struct space){.users = 1, .slot = MACHINE_SLOT_SPACES + i, .mm = (uint64_t)mm};
-        return space;
-    }
-    *error = -LINUX_EAGAIN;
-    return NULL;
+    return make(NULL, error);
+}
+
+struct space *space_fork(const struct space *of, long *error)
+{
+    struct space *space = make(of, error);
+
+    if (space)
+        space->trampoline = of->trampoline;
+    return space;
 }
 
 void space_get(struct space *space)

@@ -19,6 +19,8 @@ struct space {
 
 /* An empty space with one user. NULL with *error = -errno when there is none to be had. */
 struct space *space_create(long *error);
+/* A copy of another one, as fork makes it. */
+struct space *space_fork(const struct space *of, long *error);
 void space_get(struct space *space);
 /* The last one releases it at the memory server; no thread may be left in it. */
 void space_put(struct space *space);

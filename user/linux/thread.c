@@ -112,7 +112,7 @@ static struct thread *take_free(void)
 }
 
 struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
-                             uint64_t affinity, long *error)
+                             uint64_t affinity, const struct thread *like, long *error)
 {
     struct thread *t = take_free();
 
@@ -124,6 +124,7 @@ struct thread *thread_create(struct process *process, int tid, const struct user
         .badge = thread_badge(t),
         .hart = t->hart,
         .priority = MM_PRIORITY_CLIENT,
+        .like = like ? like->number : 0,
         .regs = *regs,
     };
     long number = mmcall_thread_create(process->space->mm, &made);

@@ -95,10 +95,11 @@ unsigned thread_slot(const struct thread *t);
 
 /*
  * A new thread in the process: made at the memory server, not started. regs are its first
- * registers. NULL with *error = -errno.
+ * registers; its floating-point registers are those of `like`, which waits, or NULL. NULL with
+ * *error = -errno.
  */
 struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
-                             uint64_t affinity, long *error);
+                             uint64_t affinity, const struct thread *like, long *error);
 /* Let it run for the first time. */
 void thread_start(struct thread *t);
 /* It ends: it stops waiting and is destroyed now, or as soon as its hart lets go of it; at last

@@ -179,6 +179,26 @@ KTAP_CASE(failed_execve_leaves_everything)
     expect_only(1);
 }
 
+/* A forked child goes on where its parent is, with bytes of its own. */
+KTAP_CASE(fork_copies_the_space)
+{
+    int init = sim_start();
+
+    put_word(init, AT(0x300), 17);
+    long pid = CALL(init, SYS_clone, LINUX_SIGCHLD | LINUX_CLONE_CHILD_SETTID, 0, 0, 0, AT(WORDS));
+    int child = sim_newest();
+    EXPECT(pid > 1 && child != init);
+    EXPECT_EQ(sim_answer(child), 0);
+    EXPECT_EQ(get_int(child, AT(WORDS)), pid);
+    EXPECT_EQ(get_int(child, AT(0x300)), 17);
+    put_word(child, AT(0x300), 18);
+    EXPECT_EQ(get_int(init, AT(0x300)), 17);
+    EXPECT_EQ(CALL(child, SYS_exit_group, 3), SIM_GONE);
+    EXPECT_EQ(CALL(init, SYS_wait4, pid, AT(WORDS)), pid);
+    EXPECT_EQ(get_int(init, AT(WORDS)), 3 << 8);
+    expect_only(1);
+}
+
 KTAP_CASE(failed_clone_leaves_nothing)
 {
     int init = sim_start();
@@ -187,7 +207,11 @@ KTAP_CASE(failed_clone_leaves_nothing)
     EXPECT_EQ(CALL(init, SYS_clone, VFORK_FLAGS, 0), -LINUX_ENOMEM);
     sim_fail_after = 1;
     EXPECT_EQ(CALL(init, SYS_clone, THREAD_FLAGS, AT(0x4000)), -LINUX_ENOMEM);
-    EXPECT_EQ(CALL(init, SYS_clone, LINUX_SIGCHLD, 0), -LINUX_ENOSYS);
+    for (unsigned n = 1; n <= 2; n++) {
+        sim_fail_after = n;
+        EXPECT_EQ(CALL(init, SYS_clone, LINUX_SIGCHLD, 0), -LINUX_ENOMEM);
+    }
+    sim_fail_after = 0;
     EXPECT_EQ(CALL(init, SYS_clone, LINUX_CLONE_THREAD, 0), -LINUX_EINVAL);
     EXPECT_EQ(CALL(init, SYS_wait4, -1, 0), -LINUX_ECHILD);
     expect_only(1);
@@ -604,7 +628,8 @@ static void random_step(int thread)
     sim_regs(thread)->x[2] = sp;
     switch (ktap_random_below(15)) {
     case 0:
-        sim_call(thread, SYS_clone, VFORK_FLAGS, 0, 0, 0, 0, 0);
+        sim_call(thread, SYS_clone, ktap_random_below(2) ? VFORK_FLAGS : LINUX_SIGCHLD, 0, 0, 0, 0,
+                 0);
         break;
     case 1:
         sim_call(thread, SYS_clone, THREAD_FLAGS, (long)AT(0x4000), (long)AT(WORDS), 0,

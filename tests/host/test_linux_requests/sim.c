@@ -153,6 +153,17 @@ static long mm_create(uint64_t slot)
     return -LINUX_ENOMEM;
 }
 
+static long mm_fork(uint64_t of, uint64_t slot)
+{
+    sim_assert(mms[of].used && mms[of].loaded);
+    long mm = mm_create(slot);
+    if (mm > 0) {
+        memcpy(mms[mm].memory, mms[of].memory, SIM_BYTES);
+        mms[mm].loaded = true;
+    }
+    return mm;
+}
+
 static long mm_exec(uint64_t mm, struct mm_exec *exec)
 {
     sim_assert(mms[mm].used && !mms[mm].loaded);
@@ -251,6 +262,8 @@ static long mm_call(long number, const uint64_t *a)
     switch (number) {
     case MM_CREATE:
         return mm_create(a[0]);
+    case MM_FORK:
+        return mm_fork(a[0], a[1]);
     case MM_EXEC:
         return mm_exec(a[0], (struct mm_exec *)a[1]);
     case MM_RELEASE:
@@ -434,7 +447,7 @@ int sim_start(void)
     for (unsigned fd = 0; fd < 3; fd++)
         fd_replace(&p->files, fd, file, false);
     console_tty()->session = console_tty()->foreground = 1;
-    struct thread *t = thread_create(p, 1, &regs, threads_all_harts(), &error);
+    struct thread *t = thread_create(p, 1, &regs, threads_all_harts(), NULL, &error);
     sim_assert(t);
     thread_start(t);
     return (int)t->number;
