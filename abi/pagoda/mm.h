@@ -78,6 +78,9 @@ enum mm_report_kind {
     MM_REPORT_THREAD,   /* one line about thread id: state, hart, faults minor/major */
     MM_REPORT_VMSTAT,   /* /proc/vmstat */
     MM_REPORT_MEMBLOCK, /* memory and reserved regions, as Linux's debug/memblock */
+    MM_REPORT_BUDDYINFO,    /* /proc/buddyinfo */
+    MM_REPORT_PAGETYPEINFO, /* /proc/pagetypeinfo */
+    MM_REPORT_ZONEINFO,     /* /proc/zoneinfo */
     MM_REPORT_KINDS
 };
 

@@ -304,7 +304,10 @@ static void check_pages(struct check *c)
         if (is_counted(page))
             expect_equal(c, "map count", pfn, page->maps, page->private);
     }
-    zone_for_each(z) c->state[PAGE_FREE] += z->deferred_pages;
+    zone_for_each(z)
+    {
+        c->state[PAGE_FREE] += z->deferred_pages;
+    }
     for (unsigned i = PAGE_NONE + 1; i < PAGE_STATES; i++)
         all += c->state[i];
     for (uint32_t i = 0; i < worker_count; i++) {
@@ -317,7 +320,7 @@ static void check_pages(struct check *c)
     expect_equal(c, "pages behind no first page", 0, c->state[PAGE_TAIL], 0);
     expect_equal(c, "free pages by state", 0, c->state[PAGE_FREE], zones_free());
     expect_equal(c, "directories of tables blocks", 0, c->state[PAGE_RESERVED],
-                 zones_table_blocks());
+                 zones_blocks(MIGRATE_TABLES));
     expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], lists[0]);
     expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], lists[1]);
     expect_equal(c, "anonymous pages by state", 0, c->state[PAGE_ANON], c->anon);

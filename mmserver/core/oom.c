@@ -15,20 +15,28 @@ static uint64_t pages_of(const struct page *page)
     return page->state == PAGE_TAIL || page->state == PAGE_NONE ? 1 : 1UL << page->order;
 }
 
-void phys_count_states(uint64_t pages[PAGE_STATES])
+void phys_count_states(const struct zone *only, uint64_t pages[PAGE_STATES])
 {
+    pfn_t end = only ? only->end : phys.end;
+
     for (unsigned i = 0; i < PAGE_STATES; i++)
         pages[i] = 0;
-    for (pfn_t pfn = phys.first; pfn < phys.end;) {
+    for (pfn_t pfn = only ? max_u64(ROUND_DOWN(only->start, PAGES_PER_BLOCK), phys.first)
+                          : phys.first;
+         pfn < end;) {
         if (!page_is_ready(pfn)) {
             pfn += PAGES_PER_BLOCK;
             continue;
         }
         const struct page *page = page_of(pfn);
-        pages[page->state < PAGE_STATES ? page->state : PAGE_NONE] += pages_of(page);
+        if (!only || zone_of(page) == only)
+            pages[page->state < PAGE_STATES ? page->state : PAGE_NONE] += pages_of(page);
         pfn += pages_of(page);
     }
-    zone_for_each(z) pages[PAGE_FREE] += z->deferred_pages;
+    zone_for_each(z)
+    {
+        pages[PAGE_FREE] += !only || z == only ? z->deferred_pages : 0;
+    }
 }
 
 static void zone_line(const struct zone *z, unsigned order)
@@ -52,8 +60,11 @@ void oom_report(struct worker *w, const struct request *r)
     text_log("memory: hart %lu found no page: order %lu, gfp %04lx (%s), failure %lu",
              (uint64_t)w->hart, (uint64_t)r->order, (uint64_t)r->gfp,
              migrate_text[gfp_type(r->gfp)], failures);
-    zone_for_each(z) zone_line(z, r->order);
-    phys_count_states(pages);
+    zone_for_each(z)
+    {
+        zone_line(z, r->order);
+    }
+    phys_count_states(NULL, pages);
     for (unsigned i = PAGE_FREE; i < PAGE_STATES; i++) {
         if (pages[i])
             text_log("  %s: %lu kB", page_state_text[i], pages[i] * 4);

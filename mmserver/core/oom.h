@@ -8,8 +8,8 @@
  * 4th, 8th... failure is said. Takes no lock. */
 void oom_report(struct worker *w, const struct request *r);
 
-/* Pages by state over all described memory; free pages that are not described count as free. Looks
- * without locks: exact only when nothing else runs. */
-void phys_count_states(uint64_t pages[PAGE_STATES]);
+/* Pages by state, of a zone or (NULL) of all; memory that is not described yet counts as free.
+ * Looks without locks: exact only when nothing else runs. */
+void phys_count_states(const struct zone *z, uint64_t pages[PAGE_STATES]);
 
 #endif

@@ -141,7 +141,7 @@ static void report_meminfo(struct text *t)
 
     meminfo_line(t, "MemTotal", phys.total_pages);
     meminfo_line(t, "MemFree", free);
-    meminfo_line(t, "MemAvailable", free + cached);
+    meminfo_line(t, "MemAvailable", zones_available(free, cached));
     meminfo_line(t, "Buffers", 0);
     meminfo_line(t, "Cached", cached);
     meminfo_line(t, "SwapCached", 0);
@@ -151,6 +151,8 @@ static void report_meminfo(struct text *t)
     meminfo_line(t, "Mapped", cached);
     meminfo_line(t, "Slab", slab_pages_total());
     meminfo_line(t, "PageTables", sum.tables);
+    meminfo_line(t, "CmaTotal", zones_blocks(MIGRATE_CMA) * PAGES_PER_BLOCK);
+    meminfo_line(t, "CmaFree", zones_free_type(MIGRATE_CMA));
 }
 
 static void stat_line(struct text *t, const char *name, uint64_t value, const char *description)
@@ -180,7 +182,7 @@ static void report_stat(struct text *t)
         stat_line(t, server_name[i][0], report_count((enum mm_counter)i), server_name[i][1]);
     stat_line(t, "pages_total", phys.total_pages, "pages that the server manages");
     stat_line(t, "pages_free", pages_free_total(), "pages that nobody uses");
-    stat_line(t, "table_blocks", zones_table_blocks(), "2 MiB blocks of the tables class");
+    stat_line(t, "table_blocks", zones_blocks(MIGRATE_TABLES), "2 MiB blocks of the tables class");
     stat_line(t, "slots_free", kobj_slots_free(), "empty slots of the server's capability table");
 }
 
@@ -262,6 +264,7 @@ static void report_vmstat(struct text *t)
             minor += report_count((enum mm_counter)i);
     }
     text_format(t, "nr_free_pages %lu\n", pages_free_total());
+    text_format(t, "nr_free_cma %lu\n", zones_free_type(MIGRATE_CMA));
     text_format(t, "nr_anon_pages %lu\n", sum.anon);
     text_format(t, "nr_file_pages %lu\n", object_cached_pages());
     text_format(t, "nr_page_table_pages %lu\n", sum.tables);
@@ -306,6 +309,15 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         return true;
     case MM_REPORT_MEMBLOCK:
         memblock_report(t, &memblock);
+        return true;
+    case MM_REPORT_BUDDYINFO:
+        report_buddyinfo(t);
+        return true;
+    case MM_REPORT_PAGETYPEINFO:
+        report_pagetypeinfo(t);
+        return true;
+    case MM_REPORT_ZONEINFO:
+        report_zoneinfo(t);
         return true;
     default:
         return false;

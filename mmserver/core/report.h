@@ -14,6 +14,11 @@ extern uint64_t report_table_entries;
  * where the kind needs none. False: no such kind. */
 bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c);
 
+/* zone_report.c: what the zones hold, as Linux says it. */
+void report_buddyinfo(struct text *t);
+void report_pagetypeinfo(struct text *t);
+void report_zoneinfo(struct text *t);
+
 /* Sum of a counter over all workers. */
 uint64_t report_count(enum mm_counter counter);
 

@@ -2,6 +2,7 @@
 #include "mmserver/core/text.h"
 #include "mmserver/core/place.h"
 #include <stdarg.h>
+#include <string.h>
 
 #define LOG_LINE_BYTES 200
 
@@ -39,6 +40,14 @@ void text_number(struct text *t, uint64_t value, unsigned base, unsigned width, 
         text_char(t, digits[--count]);
 }
 
+/* At the right end of `width` columns. */
+static void format_string(struct text *t, const char *s, unsigned width)
+{
+    for (size_t length = strlen(s); length < width; length++)
+        text_char(t, ' ');
+    text_string(t, s);
+}
+
 static void format_list(struct text *t, const char *f, va_list list)
 {
     for (; *f; f++) {
@@ -57,7 +66,7 @@ static void format_list(struct text *t, const char *f, va_list list)
             f++;
         switch (*f) {
         case 's':
-            text_string(t, va_arg(list, const char *));
+            format_string(t, va_arg(list, const char *), width);
             break;
         case 'c':
             text_char(t, (char)va_arg(list, int));

@@ -247,7 +247,10 @@ uint64_t zones_min_free_kbytes(void)
 
     if (plan.min_free_kib)
         return plan.min_free_kib;
-    zone_for_each(z) pages += z->kind == ZONE_MOVABLE ? 0 : z->managed;
+    zone_for_each(z)
+    {
+        pages += z->kind == ZONE_MOVABLE ? 0 : z->managed;
+    }
     return max_u64(MIN_FREE_KIB_MIN,
                    min_u64(MIN_FREE_KIB_MAX, square_root(pages * KIB_PER_PAGE * 16)));
 }
@@ -309,7 +312,10 @@ void zones_finish(void)
 
     zones_measure();
     min_pages = zones_min_free_kbytes() / KIB_PER_PAGE;
-    zone_for_each(z) low_memory += z->kind == ZONE_MOVABLE ? 0 : z->managed;
+    zone_for_each(z)
+    {
+        low_memory += z->kind == ZONE_MOVABLE ? 0 : z->managed;
+    }
     zone_for_each(z)
     {
         marks_set(z, min_pages, low_memory);
@@ -327,19 +333,52 @@ uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind)
     return free > kept ? free - kept : 0;
 }
 
-uint64_t zones_table_blocks(void)
+uint64_t zones_blocks(enum migrate_type type)
 {
     uint64_t blocks = 0;
 
-    zone_for_each(z) blocks += z->block[MIGRATE_TABLES];
+    zone_for_each(z)
+    {
+        blocks += z->block[type];
+    }
     return blocks;
+}
+
+uint64_t zones_free_type(enum migrate_type type)
+{
+    uint64_t pages = 0;
+
+    zone_for_each(z)
+    {
+        pages += z->free[type];
+    }
+    return pages;
+}
+
+uint64_t zones_available(uint64_t free, uint64_t cached)
+{
+    uint64_t kept = 0, low = 0;
+
+    zone_for_each(z)
+    {
+        uint64_t reserve = 0;
+
+        for (unsigned kind = 0; kind < ZONE_KINDS; kind++)
+            reserve = max_u64(reserve, z->reserve[kind]);
+        kept += min_u64(z->managed, z->mark[MARK_HIGH] + reserve);
+        low += z->mark[MARK_LOW];
+    }
+    return (free > kept ? free - kept : 0) + cached - min_u64(cached / 2, low);
 }
 
 uint64_t zones_free(void)
 {
     uint64_t pages = 0;
 
-    zone_for_each(z) pages += zone_free(z);
+    zone_for_each(z)
+    {
+        pages += zone_free(z);
+    }
     return pages;
 }
 

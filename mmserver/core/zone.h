@@ -103,9 +103,12 @@ void zones_finish(void);
 uint64_t zones_min_free_kbytes(void);
 /* Free pages above `mark` that an allocation which may use zones up to `kind` can get. */
 uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind);
-/* Free pages of all zones, and their tables blocks. */
+/* Over all zones: free pages, those of a type, described blocks of a type. */
 uint64_t zones_free(void);
-uint64_t zones_table_blocks(void);
+uint64_t zones_free_type(enum migrate_type type);
+uint64_t zones_blocks(enum migrate_type type);
+/* Linux's estimate of what can be had without hurting anybody, given what is free and cached. */
+uint64_t zones_available(uint64_t free, uint64_t cached);
 /* Pages free in chunks of at least `order`, deferred ones too. */
 uint64_t zone_free_above(const struct zone *z, unsigned order);
 /* As Linux: how much of the free memory an allocation of that order cannot use, in thousandths; and

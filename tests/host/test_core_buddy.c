@@ -95,14 +95,14 @@ KTAP_CASE(core_buddy_until_nothing_is_left)
 KTAP_CASE(core_buddy_blocks_change_class_and_back)
 {
     core_world_boot(&(struct world){0});
-    uint64_t blocks = zones_table_blocks();
+    uint64_t blocks = zones_blocks(MIGRATE_TABLES);
     pfn_t page[600];
 
     for (unsigned i = 0; i < 600; i++) {
         page[i] = page_alloc_table(sim_worker(0));
         EXPECT(page[i] != 0);
     }
-    EXPECT(zones_table_blocks() > blocks);
+    EXPECT(zones_blocks(MIGRATE_TABLES) > blocks);
     for (unsigned i = 0; i < 600; i++)
         page_free_table(sim_worker(0), page[i]);
     core_world_free_pages();
@@ -111,7 +111,7 @@ KTAP_CASE(core_buddy_blocks_change_class_and_back)
     while (pages_alloc(sim_worker(0), BLOCK_ORDER, GFP_MEMALLOC | GFP_NOWARN))
         taken++;
     EXPECT(taken > 0);
-    EXPECT_EQ(zones_table_blocks(), blocks);
+    EXPECT_EQ(zones_blocks(MIGRATE_TABLES), blocks);
 }
 
 KTAP_CASE(core_pages_zeroed_ahead_are_zero)

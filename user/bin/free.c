@@ -29,8 +29,10 @@ int main(int argc, char **argv)
     long total = value_of(text, "MemTotal"), free_kib = value_of(text, "MemFree");
     if (total < 0 || free_kib < 0)
         return util_fail("/proc/meminfo says neither MemTotal nor MemFree");
-    printf("%12s %12s %12s   (KiB)\n", "total", "used", "free");
-    printf("%12ld %12ld %12ld\n", total, total - free_kib, free_kib);
+    long cached = value_of(text, "Cached"), available = value_of(text, "MemAvailable");
+    printf("%12s %12s %12s %12s %12s   (KiB)\n", "total", "used", "free", "cache", "available");
+    printf("%12ld %12ld %12ld %12ld %12ld\n", total, total - free_kib - cached, free_kib, cached,
+           available);
     free(text);
     return 0;
 }

@@ -197,6 +197,15 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_VMSTAT:
         text_report(text, MM_REPORT_VMSTAT, 0);
         break;
+    case PROC_BUDDYINFO:
+        text_report(text, MM_REPORT_BUDDYINFO, 0);
+        break;
+    case PROC_PAGETYPEINFO:
+        text_report(text, MM_REPORT_PAGETYPEINFO, 0);
+        break;
+    case PROC_ZONEINFO:
+        text_report(text, MM_REPORT_ZONEINFO, 0);
+        break;
     case PROC_SYSTEM_STAT:
         system_stat(text);
         break;

@@ -248,5 +248,5 @@ uint64_t core_world_free_pages(void)
         pages_drain(sim_worker(i));
     }
     /* The personality's own image stays in the page cache. */
-    return zones_free() + zones_table_blocks() + object_cached_pages();
+    return zones_free() + zones_blocks(MIGRATE_TABLES) + object_cached_pages();
 }

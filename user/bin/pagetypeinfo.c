@@ -1,0 +1,16 @@
+/* pagetypeinfo: free chunks by migrate type and order, and 2 MiB blocks by type, as
+ * /proc/pagetypeinfo says. */
+#include <fcntl.h>
+
+#include "user/bin/lib/util.h"
+
+int main(int argc, char **argv)
+{
+    util_start(argv);
+    if (argc != 1)
+        return util_usage("");
+    int fd = open("/proc/pagetypeinfo", O_RDONLY);
+    if (fd < 0 || util_copy_out(fd) < 0)
+        return util_fail_errno("/proc/pagetypeinfo");
+    return 0;
+}
