@@ -81,6 +81,10 @@ enum mm_report_kind {
     MM_REPORT_BUDDYINFO,    /* /proc/buddyinfo */
     MM_REPORT_PAGETYPEINFO, /* /proc/pagetypeinfo */
     MM_REPORT_ZONEINFO,     /* /proc/zoneinfo */
+    MM_REPORT_SLABINFO,     /* /proc/slabinfo */
+    MM_REPORT_LEAK_MARK,    /* sets the leak finder's mark */
+    MM_REPORT_LEAKS,        /* objects in use from after the mark, by cache and place */
+    MM_REPORT_LEAK_SCAN,    /* looks for objects that nothing refers to */
     MM_REPORT_KINDS
 };
 

@@ -1,6 +1,7 @@
 /* Makes the caches of caches.def. New ones are a line there and an include here. */
 #include "mmserver/core/caches.h"
 #include "mmserver/core/client.h"
+#include "mmserver/core/kmalloc.h"
 #include "mmserver/core/mm.h"
 #include "mmserver/core/native.h"
 #include "mmserver/core/object.h"
@@ -23,6 +24,8 @@ static const struct {
 bool caches_init(struct worker *w, const char *args)
 {
     slab_init(args);
+    if (!kmalloc_init(w))
+        return false;
     for (unsigned i = 0; i < ARRAY_COUNT(caches); i++) {
         *caches[i].cache =
             slab_cache_create(w, caches[i].name, caches[i].bytes, 0, caches[i].flags, NULL);

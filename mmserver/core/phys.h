@@ -53,6 +53,7 @@ enum page_state {
     PAGE_TABLE,    /* a page table: owner = mm */
     PAGE_OBJECT,   /* a kernel object */
     PAGE_NATIVE,   /* given to a native program */
+    PAGE_KMALLOC,  /* a large kmalloc: owner = who asked, index = bytes and generation */
     PAGE_STATES
 };
 

@@ -51,6 +51,8 @@ static inline uint64_t place_instructions(void) /* executed; for cost figures on
 uint64_t place_ticks(void);
 uint64_t place_instructions(void);
 #endif
+/* The i-th range of the server's own data, from 0 on; false: there are no more. */
+bool place_data(unsigned i, const void **from, uint64_t *bytes);
 void place_relax(void); /* in a spin loop */
 void place_log(const char *text, size_t bytes);
 _Noreturn void place_panic(const char *file, int line, const char *what);

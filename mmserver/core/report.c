@@ -6,8 +6,10 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/leak.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/slab.h"
+#include "mmserver/core/slab_report.h"
 #include "mmserver/core/zone.h"
 #include <pagoda/counter.h>
 #include <string.h>
@@ -318,6 +320,22 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         return true;
     case MM_REPORT_ZONEINFO:
         report_zoneinfo(t);
+        return true;
+    case MM_REPORT_SLABINFO:
+        slab_report_info(t);
+        return true;
+    case MM_REPORT_LEAK_MARK:
+        if (!t->offset)
+            leak_mark();
+        text_string(t, "marked\n");
+        return true;
+    case MM_REPORT_LEAKS:
+        leak_report(t);
+        return true;
+    case MM_REPORT_LEAK_SCAN:
+        if (!t->offset) /* later parts are of the same scan */
+            leak_scan();
+        leak_scan_report(t);
         return true;
     default:
         return false;

@@ -153,15 +153,8 @@ static pfn_t slab_pages(struct worker *w, const struct slab_cache *c)
     if (!c->order)
         return page_alloc(w);
     pfn_t pfn = pages_alloc(w, c->order, GFP_KERNEL);
-    if (!pfn && slab_shrink(w))
-        pfn = pages_alloc(w, c->order, GFP_KERNEL);
-    for (pfn_t i = 1; pfn && i < 1UL << c->order; i++) {
-        struct page *tail = page_of(pfn + i);
-
-        tail->owner = NULL;
-        if (tail->state == PAGE_USED)
-            tail->state = PAGE_SLAB;
-    }
+    for (pfn_t i = 1; pfn && i < 1UL << c->order; i++)
+        page_of(pfn + i)->owner = NULL; /* no cache's, if one looks for it here */
     return pfn;
 }
 

@@ -72,6 +72,9 @@ struct slab_cache {
     uint32_t touched; /* bool: slabs were asked for since the last idle step */
     uint64_t out;     /* objects that are in no slab's free list: in use, in magazines, or bad */
     uint64_t slabs, empty;
+    struct {
+        uint64_t slabs, empty, partial, out;
+    } recount;                  /* slab_check()'s */
     uint64_t bad;               /* objects set aside after a corruption; never given out again */
     struct magazine magazine[]; /* by hart */
 };

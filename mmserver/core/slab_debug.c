@@ -233,7 +233,8 @@ static void track_set(struct worker *w, struct slab_cache *c, void *object, unsi
     t[which] = (struct slab_track){.site = site,
                                    .instructions = place_instructions(),
                                    .hart = w->hart,
-                                   .client = w->serving ? w->client_tag : 0};
+                                   .client = w->serving ? w->client_tag : 0,
+                                   .scan = slab_scan_pass << 1}; /* counts as seen in it */
     t[0].generation = which ? 0 : slab_generation;
 }
 
@@ -307,6 +308,8 @@ static bool free_good(struct slab_cache *c, struct slab *s, void *object, const 
     }
     if (!red_good(c, object, RED_LIVE)) {
         c->bad++;
+        if (c->flags & SLAB_TRACK)
+            slab_tracks(c, object)->generation = 0; /* not in use, never free */
         return false;
     }
     return true;

@@ -8,7 +8,10 @@
 
 #define SLAB_NONE (~0U)
 
-/* A struct page whose state is PAGE_SLAB, the first of its slab. Pages behind it have no owner. */
+/* page.index of a large kmalloc: bytes asked for, the generation above. */
+#define KMALLOC_BYTES_BITS 24
+
+/* A struct page whose state is PAGE_SLAB, the first of its slab. */
 struct slab {
     struct slab_cache *cache; /* page.owner */
     uint32_t next, prev;      /* page.index: the ring of partial slabs, pages from phys.first on */
@@ -25,6 +28,16 @@ _Static_assert(sizeof(struct slab) == sizeof(struct page) &&
                    offsetof(struct slab, state) == offsetof(struct page, state) &&
                    offsetof(struct slab, private) == offsetof(struct page, private),
                "a slab is a page descriptor");
+
+/* From `pfn` on, the next page that has a descriptor; phys.end: none. */
+static inline pfn_t slab_next_page(pfn_t pfn)
+{
+    while (pfn < phys.end && !page_is_ready(pfn))
+        pfn = ROUND_DOWN(pfn, PAGES_PER_BLOCK) + PAGES_PER_BLOCK;
+    return min_u64(pfn, phys.end);
+}
+#define slab_pages_for_each(pfn) \
+    for (pfn_t pfn = slab_next_page(phys.first); pfn < phys.end; pfn = slab_next_page(pfn + 1))
 
 #define SLAB_LINK_UNIT 8UL
 
@@ -130,6 +143,7 @@ bool slab_grow(struct worker *w, struct slab_cache *c);
 void slab_magazine_drain(struct worker *w, struct slab_cache *c, struct magazine *m);
 
 /* slab_debug.c */
+extern uint64_t slab_scan_pass; /* leak.c: passes of the reference scan begun */
 struct slab_track {
     const void *site; /* who called; NULL: never */
     uint64_t instructions;

@@ -542,6 +542,15 @@ void place_relax(void)
     }
 }
 
+bool place_data(unsigned i, const void **from, uint64_t *bytes)
+{
+    extern char __data_start[], _end[];
+
+    *from = __data_start;
+    *bytes = (uint64_t)(_end - __data_start);
+    return i == 0;
+}
+
 void place_log(const char *text, size_t bytes)
 {
     printf("# %.*s", (int)bytes, text);

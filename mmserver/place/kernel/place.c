@@ -29,6 +29,16 @@ void place_relax(void)
     __asm__ volatile("" ::: "memory");
 }
 
+/* The kernel's data around the guard of the boot stack: the server's lie among them. */
+bool place_data(unsigned i, const void **from, uint64_t *bytes)
+{
+    extern char image_rodata_end[], image_bss_start[], boot_stack_top[], image_bss_end[];
+
+    *from = i ? boot_stack_top : image_rodata_end;
+    *bytes = (uint64_t)(i ? image_bss_end - boot_stack_top : image_bss_start - image_rodata_end);
+    return i < 2;
+}
+
 void place_log(const char *text, size_t bytes)
 {
     kernel_call(CALL_LOG_WRITE, SLOT_KERNEL, (uintptr_t)text, bytes, 0, 0, 0, NULL);

@@ -58,6 +58,15 @@ void place_relax(void)
     __asm__ volatile("" ::: "memory");
 }
 
+bool place_data(unsigned i, const void **from, uint64_t *bytes)
+{
+    extern char mmserver_data_start[], mmserver_data_end[];
+
+    *from = mmserver_data_start;
+    *bytes = (uint64_t)(mmserver_data_end - mmserver_data_start);
+    return i == 0;
+}
+
 void place_log(const char *text, size_t bytes)
 {
     place_call(CALL_LOG_WRITE, SLOT_KERNEL, (uintptr_t)text, bytes, 0, 0, 0, NULL);
