@@ -32,6 +32,14 @@ extern uint32_t arch_features;
 extern unsigned arch_asid_bits;
 extern uint64_t arch_timebase_hz;
 
+/*
+ * A part of the kernel's half that nothing uses until the in-kernel memory server arranges it: all
+ * its tables above the leaf tables are there, so no top-level entry changes. Entries are reached at
+ * level 1 (tables, 2 MiB leaves) or, where a leaf table stands, 0. Riscv only.
+ */
+extern const vaddr_t arch_window_start, arch_window_end;
+uint64_t *arch_window_entry(vaddr_t address, unsigned level);
+
 /* Copy the kernel's half into a new root table. */
 void arch_root_init(uint64_t *root);
 /* The value that selects a root table with an ASID. */

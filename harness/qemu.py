@@ -96,7 +96,7 @@ def command_line(machine: Machine, build_dir: Path, *, interactive: bool) -> lis
     if machine.numa_nodes:
         command += _numa_arguments(machine)
     if machine.icount:
-        command += ["-icount", "shift=0,sleep=off"]
+        command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2025-01-01,clock=vm"]
     if machine.seed is not None:
         command += ["-seed", str(machine.seed)]
     command += ["-kernel", str(build_dir / "kernel.elf")]

@@ -165,6 +165,7 @@ void boot_tree_read(paddr_t image_start, paddr_t image_end)
     place_reservations();
     add_devices("ns16550a");
     add_devices("virtio,mmio");
+    add_devices("google,goldfish-rtc");
     space_levels = boot.options.levels;
     space_user_end = 1UL << (PAGE_SHIFT + TABLE_SHIFT * space_levels - 1);
 }

@@ -85,6 +85,7 @@ enum mm_report_kind {
     MM_REPORT_LEAK_MARK,    /* sets the leak finder's mark */
     MM_REPORT_LEAKS,        /* objects in use from after the mark, by cache and place */
     MM_REPORT_LEAK_SCAN,    /* looks for objects that nothing refers to */
+    MM_REPORT_VMALLOCINFO,  /* /proc/vmallocinfo: regions of the server's own space */
     MM_REPORT_KINDS
 };
 
@@ -154,6 +155,7 @@ struct linux_start {
     uint64_t uart_interrupt;
     uint64_t memory_bytes;
     uint64_t rng_seed;
+    uint64_t real_ns; /* of the clock of day, since 1970; 0: there is none */
     char args[1024];
 };
 

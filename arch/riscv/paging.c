@@ -5,6 +5,8 @@
  *                       executable; the kernel's text and constants read-only
  *   0xffffffff80200000  the image, in 4 KiB pages: text R-X, constants R--, data RW-
  *
+ *   0xffffffff00000000  1 GiB, empty: the in-kernel memory server's own space (arch.h, window)
+ *
  * All of it is global (ENTRY_G) and no top-level entry of it changes after boot, so a new root
  * table gets it by copying its upper half. Guard pages below stacks are holes in the linear map;
  * that of the boot stack is a hole in both.
@@ -20,10 +22,12 @@
 
 #include <string.h>
 
-#define LEVELS_MIN  3u
-#define LEVELS_MAX  5u
-#define LEVEL_GIGA  2u
-#define IMAGE_SPACE (4UL << 30) /* top of the address space, kept for the image */
+#define LEVELS_MIN   3u
+#define LEVELS_MAX   5u
+#define LEVEL_GIGA   2u
+#define IMAGE_SPACE  (4UL << 30) /* top of the address space, kept for the image and the window */
+#define WINDOW       0xffffffff00000000UL
+#define WINDOW_BYTES (1UL << 30)
 
 #define KERNEL_READ  (ENTRY_V | ENTRY_R | ENTRY_G | ENTRY_A)
 #define KERNEL_WRITE (KERNEL_READ | ENTRY_W | ENTRY_D)
@@ -34,6 +38,8 @@ extern uint64_t boot_table_sv39[], boot_table_sv48[], boot_table_sv57[];
 uint64_t arch_linear_base; /* 0 while the early tables are in force */
 unsigned arch_asid_bits;
 uint64_t riscv_kernel_satp;
+
+const vaddr_t arch_window_start = WINDOW, arch_window_end = WINDOW + WINDOW_BYTES;
 
 static unsigned levels;
 static paddr_t root;
@@ -193,6 +199,7 @@ void paging_start(void)
     root = boot_alloc(1);
     map_memory();
     map_image();
+    entry_for(WINDOW, 1); /* makes the tables above it */
     if (power_device())
         map(linear_base() + power_device(), power_device(), PAGE_BYTES, KERNEL_WRITE);
     riscv_kernel_satp = satp_value(levels, 0, root >> PAGE_SHIFT);
@@ -236,6 +243,20 @@ void arch_root_init(uint64_t *table)
 {
     const uint64_t *kernel = phys_to_virt(root);
     memcpy(&table[TABLE_ENTRIES / 2], &kernel[TABLE_ENTRIES / 2], PAGE_BYTES / 2);
+}
+
+uint64_t *arch_window_entry(vaddr_t address, unsigned level)
+{
+    uint64_t *table = phys_to_virt(root);
+
+    kassert(address - WINDOW < WINDOW_BYTES);
+    for (unsigned l = levels - 1; l > level; l--) {
+        uint64_t entry = *entry_in(table, address, l);
+
+        kassert(entry_is_table(entry));
+        table = page_to_virt(entry_page(entry));
+    }
+    return entry_in(table, address, level);
 }
 
 uint64_t arch_satp(pfn_t root_page, uint64_t asid)

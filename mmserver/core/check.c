@@ -15,6 +15,7 @@
 #include "mmserver/core/slab_report.h"
 #include "mmserver/core/text.h"
 #include "mmserver/core/zone.h"
+#include "mmserver/core/vmap.h"
 
 #define CHECK_LOOKS 4
 
@@ -325,7 +326,7 @@ static void check_pages(struct check *c)
     expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], lists[0]);
     expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], lists[1]);
     expect_equal(c, "anonymous pages by state", 0, c->state[PAGE_ANON], c->anon);
-    expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables);
+    expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables + own_tables());
     expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], object_cached_pages());
     expect_equal(c, "pages in no place", 0, c->state[PAGE_USED], 0);
 }
@@ -355,6 +356,7 @@ static uint64_t check_once(struct worker *w, bool say)
     check_spaces(&c);
     check_pages(&c);
     check_slabs(&c);
+    c.wrong += vmap_check();
     return c.wrong;
 }
 

@@ -7,6 +7,7 @@
  *
  *   LOCK_IDS      the tables of mms, clients and capability slots
  *   LOCK_MM       one address space: its VMAs, its page tables, its accounting; readers too (mm.h)
+ *   LOCK_OWN      the server's own address space (own.h)
  *   LOCK_OBJECT   objects, page caches, the trees of their mappings
  *   LOCK_ANON     a family of anon_vmas: their trees (rmap.h)
  *   LOCK_LEAF     the entries that are not empty of one leaf table (pt.h, leaf_lock)
@@ -26,6 +27,7 @@
 enum lock_rank {
     LOCK_IDS,
     LOCK_MM,
+    LOCK_OWN,
     LOCK_OBJECT,
     LOCK_ANON,
     LOCK_LEAF,

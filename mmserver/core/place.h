@@ -17,6 +17,15 @@
 /* Address of physical address 0 in the linear map. */
 extern uint64_t place_linear_base;
 
+/*
+ * The part of the server's own address space that the core arranges (own.h), as the addresses that
+ * batches on SLOT_SPACE take. The server itself reaches them at `place_own_bias` above; 0 but in
+ * simulation.
+ */
+#define PLACE_OWN_BYTES_MAX (4UL << 30)
+extern vaddr_t place_own_start, place_own_end;
+extern uint64_t place_own_bias;
+
 static inline void *page_pointer(pfn_t page)
 {
     return (void *)(uintptr_t)(place_linear_base + (page << PAGE_SHIFT));

@@ -3,6 +3,7 @@
  * that its programs read them.
  */
 #include "mmserver/core/report.h"
+#include "mmserver/core/vmap.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
@@ -336,6 +337,9 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         if (!t->offset) /* later parts are of the same scan */
             leak_scan();
         leak_scan_report(t);
+        return true;
+    case MM_REPORT_VMALLOCINFO:
+        vmap_report(t);
         return true;
     default:
         return false;

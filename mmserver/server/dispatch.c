@@ -4,6 +4,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
+#include "mmserver/core/vmap.h"
 #include "mmserver/core/zone.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
@@ -80,7 +81,8 @@ struct answer server_idle(struct worker *w)
     if (zones_idle(w))
         return answer_make(ANSWER_PARK, 1, 0);
     unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
-    bool more = done == IDLE_PAGES_ONCE || slab_idle(w) || mm_sweep(w, IDLE_MMS_ONCE);
+    bool more =
+        done == IDLE_PAGES_ONCE || slab_idle(w) || mm_sweep(w, IDLE_MMS_ONCE) || vm_purge(w);
     return answer_make(ANSWER_PARK, more, 0);
 }
 

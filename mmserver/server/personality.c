@@ -4,6 +4,7 @@
  */
 #include "lib/cpio.h"
 #include "lib/fdt.h"
+#include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
@@ -109,6 +110,7 @@ static bool start_page_map(struct worker *w, struct mm *mm, const struct boot_in
         .uart_interrupt = uart->interrupt,
         .memory_bytes = phys.total_pages << PAGE_SHIFT,
         .rng_seed = info->rng_seed,
+        .real_ns = device_clock_ns(w),
     };
     memcpy(start->args, info->args, sizeof start->args - 1);
     mm_lock(mm);

@@ -8,6 +8,7 @@
  * The first thread works as the boot hart's worker would, on the same operation page; that worker
  * is not entered before this thread stops, because no client runs above it.
  */
+#include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
@@ -16,6 +17,7 @@
 #include "mmserver/core/random.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/caches.h"
+#include "mmserver/core/vmap.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 #include <string.h>
@@ -75,6 +77,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     exec_hwcap = HWCAP('i') | HWCAP('m') | HWCAP('a') | HWCAP('c');
     if (info->features & BOOT_HAS_FP)
         exec_hwcap |= HWCAP('f') | HWCAP('d');
+    device_init(info);
     report_command_line = info->args;
     report_table_entries = info->table_entries;
     require(caches_init(boot, info->args), "no memory for object caches");
@@ -121,6 +124,7 @@ static void workers_init(const struct boot_info *info, struct worker *boot)
     require(kobj_init(boot, info->table_entries), "no memory for the list of slots");
     uint32_t slot = kobj_memory(boot->ops_page, &relative);
     require(!place_worker_page(SLOT_THREAD, slot, relative), "the first thread's operation page");
+    require(vmap_init(boot), "no memory for the server's own address space");
     for (uint32_t i = 0; i < worker_count; i++)
         worker_thread(boot, &workers[i]);
 }

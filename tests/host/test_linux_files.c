@@ -175,7 +175,7 @@ KTAP_CASE(deadlines_come_in_order)
 
 KTAP_CASE(times_are_converted_without_loss)
 {
-    time_init(10000000);
+    time_init(10000000, 0);
     struct linux_timespec ns = {.sec = 0, .nsec = 1};
     EXPECT_EQ(time_to_ticks(&ns), 1);
     ns = (struct linux_timespec){.sec = 3, .nsec = 999999999};

@@ -18,7 +18,7 @@ static bool clock_now(const struct thread *t, int32_t clock, struct linux_timesp
     case LINUX_CLOCK_REALTIME:
     case LINUX_CLOCK_REALTIME_COARSE:
         *now = time_from_ticks(ticks);
-        now->sec += TIME_EPOCH_SEC;
+        now->sec += time_epoch_sec();
         return true;
     case LINUX_CLOCK_MONOTONIC:
     case LINUX_CLOCK_MONOTONIC_RAW:
@@ -117,7 +117,7 @@ long linux_clock_nanosleep(struct thread *t, const uint64_t *a)
         if (error)
             return error;
         if (absolute && (int32_t)a[0] == LINUX_CLOCK_REALTIME)
-            want.sec = want.sec > TIME_EPOCH_SEC ? want.sec - TIME_EPOCH_SEC : 0;
+            want.sec = want.sec > time_epoch_sec() ? want.sec - time_epoch_sec() : 0;
         t->until = absolute ? time_to_ticks(&want) : time_after(time_to_ticks(&want));
     }
     return sleep_until(t, absolute ? 0 : a[3]);

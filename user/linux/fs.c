@@ -176,6 +176,7 @@ static bool add_proc(void)
         {"buddyinfo", NODE_TEXT, TEXT_MODE, PROC_BUDDYINFO},
         {"pagetypeinfo", NODE_TEXT, TEXT_MODE, PROC_PAGETYPEINFO},
         {"zoneinfo", NODE_TEXT, TEXT_MODE, PROC_ZONEINFO},
+        {"vmallocinfo", NODE_TEXT, TEXT_MODE, PROC_VMALLOCINFO},
         {"stat", NODE_TEXT, TEXT_MODE, PROC_SYSTEM_STAT},
         {"uptime", NODE_TEXT, TEXT_MODE, PROC_UPTIME},
         {"cmdline", NODE_TEXT, TEXT_MODE, PROC_KERNEL_CMDLINE},

@@ -47,7 +47,7 @@ static long wait_start(struct thread *t, uint64_t address, uint32_t expected, ui
         if (!time_valid(&limit))
             return -LINUX_EINVAL;
         if (absolute && clock_flag)
-            limit.sec = limit.sec > TIME_EPOCH_SEC ? limit.sec - TIME_EPOCH_SEC : 0;
+            limit.sec = limit.sec > time_epoch_sec() ? limit.sec - time_epoch_sec() : 0;
         t->until = absolute ? time_to_ticks(&limit) : time_after(time_to_ticks(&limit));
     }
     if (copy_in(t->process->space, &value, address, sizeof(value)))

@@ -219,7 +219,7 @@ int main(void)
     const char *wrong = fs_init((const void *)LINUX_INITRD_ADDRESS, start->initrd_bytes);
     if (wrong)
         fail("initrd", wrong);
-    time_init(start->timebase_hz);
+    time_init(start->timebase_hz, start->real_ns);
     random_seed(start->rng_seed);
     threads_init((unsigned)start->harts);
     processes_init();

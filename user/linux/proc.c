@@ -168,7 +168,7 @@ static void system_stat(struct text *text)
     text_printf(text, "cpu  0 0 0 0 0 0 0 0 0 0\n");
     for (unsigned i = 0; i < threads_harts(); i++)
         text_printf(text, "cpu%u 0 0 0 0 0 0 0 0 0 0\n", i);
-    text_printf(text, "btime %ld\nprocesses %u\n", TIME_EPOCH_SEC, count);
+    text_printf(text, "btime %ld\nprocesses %u\n", time_epoch_sec(), count);
 }
 
 static void pagoda_stat(struct text *text)
@@ -205,6 +205,9 @@ static void of_system(struct text *text, enum proc_text kind)
         break;
     case PROC_ZONEINFO:
         text_report(text, MM_REPORT_ZONEINFO, 0);
+        break;
+    case PROC_VMALLOCINFO:
+        text_report(text, MM_REPORT_VMALLOCINFO, 0);
         break;
     case PROC_SYSTEM_STAT:
         system_stat(text);

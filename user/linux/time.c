@@ -2,13 +2,23 @@
  * loss. */
 #include "user/linux/time.h"
 
+#define EPOCH_UNKNOWN_SEC 1735689600L /* 2025-01-01T00:00:00Z */
+
 static uint64_t hz = 1;
+static int64_t epoch_sec = EPOCH_UNKNOWN_SEC;
 
 #define NSEC_PER_SEC 1000000000UL
 
-void time_init(uint64_t timebase_hz)
+void time_init(uint64_t timebase_hz, uint64_t real_ns)
 {
     hz = timebase_hz ? timebase_hz : 1;
+    if (real_ns)
+        epoch_sec = (int64_t)(real_ns / NSEC_PER_SEC - time_now_ticks() / hz);
+}
+
+int64_t time_epoch_sec(void)
+{
+    return epoch_sec;
 }
 
 uint64_t time_hz(void)

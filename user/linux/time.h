@@ -1,6 +1,6 @@
 /*
  * Time: the machine's time base, and the conversions that the ABI needs. Ticks count from the start
- * of the machine. There is no clock of the day: real time starts at a fixed date.
+ * of the machine; real time is that of the clock of day when it started.
  */
 #ifndef LINUX_TIME_H
 #define LINUX_TIME_H
@@ -9,10 +9,12 @@
 
 #include "user/linux/abi.h"
 
-#define TIME_NEVER     (~0UL)
-#define TIME_EPOCH_SEC 1735689600L /* 2025-01-01T00:00:00Z: real time at the machine's start */
+#define TIME_NEVER (~0UL)
 
-void time_init(uint64_t timebase_hz);
+/* `real_ns`: nanoseconds since 1970 now; 0: unknown, then real time began at a fixed date. */
+void time_init(uint64_t timebase_hz, uint64_t real_ns);
+/* Real time when the machine started. */
+int64_t time_epoch_sec(void);
 uint64_t time_hz(void);
 uint64_t time_now_ticks(void); /* tests on the host give their own */
 /* Rounded down. */

@@ -2,7 +2,7 @@
  * The simulated kernel: capabilities, objects, threads, calls by number, power on, and the clients
  * that tests play. Batches are in sim_batch.c, the state in sim_kernel.h.
  */
-#include "mmserver/place/host/sim_kernel.h"
+#include "mmserver/place/host/own_space.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/phys.h"
@@ -171,9 +171,9 @@ static uint32_t object_make(enum cap_type type, pfn_t page, uint64_t pages, uint
 {
     uint32_t index = 1;
 
-    while (index < OBJECTS_MAX && sim.object[index].alive)
+    while (index < SIM_OBJECTS_MAX && sim.object[index].alive)
         index++;
-    mm_assert(index < OBJECTS_MAX);
+    mm_assert(index < SIM_OBJECTS_MAX);
     struct sim_object *o = &sim.object[index];
     *o = (struct sim_object){.type = (uint8_t)type, .alive = 1, .page = page, .pages = pages};
     if (type == CAP_SPACE)
@@ -225,7 +225,7 @@ static long object_destroy(struct sim_object *o)
         mm_assert(!o->tables); /* our server empties its spaces first */
         for (unsigned i = 0; i < TABLE_ENTRIES; i++)
             mm_assert(!root[i]);
-        for (unsigned i = 1; i < OBJECTS_MAX; i++)
+        for (unsigned i = 1; i < SIM_OBJECTS_MAX; i++)
             mm_assert(!sim.object[i].alive || sim.object[i].type != CAP_THREAD ||
                       &sim.object[sim.object[i].space] != o);
     }
@@ -609,7 +609,15 @@ static void ranges_make(uint64_t pages)
         c->first = first;
         c->pages = cut[i + 1] - first;
     }
-    sim.info.ranges = RANGES;
+    struct sim_cap *device = &own_table()->cap[SLOT_MEMORY + RANGES];
+
+    sim.info.range[RANGES] =
+        (struct boot_range){SIM_DEVICE_PAGE, SIM_DEVICE_PAGES, BOOT_DEVICE, 0, 0};
+    *device = (struct sim_cap){.type = CAP_MEMORY,
+                               .rights = RIGHT_IO | RIGHT_WRITE | RIGHT_COPY_ON,
+                               .first = SIM_DEVICE_PAGE,
+                               .pages = SIM_DEVICE_PAGES};
+    sim.info.ranges = RANGES + 1;
 }
 
 static void own_object(uint32_t slot, enum cap_type type)
@@ -643,8 +651,7 @@ void sim_boot(const struct sim_config *config)
 
     memset(&sim, 0, sizeof sim);
     memset(workers, 0, sizeof workers);
-    sim.memory = aligned_alloc(BLOCK_BYTES, blocks * BLOCK_BYTES);
-    mm_assert(sim.memory);
+    sim.memory = own_memory_make(blocks * BLOCK_BYTES);
     memset(sim.memory, 0xa5, config->memory_pages << PAGE_SHIFT);
     sim.first = FIRST_PAGE;
     sim.end = FIRST_PAGE + config->memory_pages;
@@ -656,6 +663,9 @@ void sim_boot(const struct sim_config *config)
     mm_assert(table_make(TABLE_CAPS, 0) == own_table());
     own_object(SLOT_TABLE, CAP_TABLE);
     own_object(SLOT_THREAD, CAP_THREAD);
+    own_object(SLOT_SPACE, CAP_SPACE);
+    sim_object(SLOT_SPACE, CAP_SPACE)->root = sim.end; /* behind all that is given away */
+    memset(page_pointer(sim.end), 0, PAGE_BYTES);
     own_object(SLOT_ENDPOINT, CAP_ENDPOINT);
     own_table()->cap[SLOT_KERNEL] =
         (struct sim_cap){.type = CAP_KERNEL, .rights = 0xff, .table = own_table()};
@@ -869,7 +879,7 @@ bool sim_consistent(void)
     int32_t *count = calloc(blocks, sizeof *count);
     bool good = true;
 
-    for (unsigned i = 1; i < OBJECTS_MAX; i++) {
+    for (unsigned i = 1; i < SIM_OBJECTS_MAX; i++) {
         if (sim.object[i].alive && sim.object[i].type == CAP_SPACE)
             count_table(page_pointer(sim.object[i].root), sim.levels - 1, count, TABLE_ENTRIES / 2);
     }

@@ -1,7 +1,7 @@
 /*
  * The simulated kernel's batches (abi/pagoda/batch.h): as kernel/batch*.c answer, entry by entry.
  */
-#include "mmserver/place/host/sim_kernel.h"
+#include "mmserver/place/host/own_space.h"
 #include "mmserver/core/worker.h"
 #include <string.h>
 
@@ -427,6 +427,8 @@ long sim_batch(uint64_t space, uint64_t count, bool reply, uint64_t *stopped)
     b.may_fail = count == 1 || reply;
     for (; done < count && !*stopped; done += !*stopped)
         *stopped = (uint64_t)op_perform(&b, &b.page->op[done]);
+    if (space == SLOT_SPACE)
+        own_space_show(b.space, b.page, done);
     return (long)done;
 }
 

@@ -13,8 +13,8 @@
 #include "mmserver/core/place.h"
 #include "mmserver/place/host/sim.h"
 
-#define TABLES_MAX  64U
-#define OBJECTS_MAX 4096U
+#define TABLES_MAX      64U
+#define SIM_OBJECTS_MAX 4096U
 
 struct sim_cap {
     uint8_t type, rights, primary;
@@ -53,7 +53,7 @@ struct sim {
     int32_t *block; /* >= 0 data and mappings; < 0: tables, -1 - pages in use */
     uint8_t *use;   /* per page of tables blocks */
     struct sim_table tables[TABLES_MAX];
-    struct sim_object object[OBJECTS_MAX];
+    struct sim_object object[SIM_OBJECTS_MAX];
     uint32_t objects;
     struct boot_info info;
     uint32_t hart;             /* whose worker runs */

@@ -3,19 +3,25 @@
  * with interrupts off. Its kernel calls are made by kernel_call() on behalf of the worker's thread
  * object.
  */
+#include "arch/arch.h"
 #include "kernel/pager_hook.h"
 #include "kernel/hart.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/place.h"
 #include "mmserver/core/text.h"
+#include "mmserver/place/kernel/own_space.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 
 uint64_t place_linear_base;
+vaddr_t place_own_start, place_own_end;
+uint64_t place_own_bias;
 
 long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                 uint64_t a5, uint64_t out[2])
 {
+    if (number == CALL_BATCH && a0 == SLOT_SPACE)
+        return own_space_batch(a1, (long *)out);
     return kernel_call(number, a0, a1, a2, a3, a4, a5, out);
 }
 
@@ -78,6 +84,8 @@ long place_worker_bind(struct worker *w)
 void pager_start(const struct boot_info *info)
 {
     place_linear_base = info->linear_base;
+    place_own_start = arch_window_start;
+    place_own_end = arch_window_end;
     mmserver_start(info);
 }
 

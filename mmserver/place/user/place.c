@@ -4,23 +4,20 @@
 #include "mmserver/core/place.h"
 #include "mmserver/core/text.h"
 #include "mmserver/core/mm.h"
-#include "mmserver/core/phys.h"
+#include "mmserver/core/vmap.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
 #include <pagoda/batch.h>
 #include <string.h>
 
-/* Where workers' stacks are mapped: one every 64 KiB, with nothing below and above. */
-#define STACKS_BASE  0x8000000UL
-#define STACK_STRIDE 0x10000UL
-#define STACK_PAGES  4UL
+#define STACK_BYTES (4 * PAGE_BYTES)
 
+/* In the lower half of user space, far from the image and the linear map above 64 GiB. */
+vaddr_t place_own_start = 0x400000000, place_own_end = 0x400000000 + PLACE_OWN_BYTES_MAX;
+uint64_t place_own_bias;
 uint64_t place_linear_base;
 
-static vaddr_t stack_top(const struct worker *w)
-{
-    return STACKS_BASE + (w->hart + 1) * STACK_STRIDE - PAGE_BYTES;
-}
+static char *stack[BOOT_HARTS_MAX];
 
 _Static_assert(offsetof(struct worker, serving) == WORKER_SERVING, "as start.S has it");
 _Static_assert(offsetof(struct worker, answered) == WORKER_ANSWERED, "as start.S has it");
@@ -85,61 +82,11 @@ _Noreturn void place_panic(const char *file, int line, const char *what)
     place_power_off(1);
 }
 
-/* One operation on the server's own space, on the first thread's page. */
-static long own_space_op(struct worker *boot, const struct batch_op *op)
-{
-    long stopped = 0;
-
-    boot->ops->op[0] = *op;
-    long done = place_batch(SLOT_SPACE, 1, &stopped);
-    return done == 1 ? 0 : done < 0 ? done : stopped;
-}
-
-static bool own_tables_make(struct worker *boot, vaddr_t address)
-{
-    for (unsigned level = mm_levels - 1; level > 0; level--) {
-        pfn_t pfn = page_alloc_table(boot);
-
-        if (!pfn)
-            return false;
-        page_of(pfn)->state = PAGE_OBJECT;
-        const struct batch_op op = {.code = BATCH_TABLE,
-                                    .level = (uint8_t)level,
-                                    .count = 1,
-                                    .memory = page_of(pfn)->slot,
-                                    .address = address,
-                                    .entry = entry_make(pfn, 0)};
-        long error = own_space_op(boot, &op);
-        if (!error)
-            continue;
-        page_of(pfn)->state = PAGE_TABLE;
-        page_free_table(boot, pfn);
-        /* It is there already; ERR_RANGE: and it is also on the way to the linear map. */
-        if (error != -ERR_MAPPED && error != -ERR_RANGE)
-            return false;
-    }
-    return true;
-}
-
+/* A stack lies between two pages that are never mapped: its own guard and that of what is below. */
 static bool stack_make(struct worker *boot, const struct worker *w)
 {
-    if (!own_tables_make(boot, stack_top(w) - PAGE_BYTES))
-        return false;
-    for (uint64_t i = 1; i <= STACK_PAGES; i++) {
-        pfn_t pfn = page_alloc(boot);
-
-        if (!pfn)
-            return false;
-        page_of(pfn)->state = PAGE_SERVER;
-        const struct batch_op op = {.code = BATCH_MAP,
-                                    .count = 1,
-                                    .memory = page_of(pfn)->slot,
-                                    .address = stack_top(w) - i * PAGE_BYTES,
-                                    .entry = entry_make(pfn, ENTRY_ALWAYS | ENTRY_W | ENTRY_D)};
-        if (own_space_op(boot, &op))
-            return false;
-    }
-    return true;
+    stack[w->hart] = vm_alloc(boot, STACK_BYTES);
+    return stack[w->hart] != NULL;
 }
 
 /* It does so when it is entered next. */
@@ -161,7 +108,7 @@ bool place_worker_prepare(struct worker *boot, struct worker *w)
 long place_worker_bind(struct worker *w)
 {
     return place_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, (uintptr_t)worker_entry,
-                      stack_top(w), (uintptr_t)w, WORKER_IDLE, NULL);
+                      (uintptr_t)stack[w->hart] + STACK_BYTES, (uintptr_t)w, WORKER_IDLE, NULL);
 }
 
 _Noreturn void server_main(const struct boot_info *info)

@@ -431,7 +431,7 @@ int sim_start(void)
     const char *wrong = fs_init(archive, sizeof(archive) - 1);
     if (wrong)
         ktap_fail(__FILE__, __LINE__, "archive: %s", wrong);
-    time_init(1000000);
+    time_init(1000000, 0);
     threads_init(SIM_HARTS);
     processes_init();
     futex_init();
