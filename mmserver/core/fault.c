@@ -129,29 +129,38 @@ static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
     page_free(w, pfn);
 }
 
-/* Remember where further faults of this VMA need no look at it. */
-static void fast_slot_set(struct fault *f)
+/* Remember where further faults of this VMA need no look at it. Is there anything? */
+static bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vma *v,
+                          vaddr_t address, const uint64_t *leaf)
 {
-    struct fast_slot *slot = &f->w->fast;
-    struct vma *v = f->vma;
-    vaddr_t block = ROUND_DOWN(f->address, BLOCK_BYTES);
+    struct fast_slot *slot = &w->fast;
+    vaddr_t block = ROUND_DOWN(address, BLOCK_BYTES);
     vaddr_t start = max_u64(block, v->start);
-    vaddr_t end = min_u64(block + BLOCK_BYTES, v->end);
-    const uint64_t *leaf = pt_entry(f->mm, f->address, 0);
+    uint64_t read_bits = vma_entry_bits(v, false);
 
-    if (!vma_is_private_anon(v) || !leaf)
-        return;
-    *slot = (struct fast_slot){
-        .read_generation = f->mm->generation,
-        .write_generation = v->flags & VM_WRITE && v->anon ? f->mm->generation : 0,
-        .start = start,
-        .bytes = end - start,
-        .leaf_bias = (uintptr_t)leaf - (f->address >> PAGE_SHIFT) * sizeof *leaf,
-        .bits = vma_entry_bits(v, true),
-        .anon = v->anon,
-        .index_bias = v->offset - (v->start >> PAGE_SHIFT),
-        .zero_entry = entry_make(f->w->zero_page, vma_entry_bits(v, false)),
-    };
+    if (!vma_is_private_anon(v) || !(v->flags & (VM_READ | VM_WRITE)))
+        return false;
+    slot->start = start;
+    slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
+    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
+    slot->read_generation = mm->generation;
+    slot->zero_entry = entry_make(w->zero_page, read_bits);
+    slot->write_generation = (v->flags & VM_WRITE) && v->anon ? mm->generation : 0;
+    slot->bits = read_bits | ENTRY_W | ENTRY_D;
+    slot->anon = v->anon;
+    slot->index_bias = v->offset - (v->start >> PAGE_SHIFT);
+    return true;
+}
+
+static void fast_slot_drop(struct worker *w)
+{
+    w->fast.read_generation = w->fast.write_generation = 0;
+}
+
+/* After a fault of this VMA, whose leaf table is there. */
+static void fast_slot_from(struct fault *f)
+{
+    fast_slot_set(f->w, f->mm, f->vma, f->address, pt_entry(f->mm, f->address, 0));
 }
 
 static enum fault_outcome anon_new(struct fault *f)
@@ -171,7 +180,7 @@ static enum fault_outcome anon_new(struct fault *f)
     if (outcome == FAULT_OOM || outcome == FAULT_RACED)
         anon_unaccount(f->w, f->mm, pfn);
     else
-        fast_slot_set(f);
+        fast_slot_from(f);
     return outcome;
 }
 
@@ -181,7 +190,7 @@ static enum fault_outcome zero_page(struct fault *f)
         fill_empty(f, f->w->zero_page, vma_entry_bits(f->vma, false), FAULT_ZERO_PAGE);
 
     if (outcome == FAULT_ZERO_PAGE)
-        fast_slot_set(f);
+        fast_slot_from(f);
     return outcome;
 }
 
@@ -280,7 +289,7 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
         return replace_refused(error);
     }
     page_unmapped(f, old);
-    fast_slot_set(f);
+    fast_slot_from(f);
     return outcome;
 }
 
@@ -302,14 +311,27 @@ enum fault_outcome fault_allow(struct fault *f, uint64_t bits)
 /* The page stays and gets the rights that the VMA gives: W only if it is nobody else's. */
 static enum fault_outcome entry_allow(struct fault *f, const uint64_t *leaf)
 {
+    struct page *page = page_of(entry_page(f->entry));
     long error = -ERR_MAPPED;
 
     leaf_lock(leaf);
-    bool own = page_is_exclusive(page_of(entry_page(f->entry)));
+    bool own = page_is_exclusive(page);
+    uint64_t entry = entry_make(page_number(page), vma_entry_bits(f->vma, own));
     if (entry_is_same(f, leaf) && (own || f->access != VM_WRITE)) {
         mm_settle_entry(f->w, f->mm, f->address);
-        error = pt_replace(f->w, f->mm, f->address, f->entry,
-                           entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own)));
+        if (f->by_reply) {
+            /* That it is our own can only be changed by a writer, who waits for the reply. */
+            struct batch_op *op = op_add(f->w, f->mm, BATCH_REPLACE, f->address);
+            op->entry = entry;
+            op->extra = f->entry;
+            op->memory = page->slot;
+            f->batch = 1;
+            f->reply_at = f->address;
+            f->reply = entry | VISIT_KEEPS;
+            error = 0;
+        } else {
+            error = pt_replace(f->w, f->mm, f->address, f->entry, entry);
+        }
     }
     leaf_unlock(leaf);
     return error ? replace_refused(error) : FAULT_REUSE;
@@ -336,6 +358,59 @@ static enum fault_outcome fault_valid(struct fault *f, const uint64_t *leaf)
     return entry_allow(f, leaf);
 }
 
+/* A page that nobody knows yet for an empty entry: of zeros for a write, else the zero page. Its
+ * entry, or 0. */
+static uint64_t new_page(struct fault *f, enum fault_outcome *outcome)
+{
+    if (f->access != VM_WRITE) {
+        *outcome = FAULT_ZERO_PAGE;
+        return entry_make(f->w->zero_page, vma_entry_bits(f->vma, false));
+    }
+    *outcome = f->w->zeroed_count ? FAULT_ANON_PREZEROED : FAULT_ANON_ZEROED;
+    pfn_t pfn = page_alloc_user_zeroed(f->w);
+    if (!pfn)
+        return 0;
+    anon_account(f, pfn);
+    return entry_make(pfn, vma_entry_bits(f->vma, true));
+}
+
+/*
+ * Private anonymous memory whose leaf table is missing: the reply brings the tables and the page
+ * at once. They are accounted before; what the kernel refuses is taken back (batch_reply_failed).
+ */
+static enum fault_outcome fault_with_tables(struct fault *f)
+{
+    struct worker *w = f->w;
+    enum fault_outcome outcome;
+    uint64_t entry;
+    pfn_t table = 0;
+
+    if (rmap_prepare(w, f->vma) || !(entry = new_page(f, &outcome)))
+        return FAULT_OOM;
+    for (unsigned level = mm_levels - 1; level > 0; level--) {
+        const uint64_t *above = table ? NULL : pt_entry(f->mm, f->address, level);
+
+        if (above && entry_is_table(*above))
+            continue;
+        table = pt_gather_table(w, f->mm, f->address, level);
+        if (table)
+            continue;
+        pt_ungather_tables(w, f->mm, 0);
+        if (outcome != FAULT_ZERO_PAGE)
+            anon_unaccount(w, f->mm, entry_page(entry));
+        return FAULT_OOM;
+    }
+    struct batch_op *op = op_add(w, f->mm, BATCH_MAP, f->address);
+    op->entry = entry;
+    op->memory = page_of(entry_page(entry))->slot;
+    f->reply = entry;
+    f->batch = w->ops_count;
+    f->reply_at = f->address;
+    fast_slot_set(w, f->mm, f->vma, f->address,
+                  (uint64_t *)page_pointer(table) + pt_index(f->address, 0));
+    return outcome;
+}
+
 /* The mm is read, or the writer's. */
 static enum fault_outcome fault_resolve(struct fault *f)
 {
@@ -357,6 +432,8 @@ static enum fault_outcome fault_resolve(struct fault *f)
     const uint64_t *leaf = pt_entry(mm, f->address, 0);
     if (!leaf) {
         mm_count(f->w, fault_table);
+        if (f->by_reply && vma_is_private_anon(f->vma))
+            return fault_with_tables(f);
         if (pt_ensure(f->w, mm, f->address))
             return FAULT_OOM;
         leaf = pt_entry(mm, f->address, 0);
@@ -407,6 +484,11 @@ static bool cause_is_page_fault(uint64_t cause)
     return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
 }
 
+static __attribute__((noinline)) struct answer fault_middle(uint64_t badge, vaddr_t address,
+                                                            uint64_t cause, vaddr_t pc,
+                                                            uint64_t begun, struct client *c,
+                                                            struct mm *mm, struct worker *w);
+
 /* Not inline: fault_enter() is to have no stack frame. */
 static __attribute__((noinline)) struct answer nobody_to_answer(void)
 {
@@ -455,6 +537,7 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
     if (!f.reply)
         return answer_make(ANSWER_REPLY, 0, 0);
     if (f.batch) {
+        w->ops_count = 0;
         w->batch_ops = f.batch;
         return answer_make(ANSWER_BATCH, f.mm->space_slot, f.batch);
     }
@@ -462,27 +545,19 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
 }
 
 /*
- * Entered for every fault. The straight way is a write into the fast slot with a page at hand, or a
- * read there; it is a leaf function, so that it needs no stack frame, and leaves everything else to
- * fault_slow().
+ * The mm is read. The straight way is a write into the fast slot with a page at hand, or a read
+ * there. `again`: the slot was just set.
  */
-struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
-                          uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
+static inline __attribute__((always_inline)) struct answer
+fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun,
+               struct client *c, struct mm *mm, struct worker *w, bool again)
 {
-    uint64_t begun = place_instructions();
-    struct client *c = client_serve(w, badge);
+    const uint64_t *leaf =
+        (uint64_t *)(w->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
     uint64_t what, entry;
     struct page *page;
     pfn_t pfn;
 
-    (void)sequence, (void)info0, (void)info1;
-    if (unlikely(!c))
-        return nobody_to_answer();
-    struct mm *mm = c->mm;
-    if (unlikely(!mm_read_try(w, mm)))
-        return fault_slow(w, c, address, cause, pc, true, begun);
-    const uint64_t *leaf =
-        (uint64_t *)(w->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
     if (unlikely(cause != CAUSE_STORE_PAGE)) {
         if (cause != CAUSE_LOAD_PAGE || mm->generation != w->fast.read_generation ||
             address - w->fast.start >= w->fast.bytes || *leaf)
@@ -520,14 +595,53 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     mm_read_end_reply(w, address, entry);
     return place_fault_answer(entry, page->slot);
 not_plain:
+    if (!again)
+        return fault_middle(badge, address, cause, pc, begun, c, mm, w);
     mm_read_end(w);
     return fault_slow(w, c, address, cause, pc, true, begun);
+}
+
+/* The fast slot missed, but it may hit after a look at the VMAs and the tables. */
+static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
+                                  uint64_t begun, struct client *c, struct mm *mm, struct worker *w)
+{
+    struct vma *v = address < mm_user_end ? vma_find(mm, address) : NULL;
+
+    if (v && v->start <= address) {
+        const uint64_t *leaf = pt_entry(mm, address, 0);
+
+        if (leaf && !*leaf && fast_slot_set(w, mm, v, address, leaf))
+            return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
+    }
+    mm_read_end(w);
+    return fault_slow(w, c, address, cause, pc, true, begun);
+}
+
+/*
+ * Entered for every fault. A leaf function as far as the straight way goes, so that it needs no
+ * stack frame.
+ */
+struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
+                          uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
+{
+    uint64_t begun = place_instructions();
+    struct client *c = client_serve(w, badge);
+
+    (void)sequence, (void)info0, (void)info1;
+    if (unlikely(!c))
+        return nobody_to_answer();
+    struct mm *mm = c->mm;
+    if (unlikely(!mm_read_try(w, mm)))
+        return fault_slow(w, c, address, cause, pc, true, begun);
+    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
 }
 
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
 {
     pfn_t pfn = entry_page(owner->visit.entry);
 
+    if (owner->visit.entry & VISIT_KEEPS)
+        return;
     if (page_of(pfn)->state == PAGE_ANON) {
         anon_unaccount(w, owner->visit.mm, pfn);
     } else if (page_of(pfn)->state == PAGE_FILE) {
@@ -586,12 +700,20 @@ struct answer fault_reply_failed(struct worker *w, long error)
 
 struct answer batch_reply_failed(struct worker *w, long done, long stopped)
 {
-    if (done == (long)w->batch_ops) { /* all is mapped, but the client is gone */
-        w->visit.at = VISIT_OVER;
-        w->visit.mm = NULL;
+    uint64_t performed = done < 0 ? 0 : (uint64_t)done;
+
+    fast_slot_drop(w);
+    mm_assert(performed <= w->batch_ops);
+    /* All was done but the client is gone: what was mapped is where it belongs. */
+    if (performed == w->batch_ops)
         return answer_make(ANSWER_PARK, 0, 0);
+    /* The visit is not over, so the mm is still there. */
+    if (w->visit.mm && w->ops->op[0].code == BATCH_MAP_LIST) {
+        object_batch_undo(w, done);
+    } else if (w->visit.mm) {
+        w->ops_count = w->batch_ops;
+        pt_ungather_tables(w, w->visit.mm, performed);
     }
-    object_batch_undo(w, done);
     return fault_reply_failed(w, done < 0 ? done : stopped);
 }
 

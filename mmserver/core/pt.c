@@ -134,12 +134,12 @@ void pt_fence(struct worker *w, struct mm *mm, vaddr_t address, uint64_t entry)
     mm_assert(place_batch(mm->space_slot, 2, &stopped) >= 1);
 }
 
-static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
+pfn_t pt_gather_table(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
 {
     pfn_t pfn = page_alloc_table(w);
 
     if (!pfn)
-        return -LINUX_ENOMEM;
+        return 0;
     struct page *page = page_of(pfn);
     struct batch_op *op = op_add(w, mm, BATCH_TABLE, ROUND_DOWN(address, 1UL << pt_shift(level)));
     op->level = (uint8_t)level;
@@ -148,13 +148,35 @@ static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsi
     page->owner = mm;
     page->index = level;
     page->maps = 0;
-    long error = op_try(w);
-    if (error) {
-        page_free_table(w, pfn);
-        return error == -ERR_MAPPED ? 0 : -LINUX_ENOMEM; /* another reader was faster */
-    }
     mm_add(&mm->tables, 1);
     mm_count(w, table_installed);
+    return pfn;
+}
+
+void pt_ungather_tables(struct worker *w, struct mm *mm, uint64_t first)
+{
+    for (uint64_t i = first; i < w->ops_count; i++) {
+        const struct batch_op *op = &w->ops->op[i];
+
+        if (op->code != BATCH_TABLE)
+            continue;
+        page_free_table(w, entry_page(op->entry));
+        mm_add(&mm->tables, -1);
+        w->count[MMCOUNT_table_installed]--;
+    }
+    w->ops_count = 0;
+}
+
+static long table_install(struct worker *w, struct mm *mm, vaddr_t address, unsigned level)
+{
+    if (!pt_gather_table(w, mm, address, level))
+        return -LINUX_ENOMEM;
+    long error = op_try(w);
+    if (error) {
+        w->ops_count = 1;
+        pt_ungather_tables(w, mm, 0);
+        return error == -ERR_MAPPED ? 0 : -LINUX_ENOMEM; /* another reader was faster */
+    }
     return 0;
 }
 

@@ -77,6 +77,14 @@ long pt_ensure(struct worker *w, struct mm *mm, vaddr_t address);
 long pt_ensure_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
 /*
+ * For replies that bring tables: gather the installation of a new table below `level`, which is
+ * accounted at once; its page, or 0 without memory. And back: forget all gathered operations, and
+ * take back the tables of those from `first` on, which were not performed.
+ */
+pfn_t pt_gather_table(struct worker *w, struct mm *mm, vaddr_t address, unsigned level);
+void pt_ungather_tables(struct worker *w, struct mm *mm, uint64_t first);
+
+/*
  * No VMA is left in [start, end): the tables that cover only [floor, ceiling), where they are
  * needed for nothing else, are empty and may go. floor and ceiling are the ends of the VMAs next
  * to it. A few leaf tables are kept where they are instead, for what is mapped there next: at most

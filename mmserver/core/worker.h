@@ -41,6 +41,9 @@ struct visit {
     uint64_t failed;
 };
 
+/* In `entry`: the page was mapped before, only its rights change; nothing to take back. */
+#define VISIT_KEEPS ENTRY_G
+
 #define VISIT_READS 0UL
 #define VISIT_OVER  1UL /* from here on addresses, of which none is so low */
 
@@ -127,7 +130,7 @@ struct worker {
 
     struct batch_page *ops; /* its operation page */
     pfn_t ops_page;
-    uint32_t ops_count; /* operations in it that were not sent yet */
+    uint32_t ops_count;   /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
     uint32_t batch_ops; /* operations of the last answer that was a batch */

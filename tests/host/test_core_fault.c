@@ -235,6 +235,7 @@ KTAP_CASE(core_fault_on_one_page_twice)
     struct client *other = core_world_thread(program, 1);
     vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
 
+    store(at + PAGE_BYTES, 1); /* the tables are there */
     sim_hold_next_reply(true);
     EXPECT(!sim_access(other, at, SIM_WRITE, NULL).done);
     store(at, 5);
