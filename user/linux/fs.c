@@ -177,6 +177,7 @@ static bool add_proc(void)
         {"pagetypeinfo", NODE_TEXT, TEXT_MODE, PROC_PAGETYPEINFO},
         {"zoneinfo", NODE_TEXT, TEXT_MODE, PROC_ZONEINFO},
         {"vmallocinfo", NODE_TEXT, TEXT_MODE, PROC_VMALLOCINFO},
+        {"slabinfo", NODE_TEXT, TEXT_MODE, PROC_SLABINFO},
         {"stat", NODE_TEXT, TEXT_MODE, PROC_SYSTEM_STAT},
         {"uptime", NODE_TEXT, TEXT_MODE, PROC_UPTIME},
         {"cmdline", NODE_TEXT, TEXT_MODE, PROC_KERNEL_CMDLINE},
@@ -188,6 +189,9 @@ static bool add_proc(void)
         {"faults", NODE_TEXT, TEXT_MODE, PROC_PAGODA_FAULTS},
         {"caps", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CAPS},
         {"memblock", NODE_TEXT, TEXT_MODE, PROC_PAGODA_MEMBLOCK},
+        {"leaks", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAKS},
+        {"leaks_mark", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_MARK},
+        {"leaks_scan", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_SCAN},
         {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
     };
     static const struct extra pid[] = {

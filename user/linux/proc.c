@@ -197,6 +197,18 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_VMSTAT:
         text_report(text, MM_REPORT_VMSTAT, 0);
         break;
+    case PROC_SLABINFO:
+        text_report(text, MM_REPORT_SLABINFO, 0);
+        break;
+    case PROC_PAGODA_LEAKS:
+        text_report(text, MM_REPORT_LEAKS, 0);
+        break;
+    case PROC_PAGODA_LEAK_MARK:
+        text_report(text, MM_REPORT_LEAK_MARK, 0);
+        break;
+    case PROC_PAGODA_LEAK_SCAN:
+        text_report(text, MM_REPORT_LEAK_SCAN, 0);
+        break;
     case PROC_BUDDYINFO:
         text_report(text, MM_REPORT_BUDDYINFO, 0);
         break;
