@@ -47,6 +47,9 @@
  * mm_create at `slot`. -ENOMEM: nothing was made. */
 #define MM_FORK 1038
 
+/* privileged: mm_limit(mm, enum mm_limit, value) -> 0. */
+#define MM_LIMIT 1038
+
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
  * mm_native_enable(entries) -> 0: the calling thread gets a capability table of its own with
@@ -66,6 +69,17 @@
 #define NATIVE_SPACE  2
 #define NATIVE_THREAD 3
 #define NATIVE_FREE   8
+
+/* What mm_limit() sets, in bytes unless it says otherwise; ~0: no limit. A new mm has none but the
+ * stack's, of 8 MiB. */
+enum mm_limit {
+    MM_LIMIT_AS,        /* RLIMIT_AS: all that is mapped */
+    MM_LIMIT_DATA,      /* RLIMIT_DATA: private writable mappings, and brk with the data segment */
+    MM_LIMIT_STACK,     /* RLIMIT_STACK: how far the stack grows */
+    MM_LIMIT_MEMLOCK,   /* RLIMIT_MEMLOCK */
+    MM_LIMIT_LOCK_FREE, /* not 0: it need not respect the last one (CAP_IPC_LOCK) */
+    MM_LIMITS
+};
 
 enum mm_report_kind {
     MM_REPORT_MAPS,     /* /proc/PID/maps of mm id */

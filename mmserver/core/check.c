@@ -255,7 +255,7 @@ static unsigned check_tree(struct check *c, const struct vma *v, uint64_t *most,
 
 static void check_vmas(struct check *c, struct mm *mm)
 {
-    uint64_t pages = 0, count = 0, linked = 0, most = 0;
+    uint64_t pages = 0, count = 0, linked = 0, most = 0, promised = 0, locked = 0, data = 0;
     vaddr_t end = 0;
 
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
@@ -267,6 +267,9 @@ static void check_vmas(struct check *c, struct mm *mm)
         expect(c, !v->next || v->next->prev == v, "neighbours", v->start, v->end, 0);
         end = v->end;
         pages += vma_pages(v);
+        promised += v->flags & VM_ACCOUNT ? vma_pages(v) : 0;
+        locked += v->flags & VM_LOCKED ? vma_pages(v) : 0;
+        data += mm_account_class(mm, v->flags) == &mm->data_pages ? vma_pages(v) : 0;
         count++;
     }
     check_tree(c, RB_ROOT(&mm->vmas), &most, &linked);
@@ -274,6 +277,9 @@ static void check_vmas(struct check *c, struct mm *mm)
     expect(c, !vma_last(mm) || vma_last(mm)->end == end, "last VMA", mm->id, end, 0);
     expect_equal(c, "pages mapped", mm->id, mm->total_pages, pages);
     expect_equal(c, "VMAs", mm->id, mm->map_count, count);
+    expect_equal(c, "pages promised", mm->id, mm->committed_pages, promised);
+    expect_equal(c, "pages locked", mm->id, mm->locked_pages, locked);
+    expect_equal(c, "pages of data", mm->id, mm->data_pages, data);
     c->vmas += count;
 }
 

@@ -20,15 +20,15 @@ static uint64_t client_generation;
      MASK_BIT(word, NR_mmap) | MASK_BIT(word, NR_mprotect) | MASK_BIT(word, NR_msync) |        \
      MASK_BIT(word, NR_mlock) | MASK_BIT(word, NR_munlock) | MASK_BIT(word, NR_mlockall) |     \
      MASK_BIT(word, NR_munlockall) | MASK_BIT(word, NR_mincore) | MASK_BIT(word, NR_madvise) | \
-     MASK_BIT(word, NR_riscv_flush_icache) | MASK_BIT(word, NR_membarrier))
+     MASK_BIT(word, NR_riscv_flush_icache) | MASK_BIT(word, NR_membarrier) |                   \
+     MASK_BIT(word, NR_mlock2) | MASK_BIT(word, NR_mbind) | MASK_BIT(word, NR_get_mempolicy) | \
+     MASK_BIT(word, NR_set_mempolicy) | MASK_BIT(word, NR_migrate_pages) |                     \
+     MASK_BIT(word, NR_move_pages) | MASK_BIT(word, NR_set_mempolicy_home_node))
 
 uint64_t client_call_mask[8] = {
-    [NR_brk / 64] = MASK_WORD(NR_brk / 64),
-    [NR_membarrier / 64] = MASK_WORD(NR_membarrier / 64),
+    MASK_WORD(0), MASK_WORD(1), MASK_WORD(2), MASK_WORD(3),
+    MASK_WORD(4), MASK_WORD(5), MASK_WORD(6), MASK_WORD(7),
 };
-
-_Static_assert(NR_madvise / 64 == NR_brk / 64 && NR_riscv_flush_icache / 64 == NR_membarrier / 64,
-               "the calls lie in two words of the mask");
 
 void client_ids_init(void)
 {

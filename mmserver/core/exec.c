@@ -30,7 +30,6 @@
 
 bool exec_randomise;
 uint64_t exec_hwcap;
-uint64_t random_state;
 
 struct loader {
     struct worker *w;
@@ -157,7 +156,7 @@ static long stack_plan(struct loader *l)
 
 static long stack_make(struct loader *l)
 {
-    uint64_t flags = VM_READ | VM_WRITE | VM_GROWSDOWN | VM_STACK;
+    uint64_t flags = VM_READ | VM_WRITE | VM_GROWSDOWN;
     vaddr_t top = mm_user_end - PAGE_BYTES - random_pages(STACK_RANDOM_PAGES);
 
     if (l->image.has_stack_flags && l->image.stack_exec)

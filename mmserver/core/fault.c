@@ -61,7 +61,7 @@ static bool stack_grow(struct fault *f)
     struct vma *below = vma_prev(v);
 
     if (!(v->flags & VM_GROWSDOWN) || f->address < MMAP_MIN_ADDRESS ||
-        v->end - f->address > STACK_LIMIT_BYTES)
+        v->end - f->address > f->mm->limit[MM_LIMIT_STACK])
         return false;
     if (below && !(below->flags & VM_GROWSDOWN) && (below->flags & VM_ACCESS) &&
         f->address - below->end < STACK_GUARD_BYTES)

@@ -18,6 +18,7 @@
 #include "mmserver/core/fork.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
+#include <string.h>
 
 struct fork {
     struct worker *w;
@@ -36,7 +37,7 @@ static long vmas_copy(struct fork *f)
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
         /* Device memory stays with the program that was given it. */
         if (!(v->flags & (VM_DONTFORK | VM_DEVICE)) &&
-            !vma_fork(f->w, f->child, v, v->flags & ~VM_LOCKED, vma_is_copied(v)))
+            !vma_fork(f->w, f->child, v, v->flags & ~VM_LOCK_FLAGS, vma_is_copied(v)))
             return -LINUX_ENOMEM;
     }
     return 0;
@@ -191,6 +192,15 @@ static long fork_locked(struct fork *f)
     to->stack_top = from->stack_top;
     to->arg_start = from->arg_start;
     to->arg_end = from->arg_end;
+    to->env_start = from->env_start;
+    to->env_end = from->env_end;
+    to->code_start = from->code_start;
+    to->code_end = from->code_end;
+    to->data_start = from->data_start;
+    to->data_end = from->data_end;
+    to->stack_start = from->stack_start;
+    to->bottom_up = from->bottom_up;
+    memcpy(to->limit, from->limit, sizeof to->limit);
     to->membarrier = from->membarrier;
     __builtin_memcpy(to->name, from->name, sizeof to->name);
     if (vmas_copy(f))

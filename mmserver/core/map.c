@@ -1,5 +1,5 @@
 /*
- * mmap, munmap, brk: making and removing mappings. See map.h.
+ * mmap, munmap: making and removing mappings. See map.h.
  *
  * Every change follows one order: check the arguments, lock and settle, get all memory that could
  * be lacking (so that from here on nothing fails), change VMAs and entries, unlock.
@@ -7,55 +7,26 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
+#include "mmserver/core/placement.h"
 #include "mmserver/core/zap.h"
 
-static uint64_t prot_flags(uint64_t prot)
-{
-    return (prot & PROT_READ ? VM_READ : 0) | (prot & PROT_WRITE ? VM_WRITE : 0) |
-           (prot & PROT_EXEC ? VM_EXEC : 0);
-}
-
+/* The VM_* of a new mapping. */
 static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
 {
-    uint64_t flags = prot_flags(r->prot);
+    uint64_t flags = (r->prot & VM_ACCESS) | VM_MAYALL | mm->future_flags;
 
     if ((r->flags & MAP_TYPE) != MAP_PRIVATE)
-        flags |= VM_SHARED | (r->nowrite ? VM_NOWRITE : 0);
-    if (r->flags & MAP_GROWSDOWN)
-        flags |= VM_GROWSDOWN;
-    if (r->flags & MAP_NORESERVE)
-        flags |= VM_NORESERVE;
-    if ((r->flags & MAP_LOCKED) || mm->lock_future)
-        flags |= VM_LOCKED;
-    return flags;
-}
-
-/*
- * Room as Linux finds it: at the hint if that is free and clear of a stack's guard, else top-down.
- * *above: the first VMA that ends above it.
- */
-static vaddr_t place_find(struct mm *mm, vaddr_t hint, uint64_t bytes, struct vma **above)
-{
-    hint = PAGE_UP(hint);
-    if (hint) {
-        hint = max_u64(hint, MMAP_MIN_ADDRESS);
-        if (bytes <= mm_user_end && hint <= mm_user_end - bytes) {
-            struct vma *v = vma_find(mm, hint);
-
-            *above = v;
-            if (!v || (v->start >= hint + bytes && vma_start_guarded(v) >= hint + bytes))
-                return hint;
-        }
+        flags |= VM_SHARED | VM_MAYSHARE;
+    if (unlikely(r->nowrite))
+        flags &= ~VM_MAYWRITE;
+    if (r->flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)) {
+        flags |= r->flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0;
+        flags |= r->flags & MAP_LOCKED ? VM_LOCKED : 0;
+        flags |= r->flags & MAP_NORESERVE ? VM_NORESERVE : 0;
     }
-    vaddr_t found = vma_gap_below(mm, MMAP_MIN_ADDRESS, mm->mmap_base, bytes, above);
-    return found ? found : vma_gap_below(mm, MMAP_MIN_ADDRESS, mm_user_end, bytes, above);
-}
-
-/* Only a request that could never be met is refused for its size (Linux's heuristic overcommit). */
-static bool commit_refused(uint64_t flags, uint64_t pages)
-{
-    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE && pages > phys.total_pages;
+    return flags | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
 }
 
 /* [start, end) out of the middle of v: what is above it becomes a VMA of its own. */
@@ -96,19 +67,14 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
     return 0;
 }
 
-/* map_place_locked() with the first VMA that ends above it known. */
-static long place_below(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
-                        vaddr_t end, const struct vma_kind *kind)
-{
-    return vma_add(w, mm, above, start, end, kind) ? 0 : -LINUX_ENOMEM;
-}
-
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
                       struct object *object, uint64_t offset)
 {
-    const struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL};
+    struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL};
 
-    return place_below(w, mm, vma_find(mm, start), start, end, &kind);
+    if (!(flags & VM_DEVICE))
+        kind.flags |= VM_MAYALL | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
+    return vma_add(w, mm, vma_find(mm, start), start, end, &kind) ? 0 : -LINUX_ENOMEM;
 }
 
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
@@ -128,22 +94,61 @@ void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
     }
 }
 
+/* Pages of [start, end) that are mapped; `above`: the first VMA that ends above `start`. */
+static uint64_t pages_mapped(const struct vma *above, vaddr_t start, vaddr_t end)
+{
+    uint64_t bytes = 0;
+
+    for (; above && above->start < end; above = above->next)
+        bytes += min_u64(above->end, end) - max_u64(above->start, start);
+    return bytes >> PAGE_SHIFT;
+}
+
+/* The limits, in the order in which Linux looks at them. `replaced`: pages that go. */
+static long mmap_limits(struct mm *mm, const struct map_request *r, uint64_t flags, uint64_t pages,
+                        uint64_t replaced)
+{
+    if (unlikely(flags & VM_LOCKED)) {
+        if ((r->flags & MAP_LOCKED) && !limit_may_lock(mm))
+            return -LINUX_EPERM;
+        if (!limit_lock(mm, pages))
+            return -LINUX_EAGAIN;
+    }
+    if (!limit_expand(mm, flags, pages - replaced) ||
+        ((flags & VM_ACCOUNT) && !limit_commit(pages)))
+        return -LINUX_ENOMEM;
+    return 0;
+}
+
+/* Where Linux puts huge pages, a mapping of whole ones begins at one. */
+static uint64_t map_align(const struct map_request *r, uint64_t bytes)
+{
+    if (r->flags & MAP_HUGETLB)
+        return BLOCK_BYTES;
+    return unlikely(!(bytes & (BLOCK_BYTES - 1))) && !r->object ? BLOCK_BYTES : 0;
+}
+
 static long mmap_locked(struct worker *w, struct mm *mm, const struct map_request *r,
                         uint64_t bytes, uint64_t flags)
 {
     bool fixed = r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    uint64_t replaced = 0;
     struct vma *above;
     vaddr_t at = r->address;
 
     if (fixed)
         above = vma_find(mm, at);
-    else if (!(at = place_find(mm, at, bytes, &above)))
+    else if (!(at = placement_find(mm, at, bytes, map_align(r, bytes), &above)))
         return -LINUX_ENOMEM;
     bool taken = fixed && above && above->start < at + bytes;
-    if (taken && (r->flags & MAP_FIXED_NOREPLACE))
-        return -LINUX_EEXIST;
-    if (commit_refused(flags, bytes >> PAGE_SHIFT))
-        return -LINUX_ENOMEM;
+    if (taken) {
+        if (r->flags & MAP_FIXED_NOREPLACE)
+            return -LINUX_EEXIST;
+        replaced = pages_mapped(above, at, at + bytes);
+    }
+    long error = mmap_limits(mm, r, flags, bytes >> PAGE_SHIFT, replaced);
+    if (error)
+        return error;
     if (taken) {
         mm_settle_locked(w, mm);
         if (map_unmap_locked(w, mm, at, at + bytes))
@@ -151,51 +156,72 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
         above = vma_find(mm, at);
     }
     const struct vma_kind kind = {flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL};
-    long error = place_below(w, mm, above, at, at + bytes, &kind);
-    return error ? error : (long)at;
+    return vma_add(w, mm, above, at, at + bytes, &kind) ? (long)at : -LINUX_ENOMEM;
 }
 
+static long type_check(const struct map_request *r)
+{
+    switch (r->flags & MAP_TYPE) {
+    case MAP_PRIVATE:
+        return 0;
+    case MAP_SHARED_VALIDATE:
+        if (!r->object)
+            return -LINUX_EINVAL;
+        if (r->flags & ~(uint64_t)MAP_SHARED_KNOWN)
+            return -LINUX_EOPNOTSUPP;
+        /* fall through */
+    case MAP_SHARED:
+        return r->flags & MAP_GROWSDOWN ? -LINUX_EINVAL : 0;
+    default:
+        return -LINUX_EINVAL;
+    }
+}
+
+/* MAP_HUGETLB: the size in the flags must be that of the huge pages there are. */
+static long huge_check(const struct map_request *r)
+{
+    uint64_t shift = r->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+    return shift && shift != BLOCK_SHIFT ? -LINUX_EINVAL : -LINUX_ENOMEM; /* none are kept */
+}
+
+/* Errors in the order in which Linux finds them. */
 static long mmap_check(const struct mm *mm, const struct map_request *r)
 {
-    uint64_t type = r->flags & MAP_TYPE;
+    uint64_t bytes = PAGE_UP(r->bytes);
 
-    if (type != MAP_PRIVATE && type != MAP_SHARED &&
-        !(type == MAP_SHARED_VALIDATE && !(r->flags & MAP_ANONYMOUS)))
-        return -LINUX_EINVAL;
     if (!r->bytes)
         return -LINUX_EINVAL;
-    if (r->flags & MAP_HUGETLB)
-        return -LINUX_ENOMEM; /* none are kept */
-    if ((r->flags & MAP_GROWSDOWN) && type != MAP_PRIVATE)
-        return -LINUX_EINVAL;
-    if (!PAGE_UP(r->bytes) || PAGE_UP(r->bytes) > mm_user_end)
+    if (unlikely(r->flags & MAP_HUGETLB))
+        return huge_check(r);
+    if (!bytes || bytes > mm_user_end)
         return -LINUX_ENOMEM;
-    if (r->object && r->offset + (PAGE_UP(r->bytes) >> PAGE_SHIFT) < r->offset)
+    if (r->object && r->offset + (bytes >> PAGE_SHIFT) < r->offset)
         return -LINUX_EOVERFLOW;
     if (mm->map_count > MAP_COUNT_MAX)
         return -LINUX_ENOMEM;
     if (r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
-        if (r->address > mm_user_end - PAGE_UP(r->bytes))
+        if (r->address > mm_user_end - bytes)
             return -LINUX_ENOMEM;
         if (r->address & PAGE_MASK)
             return -LINUX_EINVAL;
-        if (r->address < MMAP_MIN_ADDRESS)
+        if (r->address < placement_lowest)
             return -LINUX_EPERM;
     }
-    return 0;
+    return likely((r->flags & MAP_TYPE) == MAP_PRIVATE) ? 0 : type_check(r);
 }
 
 /* What was checked. A shared mapping has an object, and its writers are those who may be. */
 static long map_object(struct worker *w, struct mm *mm, const struct map_request *r)
 {
     uint64_t bytes = PAGE_UP(r->bytes);
-
     mm_lock(mm);
     uint64_t flags = map_vm_flags(mm, r);
     long at = mmap_locked(w, mm, r, bytes, flags);
     mm_unlock(mm);
-    if (at > 0 &&
-        ((flags & VM_LOCKED) || (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
+    if (unlikely((flags & VM_LOCKED) || (r->flags & MAP_POPULATE)) && at > 0 &&
+        ((flags & VM_LOCK_FLAGS) == VM_LOCKED ||
+         (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
         map_populate(w, mm, (vaddr_t)at, (vaddr_t)at + bytes);
     return at;
 }
@@ -213,23 +239,29 @@ static long map_shared_anonymous(struct worker *w, struct mm *mm, const struct m
     return at;
 }
 
-long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
+/* Who may write counts as a writer of the object. */
+static long map_shared(struct worker *w, struct mm *mm, const struct map_request *r)
 {
     struct map_request with = *r;
-    long error = mmap_check(mm, r);
 
-    if (error)
-        return error;
-    if ((r->flags & MAP_TYPE) == MAP_PRIVATE)
-        return map_object(w, mm, r);
     if (!r->object)
         return map_shared_anonymous(w, mm, r);
-    error = object_share(r->object, r->prot & PROT_WRITE, &with.nowrite);
+    long error = object_share(r->object, r->prot & PROT_WRITE, &with.nowrite);
     if (error)
         return error;
     long at = map_object(w, mm, &with);
     object_unshare(r->object, with.nowrite);
     return at;
+}
+
+long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    long error = mmap_check(mm, r);
+
+    if (error)
+        return error;
+    return likely((r->flags & MAP_TYPE) == MAP_PRIVATE) ? map_object(w, mm, r)
+                                                        : map_shared(w, mm, r);
 }
 
 long map_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes)
@@ -243,41 +275,4 @@ long map_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes
     long error = map_unmap_locked(w, mm, address, address + PAGE_UP(bytes));
     mm_unlock(mm);
     return error;
-}
-
-static long brk_locked(struct worker *w, struct mm *mm, vaddr_t end)
-{
-    vaddr_t old = PAGE_UP(mm->brk_end);
-    vaddr_t new = PAGE_UP(end);
-
-    if (end < mm->brk_start || new < end || new > mm_user_end)
-        return (long)mm->brk_end;
-    if (new < old) {
-        mm_settle_locked(w, mm);
-        if (map_unmap_locked(w, mm, new, old))
-            return (long)mm->brk_end;
-    } else if (new > old) {
-        struct vma *next = vma_find(mm, old);
-        uint64_t flags = VM_READ | VM_WRITE | VM_HEAP | (mm->lock_future ? VM_LOCKED : 0);
-
-        if (next && vma_start_guarded(next) < new + PAGE_BYTES)
-            return (long)mm->brk_end;
-        if (commit_refused(flags, (new - old) >> PAGE_SHIFT) ||
-            map_place_locked(w, mm, old, new, flags, NULL, 0))
-            return (long)mm->brk_end;
-    }
-    mm->brk_end = end;
-    return (long)end;
-}
-
-long map_brk(struct worker *w, struct mm *mm, vaddr_t end)
-{
-    mm_lock(mm);
-    vaddr_t old = PAGE_UP(mm->brk_end);
-    long at = brk_locked(w, mm, end);
-    bool populate = mm->lock_future && (vaddr_t)at > old;
-    mm_unlock(mm);
-    if (populate)
-        map_populate(w, mm, old, PAGE_UP((vaddr_t)at));
-    return at;
 }

@@ -28,7 +28,8 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
 /* One byte a page to `vector` in the client. */
 long map_mincore(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, vaddr_t vector);
 long map_msync(struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t flags);
-long map_mlock(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool lock);
+/* lock: VM_LOCK_FLAGS to set, 0 to unlock. */
+long map_mlock(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t lock);
 long map_mlockall(struct worker *w, struct mm *mm, uint64_t flags);
 long map_munlockall(struct worker *w, struct mm *mm);
 

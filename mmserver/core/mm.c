@@ -6,8 +6,10 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
+#include "mmserver/core/placement.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/zap.h"
 #include <string.h>
@@ -55,7 +57,9 @@ struct mm *mm_create(struct worker *w)
         goto no_number;
     mm_assert(levels == mm_levels);
     mm->root = page_pointer((pfn_t)root);
-    mm->mmap_base = mm_user_end - BLOCK_BYTES;
+    limit_init(mm);
+    placement_plan(mm, PLACEMENT_FIXED);
+    mm->stack_top = 0;
     mm_count(w, mm_created);
     return mm;
 

@@ -25,6 +25,7 @@
 #include "mmserver/core/lock.h"
 #include "mmserver/core/phys.h"
 #include "mmserver/core/vma.h"
+#include <pagoda/mm.h>
 
 #define MMS_MAX           4096
 #define MM_ID_SERVER      1 /* names the server itself in reports */
@@ -57,15 +58,22 @@ struct mm {
     vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
     uint32_t kept_count;
     uint32_t kept_new; /* bool: since it was last looked at for sweeping */
-    uint64_t total_pages, data_pages, stack_pages, exec_pages, locked_pages; /* mapped, by VMAs */
-    uint64_t resident_peak;
+    uint64_t total_pages, data_pages, stack_pages, exec_pages; /* mapped, by VMAs */
+    uint64_t locked_pages, pinned_pages;
+    uint64_t committed_pages; /* promised: of VMAs with VM_ACCOUNT */
+    uint64_t resident_peak, total_peak;
+    uint64_t limit[MM_LIMITS]; /* limit.h */
 
     vaddr_t mmap_base;
+    uint64_t bottom_up; /* bool: new mappings go from a third of the space upwards */
+    vaddr_t code_start, code_end, data_start, data_end;
     vaddr_t brk_start, brk_end;
     vaddr_t stack_top;
-    vaddr_t arg_start, arg_end;
-    uint64_t lock_future; /* mlockall(MCL_FUTURE) */
-    uint64_t membarrier;  /* bool: registered for it */
+    vaddr_t stack_start; /* the first stack pointer */
+    vaddr_t arg_start, arg_end, env_start, env_end;
+    uint64_t future_flags; /* VM_LOCK_FLAGS of mappings to come: mlockall(MCL_FUTURE) */
+    uint64_t membarrier;   /* registered for: MEMBARRIER_CMD_* bits */
+    uint64_t dying;        /* bool: being released in steps */
 
     uint32_t references;        /* calls in progress that name it */
     uint32_t clients;           /* threads in it */
@@ -202,12 +210,12 @@ static inline uint64_t mm_resident(const struct mm *mm)
 }
 
 /* The flags that decide where a VMA's pages are accounted. */
-#define VM_ACCOUNT_CLASS (VM_WRITE | VM_EXEC | VM_SHARED | VM_GROWSDOWN | VM_STACK)
+#define VM_ACCOUNT_CLASS (VM_WRITE | VM_EXEC | VM_SHARED | VM_GROWSDOWN | VM_LOCKED | VM_ACCOUNT)
 
 /* Of stack, data and exec, the one that a VMA with those flags belongs to; NULL: none. */
 static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
 {
-    if (flags & (VM_GROWSDOWN | VM_STACK))
+    if (flags & VM_GROWSDOWN)
         return &mm->stack_pages;
     if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
         return &mm->data_pages;
@@ -224,6 +232,8 @@ static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t page
     mm->total_pages += (uint64_t)pages;
     if (class)
         *class += (uint64_t)pages;
+    if (flags & VM_ACCOUNT)
+        mm->committed_pages += (uint64_t)pages;
     if (unlikely(flags & VM_LOCKED))
         mm->locked_pages += (uint64_t)pages;
 }

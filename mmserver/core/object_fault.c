@@ -270,7 +270,7 @@ const struct vma_ops object_vma_ops = {
 
 static bool is_writer(const struct vma *v)
 {
-    return (v->flags & (VM_SHARED | VM_NOWRITE)) == VM_SHARED;
+    return (v->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE);
 }
 
 void object_vma_open(struct vma *v)

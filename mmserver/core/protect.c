@@ -7,6 +7,7 @@
  *                       maps becomes writable, so that the next write does not fault; any other
  *                       page only executable
  */
+#include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/zap.h"
@@ -134,11 +135,20 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
 
     if (flags == v->flags)
         return 0;
-    if (v->flags & VM_DEVICE)
+    uint64_t old = v->flags, pages = (end - start) >> PAGE_SHIFT;
+    if (flags & ~(flags >> VM_MAY_SHIFT) & VM_ACCESS)
         return -LINUX_EACCES;
-    if ((v->flags & VM_NOWRITE) && (access & VM_WRITE))
-        return -LINUX_EACCES;
-    uint64_t old = v->flags;
+    if (flags & VM_WRITE) {
+        if (!limit_expand(mm, flags, pages) && limit_expand(mm, old, pages))
+            return -LINUX_ENOMEM;
+        if (!(old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE))) {
+            if (!limit_commit(pages))
+                return -LINUX_ENOMEM;
+            flags |= VM_ACCOUNT;
+        }
+    } else if ((old & VM_ACCOUNT) && vma_is_private_anon(v) && !v->anon) {
+        flags &= ~VM_ACCOUNT; /* there is no page to keep the promise for */
+    }
     if (!vma_modify(w, mm, v, start, end, flags))
         return -LINUX_ENOMEM;
     protect_pages(w, mm, start, end, flags, old);
@@ -162,6 +172,8 @@ static long protect_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr
         start = v->start;
     } else if (v->start > start) {
         return -LINUX_ENOMEM;
+    } else if (prot & PROT_GROWSUP) {
+        return -LINUX_EINVAL; /* no stack grows up here */
     }
     /* As Linux does: what comes before a hole is changed, then the hole is an error. */
     for (vaddr_t a = start; a < end;) {
@@ -190,8 +202,6 @@ long map_mprotect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byt
         return -LINUX_ENOMEM;
     if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP))
         return -LINUX_EINVAL;
-    if (grows & PROT_GROWSUP)
-        return -LINUX_EINVAL; /* no stack grows up here */
     mm_lock(mm);
     mm_settle_locked(w, mm);
     long error = protect_locked(w, mm, address, end, prot);

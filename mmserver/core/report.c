@@ -35,9 +35,9 @@ static const char *vma_name(const struct vma *v)
 {
     if (v->object)
         return v->object->name;
-    if (v->flags & VM_STACK)
+    if (v->start <= v->mm->stack_start && v->end > v->mm->stack_start)
         return "[stack]";
-    if (v->flags & VM_HEAP)
+    if (v->start < v->mm->brk_end && v->end > v->mm->brk_start)
         return "[heap]";
     if (v->flags & VM_DEVICE)
         return "[device]";

@@ -321,7 +321,7 @@ static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
 {
     uint64_t changed = v->flags ^ flags;
 
-    if (changed & (VM_ACCOUNT_CLASS | VM_LOCKED)) {
+    if (changed & VM_ACCOUNT_CLASS) {
         mm_account_locked(mm, v->flags, -(int64_t)vma_pages(v));
         mm_account_locked(mm, flags, (int64_t)vma_pages(v));
     }

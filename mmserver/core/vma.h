@@ -10,22 +10,36 @@
 #include <sys/tree.h>
 
 /* Low four bits as PROT_* and in the order that maps shows them. */
-#define VM_READ       0x1UL
-#define VM_WRITE      0x2UL
-#define VM_EXEC       0x4UL
-#define VM_ACCESS     (VM_READ | VM_WRITE | VM_EXEC)
-#define VM_SHARED     0x8UL
-#define VM_GROWSDOWN  0x100UL
-#define VM_NORESERVE  0x200UL
-#define VM_LOCKED     0x400UL
-#define VM_STACK      0x800UL   /* the first thread's stack */
-#define VM_HEAP       0x1000UL  /* brk */
-#define VM_DEVICE     0x2000UL  /* device memory: entries put there at once, no descriptors */
-#define VM_DONTFORK   0x10000UL /* madvise: a child does not get it, */
-#define VM_WIPEONFORK 0x20000UL /* or gets it empty */
-#define VM_WIPED      0x4000UL  /* bytes of a file with a private page zero-filled behind its end */
-
-#define VM_NOWRITE 0x8000UL /* mprotect may not make it writable */
+#define VM_READ   0x1UL
+#define VM_WRITE  0x2UL
+#define VM_EXEC   0x4UL
+#define VM_ACCESS (VM_READ | VM_WRITE | VM_EXEC)
+#define VM_SHARED 0x8UL
+/* The same, four bits up: what mprotect may give. */
+#define VM_MAY_SHIFT   4
+#define VM_MAYREAD     0x10UL
+#define VM_MAYWRITE    0x20UL
+#define VM_MAYEXEC     0x40UL
+#define VM_MAYALL      (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
+#define VM_MAYSHARE    0x80UL
+#define VM_GROWSDOWN   0x100UL
+#define VM_NORESERVE   0x200UL
+#define VM_LOCKED      0x400UL
+#define VM_LOCKONFAULT 0x800UL  /* with VM_LOCKED: pages stay once they are there */
+#define VM_ACCOUNT     0x1000UL /* its pages count as promised memory */
+#define VM_DEVICE      0x2000UL /* device memory: entries put there at once, no descriptors */
+#define VM_WIPED       0x4000UL /* bytes of a file with a private page zero-filled behind its end */
+#define VM_DONTFORK    0x8000UL /* not in a child */
+#define VM_WIPEONFORK  0x10000UL /* empty in a child */
+#define VM_DONTEXPAND  0x20000UL
+#define VM_DONTDUMP    0x40000UL
+#define VM_HUGEPAGE    0x80000UL
+#define VM_NOHUGEPAGE  0x100000UL
+#define VM_MERGEABLE   0x200000UL /* pages with the same bytes may become one */
+#define VM_RAND_READ   0x400000UL
+#define VM_SEQ_READ    0x800000UL
+#define VM_HUGETLB     0x1000000UL /* 2 MiB pages only */
+#define VM_LOCK_FLAGS  (VM_LOCKED | VM_LOCKONFAULT)
 
 struct mm;
 struct object;

@@ -73,9 +73,14 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
     case NR_msync:
         return map_msync(mm, a[0], a[1], a[2]);
     case NR_mlock:
-        return map_mlock(w, mm, a[0], a[1], true);
+        return map_mlock(w, mm, a[0], a[1], VM_LOCKED);
+    case NR_mlock2:
+        if (a[2] & ~(uint64_t)MLOCK_ONFAULT)
+            return -LINUX_EINVAL;
+        return map_mlock(w, mm, a[0], a[1],
+                         VM_LOCKED | (a[2] & MLOCK_ONFAULT ? VM_LOCKONFAULT : 0));
     case NR_munlock:
-        return map_mlock(w, mm, a[0], a[1], false);
+        return map_mlock(w, mm, a[0], a[1], 0);
     case NR_mlockall:
         return map_mlockall(w, mm, a[0]);
     case NR_munlockall:

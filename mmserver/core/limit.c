@@ -1,0 +1,19 @@
+/* The limits that a new address space has, and setting one. See limit.h. */
+#include "mmserver/core/limit.h"
+
+void limit_init(struct mm *mm)
+{
+    for (unsigned i = 0; i < MM_LIMITS; i++)
+        mm->limit[i] = LIMIT_NONE;
+    mm->limit[MM_LIMIT_STACK] = STACK_LIMIT_BYTES;
+}
+
+long limit_set(struct mm *mm, uint64_t which, uint64_t value)
+{
+    if (which >= MM_LIMITS)
+        return -LINUX_EINVAL;
+    mm_lock(mm);
+    mm->limit[which] = value;
+    mm_unlock(mm);
+    return 0;
+}
