@@ -68,6 +68,40 @@ static inline uint64_t arch_slot_take(uint64_t *slot)
 #endif
 }
 
+/* The entry goes into a page table slot, behind all earlier stores: what stood there. */
+static inline uint64_t arch_slot_swap(uint64_t *slot, uint64_t entry)
+{
+#ifdef __riscv
+    uint64_t old;
+
+    __asm__ volatile("amoswap.d.rl %0, %2, %1" : "=r"(old), "+A"(*slot) : "r"(entry) : "memory");
+    return old;
+#else
+    return __atomic_exchange_n(slot, entry, __ATOMIC_RELEASE);
+#endif
+}
+
+/* Keep the bits of the mask, or add bits: what stood there before. Relaxed. */
+static inline uint64_t arch_slot_and(uint64_t *slot, uint64_t mask)
+{
+#ifdef __riscv
+    uint64_t entry;
+
+    __asm__ volatile("amoand.d %0, %2, %1" : "=r"(entry), "+A"(*slot) : "r"(mask));
+    return entry;
+#else
+    return __atomic_fetch_and(slot, mask, __ATOMIC_RELAXED);
+#endif
+}
+static inline void arch_slot_or(uint64_t *slot, uint64_t bits)
+{
+#ifdef __riscv
+    __asm__ volatile("amoor.d zero, %1, %0" : "+A"(*slot) : "r"(bits));
+#else
+    __atomic_fetch_or(slot, bits, __ATOMIC_RELAXED);
+#endif
+}
+
 /* Add 1; the value before, of which only the sign is of interest. Relaxed. */
 static inline long arch_count_up(int32_t *count)
 {

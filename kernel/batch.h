@@ -167,7 +167,7 @@ bool batch_table_empty(const uint64_t *table);
 
 /* Slots first..last of a run at `address` lost something. A 64 KiB run is fenced as a whole:
  * hardware may have remembered it by any of its pages. */
-static inline void batch_fence(struct batch *b, const struct op *op, uint64_t first, uint64_t last,
+static inline void slots_fence(struct gather *g, const struct op *op, uint64_t first, uint64_t last,
                                uint64_t seen)
 {
     vaddr_t start = op->address + (first << level_shift(op->level));
@@ -176,7 +176,12 @@ static inline void batch_fence(struct batch *b, const struct op *op, uint64_t fi
         start &= ~(16 * PAGE_BYTES - 1);
         end = (end + 16 * PAGE_BYTES - 1) & ~(16 * PAGE_BYTES - 1);
     }
-    gather_range(&b->gather, start, end);
+    gather_range(g, start, end);
+}
+static inline void batch_fence(struct batch *b, const struct op *op, uint64_t first, uint64_t last,
+                               uint64_t seen)
+{
+    slots_fence(&b->gather, op, first, last, seen);
 }
 
 /* Slots of a run that lost something: what has to be fenced in the end. */
@@ -195,10 +200,14 @@ static inline void lost_add(struct lost *l, uint64_t first, uint64_t last, uint6
     l->seen |= entry;
 }
 
-static inline void lost_fence(struct batch *b, const struct op *op, const struct lost *l)
+static inline void lost_gather(struct gather *g, const struct op *op, const struct lost *l)
 {
     if (l->first <= l->last)
-        batch_fence(b, op, l->first, l->last, l->seen);
+        slots_fence(g, op, l->first, l->last, l->seen);
+}
+static inline void lost_fence(struct batch *b, const struct op *op, const struct lost *l)
+{
+    lost_gather(&b->gather, op, l);
 }
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "kernel/batch.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 #include "kernel/assert.h"
 #include "kernel/cap.h"
 
@@ -73,88 +74,173 @@ static long source_gather(struct batch *b, struct space *source, struct gather *
 }
 
 /*
- * A run of slots being copied. Leaves are counted in their block before they are written: one when
- * a block is met, then twice as many each time, and what was too many is given back. The common
- * case is two comparisons: a leaf of the same block and kind as the one before, and counted.
+ * A run of slots being copied. Leaves are counted in their block before they are written: when a
+ * block is met, for all slots that are left, and what was too many is given back at the next one.
  */
 struct copy {
-    uint64_t like;  /* the leaf before; 0: none */
-    uint64_t got;   /* counted for its block */
-    uint64_t left;  /* of these, not yet written */
-    uint64_t total; /* counted in all */
-    uint64_t first; /* slot that lost its write permission first */
-    uint64_t count; /* slots to copy */
+    struct batch *b;
+    uint64_t *from, *target;
+    uint64_t count;
+    uint64_t like;  /* a leaf of the block that is counted ahead */
+    uint64_t ahead; /* counted for it and not yet written */
+    uint64_t leaves, software;
+    struct lost lost;      /* slots of the source that lost their write permission */
+    struct lost displaced; /* slots of the target that a fault reply had filled */
 };
 
-#define COPY_LIKE (LEAF_LIKE | ENTRY_W)
-
-static inline void copy_block_end(struct copy *c)
+static void ahead_end(struct copy *c)
 {
-    if (c->left)
-        block_put_n(entry_page(c->like), (uint32_t)c->left);
-    c->total -= c->left;
-    c->got = c->left = 0;
+    if (c->ahead)
+        block_put_n(entry_page(c->like), (uint32_t)c->ahead);
+    c->ahead = 0;
+    c->like = ~0UL;
 }
 
-/* A leaf in slot i that is of another block or kind, or not yet counted. False: the counter is
- * full. */
-static inline bool copy_count(struct copy *c, uint64_t entry, uint64_t i)
+/* Count for all slots from i on in the block of this leaf, or at least for n. */
+static __attribute__((noinline)) bool ahead_begin(struct copy *c, uint64_t leaf, uint64_t i,
+                                                  uint64_t n)
 {
-    if ((entry ^ c->like) & LEAF_LIKE)
-        copy_block_end(c);
-    c->like = entry;
-    if ((entry & ENTRY_W) && c->first > i)
-        c->first = i;
-    if (c->left)
-        return true;
-    uint64_t more = c->got ? c->got : 1, most = c->count - i;
-    more = more < most ? more : most;
-    if (!block_get_n(entry_page(entry), (uint32_t)more))
-        return false;
-    c->got += more;
-    c->left = more;
-    c->total += more;
+    uint64_t most = c->count - i;
+
+    ahead_end(c);
+    if (!block_get_n(entry_page(leaf), (uint32_t)most)) {
+        most = n;
+        if (!block_get_n(entry_page(leaf), (uint32_t)most))
+            return false;
+    }
+    c->like = leaf;
+    c->ahead = most;
     return true;
 }
 
 /*
- * What is there in the source loses its write permission and goes into the empty target. A slot of
- * the target that a fault reply fills meanwhile stays: a page already there wins. Those from *first
- * to *end lost their write permission.
+ * Something stood in slot i of the target after all, from a fault reply on another hart: a page
+ * already there wins. It goes back, and `entry`, which displaced it, is not counted any more; the
+ * translation that somebody may have made of it is fenced.
  */
-static long leaves_copy(struct batch *b, uint64_t *from, uint64_t *target, uint64_t count,
-                        uint64_t *first, uint64_t *end)
+static __attribute__((noinline)) void put_back(struct copy *c, uint64_t i, uint64_t old)
 {
-    struct copy c = {.first = count, .count = count};
-    uint64_t software = 0, protected = 0;
-    long error = 0;
+    uint64_t entry = __atomic_exchange_n(c->target + i, old, __ATOMIC_RELAXED);
 
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = slot_load(from + i);
-        if (entry == 0) {
-            if (i + GROUP <= count && slots_or8(from + i) == 0)
-                i += GROUP - 1;
+    if (entry & ENTRY_V) {
+        block_put_n(entry_page(entry), 1);
+        c->leaves--;
+        lost_add(&c->displaced, i, i, entry);
+    } else {
+        c->software--;
+    }
+}
+
+/* Slot by slot: slots i to end. */
+static __attribute__((noinline)) long copy_slots(struct copy *c, uint64_t i, uint64_t end)
+{
+    for (; i < end; i++) {
+        uint64_t entry = slot_load(c->from + i), old;
+        if (entry == 0)
+            continue;
+        if (!(entry & ENTRY_V)) {
+            c->software++;
+        } else {
+            if (((entry ^ c->like) & LEAF_LIKE || c->ahead == 0) && !ahead_begin(c, entry, i, 1))
+                return -ERR_CLASS;
+            if (entry & ENTRY_W) {
+                lost_add(&c->lost, i, i, entry);
+                entry = arch_slot_and(c->from + i, ~ENTRY_W) & ~ENTRY_W;
+            }
+            c->ahead--;
+            c->leaves++;
+        }
+        if ((old = __atomic_exchange_n(c->target + i, entry, __ATOMIC_RELEASE)) != 0)
+            put_back(c, i, old);
+    }
+    return 0;
+}
+
+#define EIGHT(what) what(0) what(1) what(2) what(3) what(4) what(5) what(6) what(7)
+
+/* Eight leaves of more than one block, counted each by itself, are one less each again. */
+static __attribute__((noinline)) void uncount_each(int32_t *blocks, const uint64_t *e)
+{
+    for (unsigned k = 0; k < GROUP; k++)
+        __atomic_fetch_sub(block_of_entry(blocks, e[k]), 1, __ATOMIC_RELAXED);
+}
+
+static __attribute__((noinline)) void put_back_group(struct copy *c, uint64_t i,
+                                                     const uint64_t *old)
+{
+    for (unsigned k = 0; k < GROUP; k++)
+        if (old[k])
+            put_back(c, i + k, old[k]);
+}
+
+/*
+ * Groups of eight leaves from slot i on that are counted ahead, or lie in several blocks; the index
+ * of the first group that is neither, or the end. Software entries have W clear, so it can be taken
+ * from all slots of a group unseen.
+ */
+static uint64_t copy_plain(struct copy *c, uint64_t i)
+{
+    int32_t *const blocks = c->b->blocks;
+    uint64_t like = c->like, ahead = c->ahead, start = i, writable = 0, first = ~0UL;
+    uint64_t last = 0, *from = c->from + i, *target = c->target + i;
+
+    for (; i + GROUP <= c->count; i += GROUP, from += GROUP, target += GROUP) {
+        if (slot_load(from) == 0 && slots_or8(from) == 0) {
+            start += GROUP; /* nothing to count */
             continue;
         }
-        if (unlikely(!(entry & ENTRY_V))) {
-            software += slot_swap(target + i, 0, entry);
-            continue;
+#define TAKE_W(k) uint64_t e##k = arch_slot_and(from + (k), ~ENTRY_W);
+        EIGHT(TAKE_W)
+        uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+        uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
+        if (any & ENTRY_W) {
+            first = i < first ? i : first;
+            last = i;
+            writable |= any;
+#define CLEAR_W(k) e##k &= ~ENTRY_W;
+            EIGHT(CLEAR_W)
         }
-        if ((((entry ^ c.like) & COPY_LIKE) || c.left == 0) && !copy_count(&c, entry, i)) {
-            error = -ERR_CLASS;
+        if (likely(!(((any ^ like) | (all ^ like)) & LEAF_LIKE) && ahead >= GROUP)) {
+            ahead -= GROUP;
+        } else if ((all & ENTRY_V) && ((any ^ all) & LEAF_LIKE)) {
+            long before = 0;
+#define COUNT(k) before |= arch_count_up(block_of_entry(blocks, e##k));
+            EIGHT(COUNT)
+            if (unlikely(before < 0)) {
+                uncount_each(blocks, (const uint64_t[]){e0, e1, e2, e3, e4, e5, e6, e7});
+                break;
+            }
+        } else {
             break;
         }
-        if (entry & ENTRY_W) {
-            entry = __atomic_fetch_and(from + i, ~ENTRY_W, __ATOMIC_RELAXED) & ~ENTRY_W;
-            protected = i + 1;
-        }
-        c.left -= slot_swap(target + i, 0, entry);
+#define PUT(k) uint64_t o##k = arch_slot_swap(target + (k), e##k);
+        EIGHT(PUT)
+        if (unlikely(o0 | o1 | o2 | o3 | o4 | o5 | o6 | o7))
+            put_back_group(c, i, (const uint64_t[]){o0, o1, o2, o3, o4, o5, o6, o7});
     }
-    copy_block_end(&c);
-    b->done = (uint32_t)(c.total + software);
-    b->mapped += c.total;
-    *first = c.first;
-    *end = protected;
+    if (first <= last)
+        lost_add(&c->lost, first, last + GROUP - 1, writable);
+    c->leaves += i - start;
+    c->ahead = ahead;
+    return i;
+}
+
+/* What is there in the source loses its write permission and goes into the empty target. */
+static long leaves_copy(struct copy *c)
+{
+    uint64_t i = 0, end;
+    long error = 0;
+
+    while (i < c->count && !error) {
+        i = copy_plain(c, i);
+        end = i + GROUP < c->count ? i + GROUP : c->count;
+        /* A block is counted ahead by the first group that lies in it. */
+        error = copy_slots(c, i, end);
+        i = end;
+    }
+    ahead_end(c);
+    c->b->done = (uint32_t)(c->leaves + c->software);
+    c->b->mapped += c->leaves;
     return error;
 }
 
@@ -177,7 +263,7 @@ static long source_slots(struct space *source, const struct op *op, uint64_t **f
 static long copy_locked(struct batch *b, const struct op *op, struct space *source)
 {
     struct gather *gather;
-    uint64_t *target = batch_slots(b, op, op->count), *from, first, end;
+    uint64_t *target = batch_slots(b, op, op->count), *from;
     long error;
 
     if (target == NULL)
@@ -188,10 +274,16 @@ static long copy_locked(struct batch *b, const struct op *op, struct space *sour
         return -ERR_MAPPED;
     if ((error = source_gather(b, source, &gather)) != 0)
         return error;
-    error = leaves_copy(b, from, target, op->count, &first, &end);
-    if (first < end)
-        gather_range(gather, op->address + (first << level_shift(op->level)),
-                     op->address + (end << level_shift(op->level)));
+    struct copy c = {.b = b,
+                     .from = from,
+                     .target = target,
+                     .count = op->count,
+                     .like = ~0UL,
+                     .lost = LOST_NONE,
+                     .displaced = LOST_NONE};
+    error = leaves_copy(&c);
+    lost_gather(gather, op, &c.lost);
+    lost_gather(&b->gather, op, &c.displaced);
     return error;
 }
 

@@ -33,65 +33,94 @@ static __attribute__((noinline)) void put_back(struct batch *b, uint64_t *slot,
     }
 }
 
+/* Eight entries were taken out of `from`; the first k of them stand in `to`, and number k did not
+ * go there. The rest is tried again, one by one, and what is not taken goes back: the number moved.
+ */
+static __attribute__((noinline)) uint64_t group_stuck(struct batch *b, uint64_t *from, uint64_t *to,
+                                                      const uint64_t *entry, uint64_t k)
+{
+    while (k < GROUP && put(to + k, entry[k]))
+        k++;
+    put_back(b, from + k, entry + k, GROUP - k);
+    return k;
+}
+
+static __attribute__((noinline)) uint64_t count_used(const uint64_t *entry, uint64_t count)
+{
+    uint64_t used = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        used += entry[i] != 0;
+    return used;
+}
+
 /* Eight slots, `i` the index of the first; the number moved. */
-static inline uint64_t move_group(struct batch *b, struct moved *m, uint64_t *from, uint64_t *to,
-                                  uint64_t i)
+static inline __attribute__((always_inline)) uint64_t
+move_group(struct batch *b, struct moved *m, uint64_t *from, uint64_t *to, uint64_t i)
 {
     uint64_t e0 = arch_slot_take(from), e1 = arch_slot_take(from + 1);
     uint64_t e2 = arch_slot_take(from + 2), e3 = arch_slot_take(from + 3);
     uint64_t e4 = arch_slot_take(from + 4), e5 = arch_slot_take(from + 5);
     uint64_t e6 = arch_slot_take(from + 6), e7 = arch_slot_take(from + 7);
-    uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
-    uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
-    uint64_t n = GROUP;
+    uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7, n = GROUP;
 
-    if (unlikely(!put(to, e0)))
+    if (unlikely(!arch_slot_fill(to, e0)))
         n = 0;
-    else if (unlikely(!put(to + 1, e1)))
+    else if (unlikely(!arch_slot_fill(to + 1, e1)))
         n = 1;
-    else if (unlikely(!put(to + 2, e2)))
+    else if (unlikely(!arch_slot_fill(to + 2, e2)))
         n = 2;
-    else if (unlikely(!put(to + 3, e3)))
+    else if (unlikely(!arch_slot_fill(to + 3, e3)))
         n = 3;
-    else if (unlikely(!put(to + 4, e4)))
+    else if (unlikely(!arch_slot_fill(to + 4, e4)))
         n = 4;
-    else if (unlikely(!put(to + 5, e5)))
+    else if (unlikely(!arch_slot_fill(to + 5, e5)))
         n = 5;
-    else if (unlikely(!put(to + 6, e6)))
+    else if (unlikely(!arch_slot_fill(to + 6, e6)))
         n = 6;
-    else if (unlikely(!put(to + 7, e7)))
+    else if (unlikely(!arch_slot_fill(to + 7, e7)))
         n = 7;
-    if (any & ENTRY_V)
-        lost_add(&m->lost, i, i + GROUP - 1, any);
-    if (likely(n == GROUP && (all & ENTRY_V))) {
+    else if (likely(all & ENTRY_V)) {
         m->slots += GROUP;
+        lost_add(&m->lost, i, i + GROUP - 1, all);
         return GROUP;
     }
     const uint64_t e[GROUP] = {e0, e1, e2, e3, e4, e5, e6, e7};
-    for (uint64_t k = 0; k < n; k++)
-        m->slots += e[k] != 0;
-    put_back(b, from + n, e + n, GROUP - n);
+    uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+    if (n < GROUP)
+        n = group_stuck(b, from, to, e, n);
+    m->slots += count_used(e, n);
+    if (any & ENTRY_V)
+        lost_add(&m->lost, i, i + GROUP - 1, any);
     return n;
 }
 
+/* Slot by slot, for the rest of a run: whether it was moved. */
+static __attribute__((noinline)) bool move_one(struct batch *b, struct moved *m, uint64_t *from,
+                                               uint64_t *to, uint64_t i)
+{
+    uint64_t entry = arch_slot_take(from);
+    bool moved = put(to, entry);
+
+    m->slots += moved && entry;
+    if (entry & ENTRY_V)
+        lost_add(&m->lost, i, i, entry);
+    if (unlikely(!moved))
+        put_back(b, from, &entry, 1);
+    return moved;
+}
+
 /* As many of the slots as find the new ones empty: the number. */
-static inline uint64_t slots_move(struct batch *b, struct moved *m, uint64_t *from, uint64_t *to,
-                                  uint64_t count)
+static uint64_t slots_move(struct batch *b, struct moved *out, uint64_t *from, uint64_t *to,
+                           uint64_t count)
 {
     uint64_t i = 0, n = GROUP;
 
-    *m = (struct moved){.lost = LOST_NONE};
+    *out = (struct moved){.lost = LOST_NONE};
     for (; i + GROUP <= count && n == GROUP; i += n)
-        n = move_group(b, m, from + i, to + i, i);
-    for (; i < count && n; i += n) {
-        uint64_t entry = arch_slot_take(from + i);
-        n = put(to + i, entry);
-        m->slots += n && entry;
-        if (entry & ENTRY_V)
-            lost_add(&m->lost, i, i, entry);
-        if (unlikely(!n))
-            put_back(b, from + i, &entry, 1);
-    }
+        n = move_group(b, out, from + i, to + i, i);
+    while (i < count && n && move_one(b, out, from + i, to + i, i))
+        i++;
     return i;
 }
 

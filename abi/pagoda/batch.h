@@ -41,16 +41,19 @@ enum batch_code {
     BATCH_CODES
 };
 
-#define BATCH_KEEP 0x01 /* flags: write the old entries of valid leaves to the result words */
+/* flags */
+#define BATCH_KEEP        0x01 /* write the old entries of valid leaves to the result words */
+#define BATCH_DIRTY_STAYS 0x02 /* BATCH_PROTECT: leave D as it is */
 
 struct batch_op {
     uint8_t code;  /* enum batch_code */
     uint8_t level; /* 0: 4 KiB leaves, 1: 2 MiB leaves; for tables: level of the entry */
-    uint8_t flags; /* BATCH_KEEP */
+    uint8_t flags; /* BATCH_KEEP, BATCH_DIRTY_STAYS */
     uint8_t reserved;
     uint32_t count;  /* leaves, 1..512, never crossing the end of their table */
     uint32_t memory; /* index of the Memory capability that covers the pages */
-    uint32_t done;   /* written by the kernel: slots that changed */
+    uint32_t done;   /* written by the kernel: slots that changed; by PROTECT and CLEAR_BITS: leaves
+                        seen to, or up to 7 more. Not by an answer that went straight */
     uint64_t address;
     uint64_t entry;
     uint64_t extra;

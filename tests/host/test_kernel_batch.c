@@ -157,7 +157,7 @@ KTAP_CASE(map_is_refused)
     refused(with_memory(op_map(VA, 1, data_page(0), 0), SLOT_FREE + 200), ERR_EMPTY);
     refused(with_memory(op_map(VA, 1, data_page(0), 0), 0xffffffff), ERR_SLOT);
     struct batch_op op = op_map(VA, 1, data_page(0), 0);
-    op.flags = 2;
+    op.flags = 4;
     refused(op, ERR_ARGUMENT);
     op.flags = 0;
     op.code = BATCH_CODES;

@@ -72,7 +72,7 @@ static void contiguous(void)
         {"map_512_per_page", SLOT_TARGET, OP(BATCH_MAP, AREA, .entry = first), NULL, {0}},
         {"protect_512_rw_to_r_per_page",
          SLOT_TARGET,
-         OP(BATCH_PROTECT, AREA, .entry = 0),
+         OP(BATCH_PROTECT, AREA, .flags = BATCH_DIRTY_STAYS),
          NULL,
          {0}},
         {"protect_512_r_to_rw_per_page",
