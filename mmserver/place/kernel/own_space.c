@@ -15,9 +15,11 @@ static uint64_t kernel_leaf(uint64_t entry)
 
 static long table_install(const struct batch_op *op)
 {
+    if (op->level > 1)
+        return -ERR_MAPPED; /* made at boot, and its range may begin before the window */
     uint64_t *entry = arch_window_entry(op->address, op->level);
 
-    if (op->level > 1 || *entry)
+    if (*entry)
         return -ERR_MAPPED;
     memset(page_pointer(entry_page(op->entry)), 0, PAGE_BYTES);
     *entry = entry_make(entry_page(op->entry), ENTRY_V);
