@@ -78,6 +78,9 @@ target-objects += $(call objects,user,$(2))
 target-outputs += $(1)
 endef
 
+# The page allocator is measured by itself: the program brings the server's sources with it.
+pages-extra := $(call sources,mmserver/core lib)
+
 # $(call program-set,source directory,output subdirectory,initrd directory)
 define program-set
 ifneq ($(wildcard $(1)/lib/*.c),)
@@ -85,7 +88,7 @@ $(call archive-rule,$(B)/lib$(2).a,$(call objects,user,$(call sources,$(1)/lib))
 target-objects += $(call objects,user,$(call sources,$(1)/lib))
 endif
 $(foreach n,$(call program-names,$(1)),$(eval $(call program-rule,$(B)/$(2)/$(n), \
-	$(call program-sources,$(1),$(n)),$(if $(wildcard $(1)/lib/*.c),$(B)/lib$(2).a))))
+	$(call program-sources,$(1),$(n)) $($(n)-extra),$(if $(wildcard $(1)/lib/*.c),$(B)/lib$(2).a))))
 initrd-files += $(foreach n,$(call program-names,$(1)),$(3)/$(n)=$(B)/$(2)/$(n))
 endef
 

@@ -161,7 +161,7 @@ static bool grow_ahead(void)
 {
     zone_for_each(z)
     {
-        uint64_t ready = z->list_count[MIGRATE_MOVABLE][ORDER_MAX];
+        uint64_t ready = z->area[ORDER_MAX][MIGRATE_MOVABLE].chunks;
 
         if (!z->deferred_pages || ready >= GROWN_AHEAD || !lock_try(&z->lock))
             continue;

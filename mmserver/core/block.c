@@ -81,7 +81,7 @@ static struct page *free_block_find(struct zone *z)
 
     for (unsigned order = BLOCK_ORDER; order <= ORDER_MAX; order++) {
         for (unsigned i = 0; i < ARRAY_COUNT(from); i++) {
-            struct page *page = LIST_FIRST(&z->list[from[i]][order]);
+            struct page *page = LIST_FIRST(&z->area[order][from[i]].list);
 
             if (page)
                 return page;
@@ -128,7 +128,7 @@ bool block_make_data_locked(struct worker *w, struct zone *z)
 {
     struct page *chunk;
 
-    LIST_FOREACH(chunk, &z->list[MIGRATE_TABLES][BLOCK_ORDER - 1], link)
+    LIST_FOREACH(chunk, &z->area[BLOCK_ORDER - 1][MIGRATE_TABLES].list, link)
     {
         struct page *block = page_of(ROUND_DOWN(page_number(chunk), PAGES_PER_BLOCK));
 

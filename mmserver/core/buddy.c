@@ -12,29 +12,10 @@
  * Costs are one step per order, whatever the chunk's size and the zone's. Lock: zone->lock.
  */
 #include "mmserver/core/zone.h"
+#include <string.h>
 
 #define BULK_ORDER_MAX 7 /* single pages are taken from chunks of at most this order */
 #define STEAL_ORDER    (BLOCK_ORDER / 2) /* movable allocations claim blocks for chunks from here */
-
-void chunk_link(struct zone *z, struct page *page, unsigned order)
-{
-    enum migrate_type type = page_type(page);
-
-    LIST_INSERT_HEAD(&z->list[type][order], page, link);
-    z->list_count[type][order]++;
-    z->free[type] += 1UL << order;
-    page->state = PAGE_FREE;
-    page->order = (uint8_t)order;
-}
-
-void chunk_unlink(struct zone *z, struct page *page)
-{
-    enum migrate_type type = page_type(page);
-
-    LIST_REMOVE(page, link);
-    z->list_count[type][page->order]--;
-    z->free[type] -= 1UL << page->order;
-}
 
 /* May chunks of these types be one? Borrowed and isolated blocks stay apart. */
 static bool types_merge(enum migrate_type a, enum migrate_type b)
@@ -150,7 +131,7 @@ struct page *buddy_take_locked(struct zone *z, unsigned order, enum migrate_type
                                enum page_state state)
 {
     for (unsigned have = order; have < ORDERS; have++) {
-        struct page *page = LIST_FIRST(&z->list[type][have]);
+        struct page *page = LIST_FIRST(&z->area[have][type].list);
 
         if (page)
             return chunk_split(z, page, order, state);
@@ -167,9 +148,9 @@ static const enum migrate_type fallback[MIGRATE_CMA][2] = {
 
 static struct page *fallback_first(struct zone *z, enum migrate_type type, unsigned order)
 {
-    struct page *page = LIST_FIRST(&z->list[fallback[type][0]][order]);
+    struct page *page = LIST_FIRST(&z->area[order][fallback[type][0]].list);
 
-    return page ? page : LIST_FIRST(&z->list[fallback[type][1]][order]);
+    return page ? page : LIST_FIRST(&z->area[order][fallback[type][1]].list);
 }
 
 /* Is it right to claim the block of a chunk of `have` for `type`? Movable pages in a block of
@@ -228,7 +209,7 @@ static bool has_whole_block(const struct zone *z)
 {
     for (unsigned order = BLOCK_ORDER; order < ORDERS; order++) {
         for (unsigned type = 0; type < MIGRATE_CMA; type++) {
-            if (z->list_count[type][order])
+            if (z->area[order][type].chunks)
                 return true;
         }
     }
@@ -270,16 +251,16 @@ struct page *zone_take_locked(struct worker *w, struct zone *z, unsigned order,
     return page;
 }
 
-/* A chunk of `order` whose pages are to be single ones. */
-static void chunk_scatter(struct page *page, unsigned order, pfn_t *pages)
+/* A chunk of `order` whose pages are to be single ones, in this order or, for lists, backwards. */
+static void chunk_scatter(struct page *page, unsigned order, pfn_t *pages, long step)
 {
     pfn_t pfn = page_number(page);
     uint64_t tag = page->tag & ~(0xffUL << (32 + KIND_ORDER_SHIFT));
 
 #pragma GCC unroll 8
-    for (pfn_t end = pfn + (1UL << order); pfn != end; pfn++, page++) {
+    for (pfn_t end = pfn + (1UL << order); pfn != end; pfn++, page++, pages += step) {
         page->tag = tag;
-        *pages++ = pfn;
+        *pages = pfn;
     }
 }
 
@@ -296,6 +277,8 @@ static unsigned bulk_order(uint64_t left)
 uint64_t zone_take_pages_locked(struct worker *w, struct zone *z, enum migrate_type type,
                                 uint64_t count, pfn_t *pages, enum page_state state)
 {
+    long step = state == PAGE_HOT ? -1 : 1;
+    pfn_t *to = state == PAGE_HOT ? pages + count - 1 : pages;
     unsigned order = bulk_order(count);
     uint64_t got = 0;
 
@@ -311,10 +294,13 @@ uint64_t zone_take_pages_locked(struct worker *w, struct zone *z, enum migrate_t
             if (!page)
                 break;
         }
-        chunk_scatter(page, page->order, pages + got);
+        chunk_scatter(page, page->order, to, step);
         got += 1UL << order;
+        to += step * (1L << order);
         if (order == 0 || 1UL << order > count - got)
             order = bulk_order(count - got);
     }
+    if (step < 0 && got < count)
+        memmove(pages, pages + (count - got), got * sizeof *pages);
     return got;
 }

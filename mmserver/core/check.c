@@ -85,7 +85,7 @@ static void check_lists(struct check *c, const struct zone *z, unsigned type)
         uint64_t chunks = 0;
         struct page *page;
 
-        LIST_FOREACH(page, &z->list[type][order], link)
+        LIST_FOREACH(page, &z->area[order][type].list, link)
         {
             pfn_t pfn = page_number(page);
             bool good = page->state == PAGE_FREE && page->order == order &&
@@ -99,7 +99,7 @@ static void check_lists(struct check *c, const struct zone *z, unsigned type)
             chunks++;
             pages += 1UL << order;
         }
-        expect_equal(c, "free chunks of an order", order, z->list_count[type][order], chunks);
+        expect_equal(c, "free chunks of an order", order, z->area[order][type].chunks, chunks);
     }
     expect_equal(c, "free pages of a type", type, z->free[type], pages);
 }

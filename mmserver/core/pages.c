@@ -79,22 +79,56 @@ static inline void page_check(const struct page *page, unsigned order, uintptr_t
 
 /* ---- between lists and zones ---- */
 
-/* Free single pages that are in no list any more. */
+/* How many pages from pages[0] on follow each other upwards (+1) or downwards (-1) in one block. */
+static uint64_t run_length(const pfn_t *pages, uint64_t count, pfn_t step)
+{
+    const uint32_t same = ~0xffffU;
+    pfn_t pfn = pages[0];
+    uint32_t kind = page_of(pfn)->kind & same;
+    uint64_t n = 1;
+
+    for (; n < count; n++) {
+        pfn += step;
+        if (pages[n] != pfn || (pfn ^ pages[0]) >> BLOCK_ORDER ||
+            (page_of(pfn)->kind & same) != kind)
+            break;
+    }
+    return n;
+}
+
+/* Single pages [first, end) of one block and zone, as the chunks that they make up. */
+static void run_free_locked(struct zone *z, pfn_t first, pfn_t end)
+{
+    while (first < end) {
+        unsigned order = 0;
+
+        while (!(first & ((2UL << order) - 1)) && first + (2UL << order) <= end)
+            order++;
+        for (pfn_t tail = first + 1; tail < first + (1UL << order); tail++)
+            page_of(tail)->state = PAGE_TAIL;
+        buddy_free_locked(z, page_of(first), order);
+        first += 1UL << order;
+    }
+}
+
+/* Free single pages that are in no list any more. They were often got in a row. */
 static void pages_to_zones(const pfn_t *pages, uint64_t count)
 {
     struct zone *held = NULL;
 
-    for (uint64_t i = 0; i < count; i++) {
-        struct page *page = page_of(pages[i]);
-        struct zone *z = zone_of(page);
+    for (uint64_t i = 0, n; i < count; i += n) {
+        bool up = i + 1 < count && pages[i + 1] > pages[i];
+        struct zone *z = zone_of(page_of(pages[i]));
 
+        n = run_length(pages + i, count - i, up ? 1UL : ~0UL);
         if (z != held) {
             if (held)
                 lock_drop(&held->lock);
             lock_take(&z->lock);
             held = z;
         }
-        buddy_free_locked(z, page, 0);
+        pfn_t first = up ? pages[i] : pages[i + n - 1];
+        run_free_locked(z, first, first + n);
     }
     if (held)
         lock_drop(&held->lock);
@@ -319,28 +353,34 @@ static __attribute__((noinline)) void page_free_slow(struct worker *w, struct pa
     } else {
         pages_to_zones(&pfn, 1);
     }
-    w->idle_full = false;
 }
 
-/* What a page in use is, apart from what for and where in its kind of block. */
-static inline bool belongs_into_hot(const struct worker *w, const struct page *page)
+/* In use, alone, and mapped nowhere? As page_check() with order 0. */
+static inline void page_check_single(const struct page *page, uintptr_t caller)
 {
-    return (page->home ^ w->hot_home) <= HOME_KIND_MASK;
+    if (unlikely(page->state < PAGE_USED || (page->maps | page->order)))
+        page_bad(page, 0, caller);
 }
 
 void page_free(struct worker *w, pfn_t pfn)
 {
-    struct page *page = page_of(pfn);
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof(struct page));
+    /* Where it differs from the movable pages of this node: not at all, or in the type only. */
+    uint64_t away = page->home ^ w->hot_home;
+    const uint64_t unmovable = MIGRATE_MOVABLE << HOME_TYPE_SHIFT; /* ^ MIGRATE_UNMOVABLE */
 
-    page_check(page, 0, CALLER);
+    page_check_single(page, CALLER);
     page->private = CALLER;
-    if (unlikely(!belongs_into_hot(w, page) || w->hot_count >= w->hot_high)) {
+    if (likely(away <= HOME_KIND_MASK) && likely(w->hot_count < w->hot_high)) {
+        page->state = PAGE_HOT;
+        w->hot[w->hot_count++] = pfn;
+    } else if (away - unmovable <= HOME_KIND_MASK && w->stock[0].count < w->stock_high) {
+        page->state = PAGE_HOT;
+        w->stock[0].page[w->stock[0].count++] = pfn;
+    } else {
         page_free_slow(w, page, pfn);
         return;
     }
-    page->state = PAGE_HOT;
-    w->hot[w->hot_count++] = pfn;
-    w->idle_full = false;
     mm_count(w, page_free);
 }
 
@@ -359,25 +399,20 @@ void page_free_list(struct worker *w, struct page_list *list)
 
 /* ---- many single pages ---- */
 
-static void pages_mark_used(const pfn_t *pages, uint64_t count)
-{
-    uintptr_t bias = phys.pages_bias;
-
-#pragma GCC unroll 8
-    for (uint64_t i = 0; i < count; i++)
-        ((struct page *)(bias + pages[i] * sizeof(struct page)))->state = PAGE_USED;
-}
-
-/* The last `count` pages of the list; the list has them. */
+/* The last `count` pages of the list, the last first; the list has them. */
 static void list_take(pfn_t *list, uint64_t *have, uint64_t count, pfn_t *pages)
 {
-    const pfn_t *from = list + (*have - count);
+    uintptr_t bias = phys.pages_bias;
+    const pfn_t *from = list + *have, *end = from - count;
 
     *have -= count;
 #pragma GCC unroll 8
-    for (uint64_t i = 0; i < count; i++)
-        pages[i] = from[i];
-    pages_mark_used(pages, count);
+    while (from != end) {
+        pfn_t pfn = *--from;
+
+        ((struct page *)(bias + pfn * sizeof(struct page)))->state = PAGE_USED;
+        *pages++ = pfn;
+    }
 }
 
 /* What is at hand, then straight from the zones. */
@@ -428,31 +463,54 @@ uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t g
     return got;
 }
 
+#define BULK_STEP 8
+
+/* Into the hot list, if its descriptor is just like `tag`. */
+static inline bool page_to_hot(pfn_t *to, pfn_t pfn, uint64_t tag, uintptr_t bias, uintptr_t caller)
+{
+    struct page *page = (struct page *)(bias + pfn * sizeof(struct page));
+
+    if (unlikely(page->tag != tag))
+        return false;
+    page->private = caller;
+    page->state = PAGE_HOT;
+    *to = pfn;
+    return true;
+}
+
+/* As many as are alike; how many. In steps of BULK_STEP, in which a page costs 8 instructions. */
+static inline uint64_t pages_to_hot(pfn_t *to, const pfn_t *pages, uint64_t count, uint64_t tag,
+                                    uintptr_t caller)
+{
+    uintptr_t bias = phys.pages_bias;
+    uint64_t done = 0;
+
+    for (; count - done >= BULK_STEP; done += BULK_STEP) {
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < BULK_STEP; i++) {
+            if (!page_to_hot(&to[done + i], pages[done + i], tag, bias, caller))
+                return done + i;
+        }
+    }
+    while (done < count && page_to_hot(&to[done], pages[done], tag, bias, caller))
+        done++;
+    return done;
+}
+
 void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
 {
     const pfn_t *end = pages + count;
 
     while (pages != end) {
-        uint64_t tag = page_of(*pages)->tag;
-        uintptr_t bias = phys.pages_bias;
+        uint64_t had = w->hot_count, tag = page_of(*pages)->tag;
 
         /* The first is looked at in full; those that are just like it need no second look. */
         page_free(w, *pages++);
-        if (!w->hot_count || w->hot[w->hot_count - 1] != pages[-1])
+        if (w->hot_count != had + 1)
             continue;
-        uint64_t n = min_u64((uint64_t)(end - pages), w->hot_high - w->hot_count), done = 0;
-        pfn_t *to = w->hot + w->hot_count;
-#pragma GCC unroll 8
-        for (; done < n; done++) {
-            pfn_t pfn = pages[done];
-            struct page *page = (struct page *)(bias + pfn * sizeof(struct page));
+        uint64_t room = min_u64((uint64_t)(end - pages), w->hot_high - w->hot_count);
+        uint64_t done = pages_to_hot(w->hot + w->hot_count, pages, room, tag, CALLER);
 
-            if (page->tag != tag)
-                break;
-            page->private = CALLER;
-            page->state = PAGE_HOT;
-            to[done] = pfn;
-        }
         pages += done;
         w->hot_count += done;
         w->count[MMCOUNT_page_free] += done;
@@ -486,12 +544,12 @@ void pages_free(struct worker *w, pfn_t pfn, unsigned order)
     struct page *page = page_of(pfn);
     struct zone *z = zone_of(page);
 
+    (void)w;
     page_check(page, order, CALLER);
     page->private = CALLER;
     lock_take(&z->lock);
     buddy_free_locked(z, page, order);
     lock_drop(&z->lock);
-    w->idle_full = false;
 }
 
 static unsigned order_for(uint64_t count)

@@ -112,6 +112,8 @@ struct worker {
     struct client **clients; /* client_slots */
     pfn_t zero_page;
     uint64_t hot_count;
+    uint64_t hot_high; /* marks, by the size of memory and the number of harts; */
+    uint64_t hot_home; /* page->home of what belongs into `hot` */
     struct fast_slot fast;
     uint64_t count[MMCOUNT_COUNT];
     struct fault_record ring[FAULT_RING_MAX];
@@ -120,11 +122,8 @@ struct worker {
 
     uint64_t tables_count;
     pfn_t tables[TABLE_PAGES_KEPT];
-    struct page_stock stock[2];   /* unmovable, reclaimable */
-    uint64_t hot_high, hot_batch; /* marks, by the size of memory */
-    uint64_t zeroed_high;         /* and the number of harts */
-    uint64_t stock_high;
-    uint64_t hot_home;     /* page->home of what belongs into `hot` */
+    struct page_stock stock[2]; /* unmovable, reclaimable */
+    uint64_t hot_batch, zeroed_high, stock_high;
     uint64_t node;         /* that the hart is near to */
     uint64_t drain_wanted; /* bool: another hart is short of memory */
 

@@ -388,7 +388,7 @@ static uint64_t chunks(const struct zone *z, unsigned order)
     uint64_t count = order == ORDER_MAX ? z->deferred_pages >> ORDER_MAX : 0;
 
     for (unsigned type = 0; type < MIGRATE_ISOLATE; type++)
-        count += z->list_count[type][order];
+        count += z->area[order][type].chunks;
     return count;
 }
 

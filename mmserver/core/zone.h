@@ -28,6 +28,13 @@ struct deferred {
     uint32_t slot;
 };
 
+/* Free chunks of one order and type. */
+struct free_area {
+    struct page_list list;
+    uint64_t chunks;
+};
+
+#define MIGRATE_ROOM 8  /* a power of two, for the sake of indexing */
 #define DEFERRED_MAX 64 /* runs in one zone */
 
 struct zone {
@@ -45,8 +52,7 @@ struct zone {
     uint64_t deferred_pages;
     uint32_t deferred_count;
     struct deferred deferred[DEFERRED_MAX];
-    struct page_list list[MIGRATE_TYPES][ORDERS];
-    uint64_t list_count[MIGRATE_TYPES][ORDERS];
+    struct free_area area[ORDERS][MIGRATE_ROOM];
 };
 
 struct node {
@@ -124,13 +130,31 @@ struct page *buddy_take_locked(struct zone *z, unsigned order, enum migrate_type
 /* or from whatever the zone has (block stealing, deferred memory, tables blocks). */
 struct page *zone_take_locked(struct worker *w, struct zone *z, unsigned order,
                               enum migrate_type type, enum page_state state);
-/* Single pages that are PAGE_`state` each: how many were got. */
+/* Single pages that are PAGE_`state` each: how many were got. Those that are to be PAGE_HOT are the
+ * contents of a list, which is taken from at its end: so they are in falling order. */
 uint64_t zone_take_pages_locked(struct worker *w, struct zone *z, enum migrate_type type,
                                 uint64_t count, pfn_t *pages, enum page_state state);
 void buddy_free_locked(struct zone *z, struct page *page, unsigned order);
-/* Lists, and nothing else: for block.c, which changes types. */
-void chunk_link(struct zone *z, struct page *page, unsigned order);
-void chunk_unlink(struct zone *z, struct page *page);
+/* Lists, and nothing else: for the buddy allocator, and block.c, which changes types. */
+static inline void chunk_link(struct zone *z, struct page *page, unsigned order)
+{
+    enum migrate_type type = page_type(page);
+    struct free_area *area = &z->area[order][type];
+
+    LIST_INSERT_HEAD(&area->list, page, link);
+    area->chunks++;
+    z->free[type] += 1UL << order;
+    page->state = PAGE_FREE;
+    page->order = (uint8_t)order;
+}
+static inline void chunk_unlink(struct zone *z, struct page *page)
+{
+    enum migrate_type type = page_type(page);
+
+    LIST_REMOVE(page, link);
+    z->area[page->order][type].chunks--;
+    z->free[type] -= 1UL << page->order;
+}
 /* A free chunk of ORDER_MAX becomes two. */
 void chunk_halve_locked(struct zone *z, struct page *page);
 /* Write the descriptors of one more chunk of deferred memory; false: there is none left. */

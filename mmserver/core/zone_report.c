@@ -11,7 +11,7 @@ static uint64_t chunks_of(const struct zone *z, unsigned type, unsigned order)
 {
     uint64_t deferred = type == MIGRATE_MOVABLE && order == ORDER_MAX ? z->deferred_pages : 0;
 
-    return z->list_count[type][order] + (deferred >> ORDER_MAX);
+    return z->area[order][type].chunks + (deferred >> ORDER_MAX);
 }
 
 void report_buddyinfo(struct text *t)
