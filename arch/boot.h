@@ -14,6 +14,7 @@
 
 #include "kernel/types.h"
 #include "lib/fdt.h"
+#include <pagoda/boot.h>
 
 /* ---- what the machine offers to kernel_main() ---- */
 
@@ -21,6 +22,7 @@ struct arch_machine {
     unsigned harts; /* that may run, the boot hart first */
     uint64_t machine_id[HARTS_MAX];
     uint64_t kernel_text_bytes;
+    uint64_t image_bytes;
     paddr_t linear_end; /* physical addresses that the linear map can hold */
 };
 extern struct arch_machine arch_machine;
@@ -31,6 +33,11 @@ void arch_map_device(paddr_t start, uint64_t bytes);
 bool arch_memory_answers(paddr_t page);
 /* A kernel stack: 16 KiB with an unmapped page below. Returns its top, where `h` is stored. */
 void *arch_stack_make(struct hart *h);
+/* The boot's own text and data, and that of the memory server in the kernel if it is not used: the
+ * stretch number `index` of it; false: there are no more. */
+bool arch_boot_only(unsigned index, bool pager_too, paddr_t *start, paddr_t *end);
+/* All of it becomes plain memory, on all harts: not called by what lies in it. */
+void arch_boot_only_release(bool pager_too);
 /* What every hart sets up for itself: vector, interrupts, timer, counters, floating point. */
 void arch_hart_init(void);
 /* Start a hart that is stopped: it enters kernel_hart_main(h). False: the firmware refused. */
@@ -51,6 +58,8 @@ void boot_memory_limit(paddr_t limit);
 /* Zeroed pages for good, the lowest that are free above the image. */
 paddr_t boot_alloc(uint64_t pages);
 _Noreturn void kernel_main(void);
+/* handover.c */
+_Noreturn void kernel_hand_over(const struct boot_info *info, bool pager_kernel);
 _Noreturn void kernel_hart_main(struct hart *h);
 /* One line, "pagoda: cannot start: ...", and power-off with status 1. */
 __attribute__((format(printf, 1, 2))) _Noreturn void boot_fail(const char *format, ...);

@@ -1,7 +1,8 @@
 /*
  * The portable part of the boot: device tree, options, the map of memory, blocks, harts. See
- * arch/boot.h for the order. Everything that is wrong with what the machine gave ends in
- * boot_fail(): one line that says why, and power-off with a failure status.
+ * arch/boot.h for the order. All of this file is given away when it has run: kernel/handover.c.
+ * Everything that is wrong with what the machine gave ends in boot_fail(): one line that says why,
+ * and power-off with a failure status.
  */
 #include "kernel/boot.h"
 #include "arch/arch.h"
@@ -9,7 +10,6 @@
 #include "kernel/block.h"
 #include "kernel/hart.h"
 #include "kernel/log.h"
-#include "kernel/sched.h"
 #include "kernel/space.h"
 
 #include <stdarg.h>
@@ -299,25 +299,6 @@ static void harts_start(void)
     }
 }
 
-/* A hart's way into the scheduler, where it waits for its first thread. */
-static _Noreturn void hart_run(struct hart *h)
-{
-    kernel_lock();
-    sched_timer_start(h);
-    sched_run(h);
-    kernel_panic(__FILE__, __LINE__, "the scheduler returned");
-}
-
-_Noreturn void kernel_hart_main(struct hart *h)
-{
-    arch_hart_init();
-    __atomic_store_n(&h->online, 1, __ATOMIC_RELEASE);
-    /* The boot hart counts this one in, when its number is final. */
-    while (__atomic_load_n(&harts_online, __ATOMIC_ACQUIRE) <= h->id)
-        arch_relax();
-    hart_run(h);
-}
-
 /* ---- the whole ---- */
 
 static void print_machine(void)
@@ -376,6 +357,5 @@ _Noreturn void kernel_main(void)
     blocks_open_all();
     harts_start();
     print_end();
-    server_start();
-    hart_run(h);
+    kernel_hand_over(server_start(), boot.options.pager_kernel);
 }

@@ -32,9 +32,9 @@ extern struct boot_state boot;
  * server.c: make the memory server from the initrd (pager=user), or the thread on whose behalf the
  * one in the kernel makes its calls (pager=kernel). server_prepare() takes all the memory that is
  * needed; after it boot.regions is final. server_start() makes it ready to run; all harts are
- * online.
+ * online. It answers what the server is told.
  */
 void server_prepare(void);
-void server_start(void);
+const struct boot_info *server_start(void);
 
 #endif

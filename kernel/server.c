@@ -103,10 +103,18 @@ static void reserve_tables(uint64_t image_pages)
     uint64_t tables = tables_for(PAGE_BYTES) + tables_for(0) + image_pages / TABLE_ENTRIES;
     for (unsigned i = 0; i < boot.regions.count; i++)
         tables += tables_for(boot.regions.region[i].end - boot.regions.region[i].start);
-    /* Taking them may split one free region more. */
-    tables += tables_for(0);
+    /* Taking them may split one free region more; parts of the kernel's image will be free. */
+    tables += tables_for(0) + tables_for(arch_machine.image_bytes);
     server.tables = boot_alloc(tables);
     server.tables_end = server.tables + (tables << PAGE_SHIFT);
+}
+
+/* What only the boot needs is free as soon as the server runs; nothing more is allocated now. */
+static void give_boot_only(void)
+{
+    paddr_t start, end;
+    for (unsigned i = 0; arch_boot_only(i, !boot.options.pager_kernel, &start, &end); i++)
+        (void)regions_mark(&boot.regions, start, end, 1u << BOOT_KERNEL, BOOT_FREE, 0);
 }
 
 void server_prepare(void)
@@ -126,6 +134,7 @@ void server_prepare(void)
         server.space = phys_to_virt(boot_alloc(2));
         reserve_tables(pages);
     }
+    give_boot_only();
     regions_limit(&boot.regions, BOOT_RANGES_MAX - boot.devices);
     boot.sealed = true;
 }
@@ -304,7 +313,7 @@ static void make_objects(void)
     }
 }
 
-void server_start(void)
+const struct boot_info *server_start(void)
 {
     struct hart *h = this_hart();
     struct thread *t = server.thread;
@@ -318,14 +327,10 @@ void server_start(void)
         t->x[10] = INFO_ADDRESS;
         arch_fence_code();
         sched_ready(t);
-        kernel_unlock();
-        return;
+    } else {
+        t->state = THREAD_RUNNING;
+        h->pager_thread = t;
     }
-    t->state = THREAD_RUNNING;
-    h->pager_thread = t;
     kernel_unlock();
-    pager_start(server.info);
-    kernel_lock();
-    t->state = THREAD_STOPPED;
-    kernel_unlock();
+    return server.info;
 }

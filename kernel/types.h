@@ -23,6 +23,14 @@ typedef uint64_t vaddr_t; /* virtual byte address */
 
 #define HARTS_MAX BOOT_HARTS_MAX
 
+/* A function that only the boot needs: its memory is given away afterwards (kernel/handover.c). Of
+ * files that only the boot needs the linker script knows. */
+#ifdef PAGODA_HOST
+#define BOOT_ONLY
+#else
+#define BOOT_ONLY __attribute__((section(".text.boot_only")))
+#endif
+
 struct cap;
 struct hart;
 struct thread;

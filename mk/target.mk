@@ -33,10 +33,11 @@ $(kernel-objects) $(pager-objects): | $(asm-offsets)
 ifneq ($(wildcard arch/riscv/kernel.lds),)
 $(B)/kernel.elf: $(kernel-objects) $(pager-objects)
 $(B)/kernel-nopager.elf: $(kernel-objects)
-$(B)/kernel.elf $(B)/kernel-nopager.elf: arch/riscv/kernel.lds $(B)/gen/sources \
+$(B)/kernel.elf $(B)/kernel-nopager.elf: arch/riscv/kernel.lds harness/bootrefs.py $(B)/gen/sources \
 		$(B)/obj/kernel/.flags
 	$(call say,LD,$@)
-	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(filter %.o,$^))
+	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(ld-option)--emit-relocs $(filter %.o,$^))
+	$(Q)PYTHONDONTWRITEBYTECODE=1 python3 -m harness.bootrefs $(CROSS)readelf $@
 # (lld cannot reach the undefined weak symbols of the pager at address 0; GNU ld can)
 target-outputs += $(B)/kernel.elf $(if $(filter gcc,$(CC)),$(B)/kernel-nopager.elf)
 endif

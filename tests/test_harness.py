@@ -16,7 +16,8 @@ import pytest
 
 from scratch import copy_ktap
 
-from harness import bench, boot, crash, declared, jobs, ktap, layers, mkinitrd, process, qemu
+from harness import bench, boot, bootrefs, crash, declared, jobs, ktap
+from harness import layers, mkinitrd, process, qemu
 
 ROOT = Path(__file__).resolve().parent.parent
 CROSS_GCC = "riscv64-unknown-elf-gcc"
@@ -599,3 +600,37 @@ def test_includes_that_point_up_are_seen(tmp_path: Path) -> None:
 
 def test_no_include_points_up() -> None:
     assert layers.violations(ROOT) == []
+
+
+# ---- references to what is given away after the boot ----
+
+_BOOTREFS_SYMBOLS = "".join(
+    f"     {n}: {0x1000 + 0x100 * n:016x}     0 NOTYPE  GLOBAL DEFAULT    1 image_{part}_{end}\n"
+    for n, (part, end) in enumerate(
+        (part, end) for part in bootrefs.PARTS for end in ("boot", "pager", "rest")
+    )
+) + "".join(
+    f"    {90 + n}: {address:016x}    16 FUNC    GLOBAL DEFAULT    1 {name}\n"
+    for n, (address, name) in enumerate(
+        [(0x1010, "early"), (0x1110, "server"), (0x1210, "late"), (0x3000, "start")]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "symbol", "violations"),
+    [
+        (0x1014, 0x1210, "late", 0),  # the boot may call anything
+        (0x1014, 0x1110, "server", 0),
+        (0x1114, 0x1210, "late", 0),
+        (0x1214, 0x1010, "early", 1),  # but is called by nothing
+        (0x1114, 0x1010, "early", 1),
+        (0x1214, 0x1110, "server", 1),
+        (0x1214, 0x1000, "image_text_boot", 0),
+        (0x3004, 0x1010, "early", 0),  # the first instructions
+    ],
+)
+def test_boot_references(source: int, target: int, symbol: str, violations: int) -> None:
+    text = "Relocation section '.rela.text' at offset 0x0 contains 1 entry:\n"
+    text += f"{source:016x}  0000000000000013 R_RISCV_CALL_PLT  {target - 4:016x} {symbol} + 4\n"
+    assert len(bootrefs.violations(bootrefs.parse(_BOOTREFS_SYMBOLS + text))) == violations

@@ -19,7 +19,7 @@ static const struct {
     {"sstc", BOOT_HAS_SSTC},       {"zicboz", BOOT_HAS_ZICBOZ}, {"svadu", BOOT_HAS_SVADU},
 };
 
-static uint32_t feature_of(const char *name, size_t bytes)
+BOOT_ONLY static uint32_t feature_of(const char *name, size_t bytes)
 {
     for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
         if (strlen(extensions[i].name) == bytes && memcmp(extensions[i].name, name, bytes) == 0)
@@ -29,7 +29,7 @@ static uint32_t feature_of(const char *name, size_t bytes)
 
 /* "rv64imafdc_zicsr_sstc": single letters, then names after underscores; versions are passed over.
  */
-static uint32_t features_of_string(const char *isa)
+BOOT_ONLY static uint32_t features_of_string(const char *isa)
 {
     uint32_t features = 0;
     const char *letters = strlen(isa) > 4 ? isa + 4 : "";
@@ -48,7 +48,7 @@ static uint32_t features_of_string(const char *isa)
     return features;
 }
 
-uint32_t features_of(const struct fdt *f, int32_t cpu)
+BOOT_ONLY uint32_t features_of(const struct fdt *f, int32_t cpu)
 {
     uint32_t features = 0;
     const char *isa = fdt_string(f, cpu, "riscv,isa");
@@ -64,7 +64,7 @@ uint32_t features_of(const struct fdt *f, int32_t cpu)
     return features;
 }
 
-static bool read_hart(const struct fdt *f, int32_t cpu, uint64_t *id)
+BOOT_ONLY static bool read_hart(const struct fdt *f, int32_t cpu, uint64_t *id)
 {
     const char *type = fdt_string(f, cpu, "device_type");
     const char *mmu = fdt_string(f, cpu, "mmu-type");
@@ -72,7 +72,7 @@ static bool read_hart(const struct fdt *f, int32_t cpu, uint64_t *id)
            strcmp(mmu, "riscv,none") != 0 && fdt_number(f, cpu, "reg", id);
 }
 
-static void add_hart(const struct fdt *f, int32_t cpu, uint64_t id)
+BOOT_ONLY static void add_hart(const struct fdt *f, int32_t cpu, uint64_t id)
 {
     unsigned at = arch_machine.harts++;
     arch_machine.machine_id[at] = id;
@@ -83,7 +83,8 @@ static void add_hart(const struct fdt *f, int32_t cpu, uint64_t id)
 }
 
 /* All harts but the boot hart, or only that one. */
-static void add_harts(const struct fdt *f, int32_t cpus, uint64_t boot_id, bool boot, unsigned max)
+BOOT_ONLY static void add_harts(const struct fdt *f, int32_t cpus, uint64_t boot_id, bool boot,
+                                unsigned max)
 {
     uint64_t id;
     for (int32_t n = fdt_first_child(f, cpus); n != FDT_NONE; n = fdt_next_sibling(f, n))
@@ -91,7 +92,7 @@ static void add_harts(const struct fdt *f, int32_t cpus, uint64_t boot_id, bool 
             add_hart(f, n, id);
 }
 
-void machine_init(const struct fdt *f, uint64_t boot_id, unsigned harts_max)
+BOOT_ONLY void machine_init(const struct fdt *f, uint64_t boot_id, unsigned harts_max)
 {
     int32_t cpus = fdt_find_path(f, "/cpus");
     if (cpus == FDT_NONE || !fdt_number(f, cpus, "timebase-frequency", &arch_timebase_hz) ||
@@ -104,7 +105,7 @@ void machine_init(const struct fdt *f, uint64_t boot_id, unsigned harts_max)
     add_harts(f, cpus, boot_id, false, harts_max);
 }
 
-int machine_hart_of_controller(uint32_t phandle)
+BOOT_ONLY int machine_hart_of_controller(uint32_t phandle)
 {
     for (unsigned i = 0; i < arch_machine.harts; i++)
         if (controller[i] == phandle)

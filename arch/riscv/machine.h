@@ -8,6 +8,10 @@
 /* Image addresses are link-time ones: virtual = physical + IMAGE_OFFSET (see kernel.lds). */
 #define IMAGE_OFFSET 0xffffffff00000000UL
 extern char image_start[], image_text_end[], image_rodata_end[], image_end[];
+extern char image_text_boot[], image_text_pager[], image_text_rest[];
+extern char image_rodata_boot[], image_rodata_pager[], image_rodata_rest[];
+extern char image_data_boot[], image_data_pager[], image_data_rest[];
+extern char image_bss_boot[], image_bss_pager[], image_bss_rest[];
 extern char boot_stack_guard[], boot_stack_top[];
 
 #define STACK_BYTES 16384UL

@@ -18,6 +18,7 @@
 #include "arch/riscv/trap.h"
 #include "kernel/assert.h"
 #include "kernel/boot.h"
+#include "kernel/hart.h"
 #include "kernel/space.h"
 
 #include <string.h>
@@ -52,14 +53,14 @@ static uint64_t satp_value(unsigned mode_levels, uint64_t asid, pfn_t root_page)
 
 /* ---- choosing ---- */
 
-static pfn_t early_root(unsigned mode_levels)
+BOOT_ONLY static pfn_t early_root(unsigned mode_levels)
 {
     uint64_t *const table[] = {boot_table_sv39, boot_table_sv48, boot_table_sv57};
     return ((uint64_t)table[mode_levels - LEVELS_MIN] - IMAGE_OFFSET) >> PAGE_SHIFT;
 }
 
 /* satp keeps its old value when a mode is written that the machine does not have. */
-static bool mode_exists(unsigned mode_levels)
+BOOT_ONLY static bool mode_exists(unsigned mode_levels)
 {
     uint64_t wanted = satp_value(mode_levels, 0, early_root(mode_levels));
     csr_write(CSR_SATP, wanted);
@@ -67,7 +68,7 @@ static bool mode_exists(unsigned mode_levels)
     return csr_read(CSR_SATP) == wanted;
 }
 
-static unsigned count_asid_bits(void)
+BOOT_ONLY static unsigned count_asid_bits(void)
 {
     uint64_t satp = csr_read(CSR_SATP);
     csr_write(CSR_SATP, satp | SATP_ASID_MASK << SATP_ASID_SHIFT);
@@ -79,7 +80,7 @@ static unsigned count_asid_bits(void)
 
 /* What the device tree says about accessed and dirty bits differs between machines: store through
  * an entry that has neither, and look. */
-static bool hardware_sets_dirty(void)
+BOOT_ONLY static bool hardware_sets_dirty(void)
 {
     static volatile uint64_t target;
     enum { IMAGE_INDEX = 510, PROBE_INDEX = 509 };
@@ -93,7 +94,7 @@ static bool hardware_sets_dirty(void)
     return done && dirty;
 }
 
-void paging_choose(unsigned mode_levels, bool asid_off)
+BOOT_ONLY void paging_choose(unsigned mode_levels, bool asid_off)
 {
     static const char *const name[] = {"sv39", "sv48", "sv57"};
     if (!mode_exists(mode_levels))
@@ -122,7 +123,7 @@ static uint64_t level_bytes(unsigned level)
 }
 
 /* The entry for `va` at `level`; missing tables are made, a larger leaf on the way is split. */
-static uint64_t *entry_for(vaddr_t va, unsigned level)
+BOOT_ONLY static uint64_t *entry_for(vaddr_t va, unsigned level)
 {
     uint64_t *table = phys_to_virt(root);
     for (unsigned l = levels - 1;; l--) {
@@ -141,7 +142,7 @@ static uint64_t *entry_for(vaddr_t va, unsigned level)
 }
 
 /* Whole pages, with the largest leaves that fit. What stands there already is replaced. */
-static void map(vaddr_t va, paddr_t pa, uint64_t bytes, uint64_t bits)
+BOOT_ONLY static void map(vaddr_t va, paddr_t pa, uint64_t bytes, uint64_t bits)
 {
     while (bytes > 0) {
         unsigned level = LEVEL_GIGA;
@@ -160,7 +161,7 @@ static vaddr_t linear_base(void)
 }
 
 /* Neighbouring regions are mapped as one, so that leaves are large. */
-static void map_memory(void)
+BOOT_ONLY static void map_memory(void)
 {
     struct regions memory = boot.regions; /* mapping allocates, which changes the original */
     for (unsigned i = 0; i < memory.count;) {
@@ -174,7 +175,7 @@ static void map_memory(void)
     }
 }
 
-static void map_image(void)
+BOOT_ONLY static void map_image(void)
 {
     const struct {
         char *start, *end;
@@ -188,13 +189,17 @@ static void map_image(void)
         for (vaddr_t va = (vaddr_t)part[i].start; va < (vaddr_t)part[i].end; va += PAGE_BYTES)
             *entry_for(va, 0) = entry_make((va - IMAGE_OFFSET) >> PAGE_SHIFT, part[i].bits);
 
-    paddr_t start = (paddr_t)image_start - IMAGE_OFFSET;
-    map(linear_base() + start, start, (uint64_t)(image_rodata_end - image_start), KERNEL_READ);
+    /* Small leaves here too, because parts of it are given away. */
+    for (vaddr_t va = (vaddr_t)image_start; va < (vaddr_t)image_end; va += PAGE_BYTES) {
+        bool constant = va < (vaddr_t)image_rodata_end;
+        *entry_for(linear_base() + va - IMAGE_OFFSET, 0) =
+            entry_make((va - IMAGE_OFFSET) >> PAGE_SHIFT, constant ? KERNEL_READ : KERNEL_WRITE);
+    }
     *entry_for((vaddr_t)boot_stack_guard, 0) = 0;
     *entry_for(linear_base() + ((paddr_t)boot_stack_guard - IMAGE_OFFSET), 0) = 0;
 }
 
-void paging_start(void)
+BOOT_ONLY void paging_start(void)
 {
     root = boot_alloc(1);
     map_memory();
@@ -208,7 +213,7 @@ void paging_start(void)
     __asm__ volatile("sfence.vma" ::: "memory");
 }
 
-void arch_map_device(paddr_t start, uint64_t bytes)
+BOOT_ONLY void arch_map_device(paddr_t start, uint64_t bytes)
 {
     paddr_t end = (start + bytes + PAGE_BYTES - 1) & -PAGE_BYTES;
     start &= -PAGE_BYTES;
@@ -217,7 +222,7 @@ void arch_map_device(paddr_t start, uint64_t bytes)
 }
 
 /* An address that nothing answers traps; one that a bus swallows does not keep what is stored. */
-bool arch_memory_answers(paddr_t page)
+BOOT_ONLY bool arch_memory_answers(paddr_t page)
 {
     volatile uint64_t *word = phys_to_virt(page);
     const uint64_t pattern = 0x5a5aa5a5c3c33c3c;
@@ -226,7 +231,7 @@ bool arch_memory_answers(paddr_t page)
     return word[0] == pattern && word[1] == ~pattern;
 }
 
-void *arch_stack_make(struct hart *h)
+BOOT_ONLY void *arch_stack_make(struct hart *h)
 {
     paddr_t guard = boot_alloc(1 + STACK_BYTES / PAGE_BYTES);
     *entry_for(arch_linear_base + guard, 0) = 0;
@@ -235,6 +240,52 @@ void *arch_stack_make(struct hart *h)
     struct hart **top = phys_to_virt(guard + PAGE_BYTES + STACK_BYTES - 16);
     *top = h;
     return top;
+}
+
+/* ---- giving back what only the boot needed ---- */
+
+static const struct {
+    char *boot, *pager, *rest;
+} boot_only[] = {
+    {image_text_boot, image_text_pager, image_text_rest},
+    {image_rodata_boot, image_rodata_pager, image_rodata_rest},
+    {image_data_boot, image_data_pager, image_data_rest},
+    {image_bss_boot, image_bss_pager, image_bss_rest},
+};
+
+bool arch_boot_only(unsigned index, bool pager_too, paddr_t *start, paddr_t *end)
+{
+    if (index >= sizeof boot_only / sizeof *boot_only)
+        return false;
+    *start = (paddr_t)boot_only[index].boot - IMAGE_OFFSET;
+    *end = (paddr_t)(pager_too ? boot_only[index].rest : boot_only[index].pager) - IMAGE_OFFSET;
+    return true;
+}
+
+/* The small leaf of an address that is mapped by one, or was. */
+static uint64_t *small_leaf(vaddr_t va)
+{
+    uint64_t *table = phys_to_virt(root);
+    for (unsigned l = levels - 1; l > 0; l--) {
+        uint64_t entry = *entry_in(table, va, l);
+        kassert(entry_is_table(entry));
+        table = page_to_virt(entry_page(entry));
+    }
+    return entry_in(table, va, 0);
+}
+
+/* The image's mapping goes; that in the linear map becomes like that of all memory. */
+void arch_boot_only_release(bool pager_too)
+{
+    paddr_t start, end;
+    for (unsigned i = 0; arch_boot_only(i, pager_too, &start, &end); i++) {
+        for (paddr_t at = start; at < end; at += PAGE_BYTES) {
+            *small_leaf(at + IMAGE_OFFSET) = 0;
+            *small_leaf(arch_linear_base + at) = entry_make(at >> PAGE_SHIFT, KERNEL_WRITE);
+        }
+    }
+    arch_fence_all();
+    arch_fence_all_remote(((1UL << (harts_online - 1)) - 1) << 1);
 }
 
 /* ---- arch.h ---- */

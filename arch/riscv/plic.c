@@ -44,7 +44,7 @@ static volatile uint32_t *context_register(const struct plic *p, uint64_t offset
 }
 
 /* The supervisor context of the lowest-numbered hart that runs; false if there is none. */
-static bool choose_context(const struct fdt *f, int32_t node, struct plic *p)
+BOOT_ONLY static bool choose_context(const struct fdt *f, int32_t node, struct plic *p)
 {
     uint32_t phandle, number;
     p->hart = HARTS_MAX;
@@ -61,7 +61,7 @@ static bool choose_context(const struct fdt *f, int32_t node, struct plic *p)
     return p->hart < HARTS_MAX && end <= p->bytes;
 }
 
-static void add_plic(const struct fdt *f, int32_t node)
+BOOT_ONLY static void add_plic(const struct fdt *f, int32_t node)
 {
     struct plic p = {0};
     uint64_t sources;
@@ -74,7 +74,7 @@ static void add_plic(const struct fdt *f, int32_t node)
 }
 
 /* interrupt-parent is inherited from the nodes above. */
-static uint32_t interrupt_parent(const struct fdt *f, int32_t node)
+BOOT_ONLY static uint32_t interrupt_parent(const struct fdt *f, int32_t node)
 {
     uint32_t phandle;
     for (; node != FDT_NONE; node = fdt_parent(f, node))
@@ -83,7 +83,7 @@ static uint32_t interrupt_parent(const struct fdt *f, int32_t node)
     return 0;
 }
 
-static void assign_sources(const struct fdt *f)
+BOOT_ONLY static void assign_sources(const struct fdt *f)
 {
     uint32_t source;
     for (int32_t n = fdt_root(f); n != FDT_NONE; n = fdt_next(f, n)) {
@@ -96,7 +96,7 @@ static void assign_sources(const struct fdt *f)
     }
 }
 
-void plic_init(const struct fdt *f)
+BOOT_ONLY void plic_init(const struct fdt *f)
 {
     for (int32_t n = FDT_NONE; (n = fdt_next_compatible(f, n, "riscv,plic0")) != FDT_NONE;)
         add_plic(f, n);
@@ -107,7 +107,7 @@ void plic_init(const struct fdt *f)
     assign_sources(f);
 }
 
-void plic_start(void)
+BOOT_ONLY void plic_start(void)
 {
     for (unsigned k = 0; k < plic_count; k++) {
         const struct plic *p = &plics[k];

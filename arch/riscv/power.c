@@ -11,7 +11,7 @@
 
 static paddr_t finisher; /* 0: none */
 
-void power_init(const struct fdt *f)
+BOOT_ONLY void power_init(const struct fdt *f)
 {
     static const char *const names[] = {"sifive,test1", "sifive,test0"};
     for (size_t i = 0; i < sizeof names / sizeof *names && !finisher; i++) {

@@ -1,6 +1,7 @@
 /* Calls to the firmware: see sbi.h. */
 #include "arch/riscv/sbi.h"
 #include "kernel/assert.h"
+#include "kernel/types.h"
 
 #include <stdio.h>
 
@@ -48,13 +49,13 @@ static struct sbi_result sbi_call(uint64_t extension, uint64_t function, uint64_
     return (struct sbi_result){.error = (long)a0, .value = a1};
 }
 
-static bool probe(uint64_t extension)
+BOOT_ONLY static bool probe(uint64_t extension)
 {
     struct sbi_result r = sbi_call(EXTENSION_BASE, BASE_PROBE, extension, 0, 0, 0, 0);
     return r.error == 0 && r.value != 0;
 }
 
-bool sbi_init(const char **missing)
+BOOT_ONLY bool sbi_init(const char **missing)
 {
     static const struct {
         uint32_t extension;
@@ -80,7 +81,7 @@ bool sbi_init(const char **missing)
     return true;
 }
 
-void sbi_describe(char *text, size_t bytes)
+BOOT_ONLY void sbi_describe(char *text, size_t bytes)
 {
     snprintf(text, bytes, "SBI %u.%u, firmware %u version %u.%u%s",
              (unsigned)(spec_version >> 24 & 0x7f), (unsigned)(spec_version & 0xffffff),

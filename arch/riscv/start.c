@@ -20,6 +20,7 @@ _Noreturn void riscv_start(uint64_t machine_id, paddr_t tree)
 
     machine_init(&boot.tree, machine_id, boot.options.harts_max);
     arch_machine.kernel_text_bytes = (uint64_t)(image_text_end - image_start);
+    arch_machine.image_bytes = (uint64_t)(image_end - image_start);
     plic_init(&boot.tree);
     paging_choose(boot.options.levels, boot.options.asid_off);
     boot_memory_limit(arch_machine.linear_end);
