@@ -9,6 +9,7 @@
  *   5. object caches against what they hold
  */
 #include "mmserver/core/check.h"
+#include "mmserver/core/memblock.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/caches.h"
@@ -344,11 +345,22 @@ static void check_slabs(struct check *c)
     expect_equal(c, "address space objects", 0, slab_in_use(mm_cache), c->mms);
 }
 
+/* What memblock let go of is what the zones have: so managed + reserved = present, to the page. */
+static void check_memory(struct check *c)
+{
+    struct memblock_account sum = memblock_account(&memblock);
+
+    expect(c, memblock_check(&memblock), "account of memory", 0, sum.free, sum.present);
+    expect_equal(c, "pages taken over from memblock", 0, phys.total_pages + phys.lost_pages,
+                 sum.free + sum.reusable);
+}
+
 static uint64_t check_once(struct worker *w, bool say)
 {
     struct check c = {.w = w, .say = say};
 
     descriptors_clear();
+    check_memory(&c);
     check_zones(&c);
     for (uint32_t i = 0; i < worker_count; i++) {
         struct worker *o = &workers[i];
