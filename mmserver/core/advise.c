@@ -13,6 +13,7 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
 static bool advice_is_known(uint64_t advice)
@@ -140,28 +141,6 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     }
 }
 
-static long populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool write)
-{
-    for (vaddr_t a = start; a < end; a += PAGE_BYTES) {
-        long error = 0;
-
-        mm_lock(mm);
-        mm_settle_locked(w, mm);
-        struct vma *v = vma_at(mm, a);
-        if (!v)
-            error = -LINUX_ENOMEM;
-        else if ((v->flags & VM_DEVICE) || !(v->flags & (write ? VM_WRITE : VM_READ)))
-            error = -LINUX_EINVAL;
-        enum fault_outcome outcome = error ? FAULT_NONE : fault_page_locked(w, mm, a, write);
-        mm_unlock(mm);
-        if (error)
-            return error;
-        if (fault_is_bad(outcome))
-            return outcome == FAULT_OOM ? -LINUX_ENOMEM : -LINUX_EFAULT;
-    }
-    return 0;
-}
-
 /* A page said to be broken: there is no error injection here, so a program cannot ask for it. */
 static long inject(vaddr_t address, vaddr_t end)
 {
@@ -180,7 +159,8 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
     if (end == address)
         return 0;
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
-        return populate(w, mm, address, end, advice == MADV_POPULATE_WRITE);
+        return populate_range(w, mm, address, end,
+                              advice == MADV_POPULATE_WRITE ? POPULATE_WRITE : POPULATE_READ);
     if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
         return inject(address, end);
     mm_lock(mm);

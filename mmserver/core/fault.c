@@ -43,17 +43,6 @@ static const uint16_t outcome_counter[FAULT_OUTCOMES] = {
 #undef OUTCOME
 };
 
-static uint64_t vma_entry_bits(const struct vma *v, bool writable)
-{
-    uint64_t bits = ENTRY_ALWAYS;
-
-    if (v->flags & VM_EXEC)
-        bits |= ENTRY_X;
-    if (writable && (v->flags & VM_WRITE))
-        bits |= ENTRY_W | ENTRY_D;
-    return bits;
-}
-
 /* Room for a stack to grow down to `address`? Linux's rules: its limit, and the gap below. */
 static bool stack_grow(struct fault *f)
 {
@@ -743,6 +732,17 @@ enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t ad
     return fault_resolve(&f);
 }
 
+enum fault_outcome fault_page(struct worker *w, struct mm *mm, vaddr_t address, bool write)
+{
+    struct fault f = {
+        .w = w, .mm = mm, .address = PAGE_DOWN(address), .access = write ? VM_WRITE : VM_READ};
+
+    mm_read(w, mm);
+    enum fault_outcome outcome = fault_resolve(&f);
+    mm_read_end(w);
+    return outcome == FAULT_NEEDS_WRITER ? fault_as_writer(&f) : outcome;
+}
+
 long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write)
 {
     vaddr_t end = address + bytes;
@@ -750,10 +750,8 @@ long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, 
     if (end < address || end > mm_user_end)
         return -LINUX_EFAULT;
     for (vaddr_t a = PAGE_DOWN(address); a < end; a += PAGE_BYTES) {
-        mm_lock(mm);
-        mm_settle_locked(w, mm);
-        enum fault_outcome outcome = fault_page_locked(w, mm, a, write);
-        mm_unlock(mm);
+        enum fault_outcome outcome = fault_page(w, mm, a, write);
+
         if (outcome == FAULT_OOM)
             return -LINUX_ENOMEM;
         if (fault_is_bad(outcome))

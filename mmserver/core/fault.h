@@ -34,6 +34,18 @@ struct fault {
 
 extern const char *const fault_outcome_text[FAULT_OUTCOMES];
 
+/* Bits of an entry in v; writable: the page may be written to if the VMA may. */
+static inline uint64_t vma_entry_bits(const struct vma *v, bool writable)
+{
+    uint64_t bits = ENTRY_ALWAYS;
+
+    if (v->flags & VM_EXEC)
+        bits |= ENTRY_X;
+    if (writable && (v->flags & VM_WRITE))
+        bits |= ENTRY_W | ENTRY_D;
+    return bits;
+}
+
 static inline bool fault_is_bad(enum fault_outcome outcome)
 {
     return outcome >= FAULT_MAPERR;
@@ -64,6 +76,8 @@ enum fault_outcome fault_allow(struct fault *f, uint64_t bits);
 /* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM.
  */
 long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write);
+/* The same for one page: the outcome. */
+enum fault_outcome fault_page(struct worker *w, struct mm *mm, vaddr_t address, bool write);
 /* The same for one page with the mm locked and settled: the outcome. */
 enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write);
 

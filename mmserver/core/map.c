@@ -10,6 +10,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/placement.h"
+#include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
 /* The VM_* of a new mapping. */
@@ -79,19 +80,7 @@ long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
-    for (vaddr_t a = start; a < end; a += PAGE_BYTES) {
-        mm_lock(mm);
-        struct vma *v = vma_at(mm, a);
-        bool write = v && (v->flags & (VM_WRITE | VM_SHARED)) == VM_WRITE;
-        enum fault_outcome outcome = FAULT_MAPERR;
-        if (v) {
-            mm_settle_locked(w, mm);
-            outcome = fault_page_locked(w, mm, a, write);
-        }
-        mm_unlock(mm);
-        if (fault_is_bad(outcome))
-            return;
-    }
+    (void)populate_range(w, mm, start, end, POPULATE_BY_VMA);
 }
 
 /* Pages of [start, end) that are mapped; `above`: the first VMA that ends above `start`. */
