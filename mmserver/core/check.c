@@ -12,6 +12,7 @@
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
+#include "mmserver/core/rmap_walk.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/slab_report.h"
 #include "mmserver/core/text.h"
@@ -24,7 +25,7 @@ struct check {
     struct worker *w;
     bool say; /* log what is found */
     uint64_t wrong;
-    uint64_t anon, tables, vmas, mms;
+    uint64_t tables, vmas, mms;
     uint64_t state[PAGE_STATES];
 };
 
@@ -179,6 +180,7 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
            "entry with a page of a wrong kind", address, page->state, PAGE_ANON);
     if (page->state == PAGE_ANON) {
         expect(c, rmap_is_linked(v, page->owner), "anonymous page out of reach", address, pfn, 0);
+        expect(c, rmap_leads_to(page, mm, address), "reverse map without it", address, pfn, 0);
         expect_equal(c, "anonymous page's index", address, page->index,
                      rmap_index(v->offset, v->start, address));
     }
@@ -228,7 +230,6 @@ static void check_tables(struct check *c, struct mm *mm)
     expect_equal(c, "resident file pages", mm->id, mm->file_pages, counts[PAGE_FILE]);
     expect_equal(c, "parked pages", mm->id, mm->parked, counts[PAGE_STATES]);
     expect_equal(c, "page tables", mm->id, mm->tables, tables);
-    c->anon += counts[PAGE_ANON];
     c->tables += tables;
 }
 
@@ -312,6 +313,7 @@ static void check_pages(struct check *c)
         c->state[page->state] += pages_of(page);
         if (is_counted(page))
             expect_equal(c, "map count", pfn, page->maps, page->private);
+        expect(c, page->state != PAGE_ANON || page->maps, "anonymous page of nobody", pfn, 0, 1);
     }
     zone_for_each(z)
     {
@@ -332,7 +334,6 @@ static void check_pages(struct check *c)
                  zones_blocks(MIGRATE_TABLES));
     expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], lists[0]);
     expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], lists[1]);
-    expect_equal(c, "anonymous pages by state", 0, c->state[PAGE_ANON], c->anon);
     expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables + own_tables());
     expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], object_cached_pages());
     expect_equal(c, "pages in no place", 0, c->state[PAGE_USED], 0);

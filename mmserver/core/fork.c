@@ -182,27 +182,33 @@ static void fork_forget(struct fork *f)
     f->w->ops_count = 0;
 }
 
-static long fork_locked(struct fork *f)
+/* What an address space is beside its VMAs; locks on memory are not inherited. */
+static void mm_inherit(struct mm *to, const struct mm *from)
 {
-    struct mm *from = f->parent, *to = f->child;
-
+    __builtin_memcpy(to->limit, from->limit, sizeof to->limit);
     to->mmap_base = from->mmap_base;
-    to->brk_start = from->brk_start;
-    to->brk_end = from->brk_end;
-    to->stack_top = from->stack_top;
-    to->arg_start = from->arg_start;
-    to->arg_end = from->arg_end;
-    to->env_start = from->env_start;
-    to->env_end = from->env_end;
+    to->bottom_up = from->bottom_up;
     to->code_start = from->code_start;
     to->code_end = from->code_end;
     to->data_start = from->data_start;
     to->data_end = from->data_end;
+    to->brk_start = from->brk_start;
+    to->brk_end = from->brk_end;
+    to->stack_top = from->stack_top;
     to->stack_start = from->stack_start;
-    to->bottom_up = from->bottom_up;
-    memcpy(to->limit, from->limit, sizeof to->limit);
+    to->arg_start = from->arg_start;
+    to->arg_end = from->arg_end;
+    to->env_start = from->env_start;
+    to->env_end = from->env_end;
     to->membarrier = from->membarrier;
     __builtin_memcpy(to->name, from->name, sizeof to->name);
+}
+
+static long fork_locked(struct fork *f)
+{
+    struct mm *from = f->parent, *to = f->child;
+
+    mm_inherit(to, from);
     if (vmas_copy(f))
         return -LINUX_ENOMEM;
     long error = tables_copy(f);
@@ -211,6 +217,7 @@ static long fork_locked(struct fork *f)
     else
         error = fork_send(f);
     to->resident_peak = mm_resident(to);
+    to->total_peak = to->total_pages;
     return error;
 }
 

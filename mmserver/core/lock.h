@@ -99,6 +99,16 @@ static inline void lock_drop(struct lock *l)
     *(volatile uint64_t *)&l->held = 0; /* a plain store is all that is needed behind the fence */
 }
 
+/* The same out of order, by one who will not wait for any of them: it gives up instead. */
+static inline bool lock_seize(struct lock *l)
+{
+    return !__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE);
+}
+static inline void lock_let_go(struct lock *l)
+{
+    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+}
+
 /* A second lock of a rank that is held already: it is new, and nobody else can wait for it. */
 static inline void lock_take_nested(struct lock *l)
 {

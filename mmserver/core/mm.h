@@ -71,9 +71,10 @@ struct mm {
     vaddr_t stack_top;
     vaddr_t stack_start; /* the first stack pointer */
     vaddr_t arg_start, arg_end, env_start, env_end;
-    uint64_t future_flags; /* VM_LOCK_FLAGS of mappings to come: mlockall(MCL_FUTURE) */
-    uint64_t membarrier;   /* registered for: MEMBARRIER_CMD_* bits */
-    uint64_t dying;        /* bool: being released in steps */
+    uint64_t future_flags;  /* VM_LOCK_FLAGS of mappings to come: mlockall(MCL_FUTURE) */
+    uint64_t membarrier;    /* registered for: MEMBARRIER_CMD_* bits */
+    uint64_t dying;         /* bool: being released in steps */
+    struct mm *seized_next; /* of those that one walk of a reverse map holds (rmap_walk.c) */
 
     uint32_t references;        /* calls in progress that name it */
     uint32_t clients;           /* threads in it */
@@ -138,6 +139,26 @@ static inline bool mm_trylock(struct mm *mm)
         }
     }
     return true;
+}
+/* The writer's lock, taken by one who holds later locks and gives up if it is not to be had: there
+ * is neither a writer nor a reader. Never waits. */
+static inline bool mm_seize(struct mm *mm)
+{
+    if (!lock_seize(&mm->lock))
+        return false;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (const struct worker *w = workers; w < workers + worker_count; w++) {
+        if (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE) == mm &&
+            __atomic_load_n(&w->visit.at, __ATOMIC_ACQUIRE) == VISIT_READS) {
+            lock_let_go(&mm->lock);
+            return false;
+        }
+    }
+    return true;
+}
+static inline void mm_let_go(struct mm *mm)
+{
+    lock_let_go(&mm->lock);
 }
 /* One that nobody else knows yet, while another one is locked. */
 static inline void mm_lock_nested(struct mm *mm)

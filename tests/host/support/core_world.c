@@ -17,6 +17,7 @@
 #define TEXT_ADDRESS  0x10000UL
 #define DATA_ADDRESS  (0x20000UL + 0)
 #define SLOT_FIRST    LINUX_SLOT_FREE
+#define SLOT_LAST     (SLOT_FIRST + 255)
 
 static uint8_t archive[ARCHIVE_BYTES] __attribute__((aligned(4096)));
 static uint64_t image_start, file_start;
@@ -204,6 +205,26 @@ struct client *core_world_thread(struct client *c, uint32_t hart)
     core_world_poke(personality, desk, &wanted, sizeof wanted);
     long id = core_world_call(personality, MM_THREAD_CREATE, c->mm->id, desk, 0, 0, 0);
     EXPECT(id > 0);
+    struct client *made = client_get((uint64_t)id);
+    EXPECT(made != NULL);
+    client_put(made);
+    return made;
+}
+
+struct client *core_world_fork(struct client *c, uint32_t hart)
+{
+    const struct mm_thread wanted = {.badge = 9, .hart = hart, .priority = MM_PRIORITY_CLIENT};
+
+    core_world_poke(personality, desk, &wanted, sizeof wanted);
+    long mm = core_world_call(personality, MM_FORK, c->mm->id, next_slot, 0, 0, 0);
+    if (mm <= 0)
+        return NULL;
+    long id = core_world_call(personality, MM_THREAD_CREATE, (uint64_t)mm, desk, 0, 0, 0);
+    if (id <= 0) {
+        EXPECT_EQ(core_world_call(personality, MM_RELEASE, (uint64_t)mm, 0, 0, 0, 0), 0);
+        return NULL;
+    }
+    next_slot = next_slot == SLOT_LAST ? SLOT_FIRST : next_slot + 1;
     struct client *made = client_get((uint64_t)id);
     EXPECT(made != NULL);
     client_put(made);

@@ -1,0 +1,340 @@
+/* See rmap_walk.h. */
+#include "mmserver/core/rmap_walk.h"
+#include "mmserver/core/pt.h"
+#include "mmserver/core/rmap.h"
+
+/* A place where the page may be mapped. */
+struct place {
+    struct interval *at;
+    struct mm *mm;
+    vaddr_t address;
+};
+
+/* The family's lock is held, so this is the page's anon_vma. NULL: the page has another one, or
+ * none, by now. */
+static struct anon_vma *owner_locked(const struct page *page, const struct lock *family)
+{
+    struct anon_vma *a = __atomic_load_n((struct anon_vma *const *)&page->owner, __ATOMIC_ACQUIRE);
+
+    if (page->state != PAGE_ANON || !__atomic_load_n(&page->maps, __ATOMIC_ACQUIRE))
+        return NULL;
+    return rmap_lock_of(a) == family ? a : NULL;
+}
+
+/*
+ * Lock the family of a page in use, which may stop being one at any moment. What its owner points
+ * to may be gone, and be other memory; there is always some lock behind it, and with that lock held
+ * a page that is mapped and still says the same is mapped by a VMA in this family's trees.
+ */
+static struct anon_vma *family_lock(const struct page *page)
+{
+    if (page->state != PAGE_ANON)
+        return NULL;
+    const struct anon_vma *guess =
+        __atomic_load_n((struct anon_vma *const *)&page->owner, __ATOMIC_ACQUIRE);
+    struct lock *family = rmap_lock_of(guess);
+    lock_take(family);
+    struct anon_vma *a = owner_locked(page, family);
+    if (!a)
+        lock_drop(family);
+    return a;
+}
+
+static bool place_set(struct place *p, const struct page *page)
+{
+    if (!p->at)
+        return false;
+    const struct vma *v = ((const struct anon_chain *)p->at)->vma;
+    p->mm = v->mm;
+    p->address = v->start + ((page->index - v->offset) << PAGE_SHIFT);
+    return true;
+}
+static bool place_first(struct place *p, const struct page *page, const struct anon_vma *a)
+{
+    p->at = interval_first(&a->tree, page->index, page->index);
+    return place_set(p, page);
+}
+static bool place_next(struct place *p, const struct page *page)
+{
+    p->at = interval_next(p->at, page->index, page->index);
+    return place_set(p, page);
+}
+
+/* The entry there if it names the page, present or parked; else 0. */
+static uint64_t entry_of(const struct place *p, const struct page *page)
+{
+    uint64_t entry = p->address < mm_user_end ? pt_leaf(p->mm, p->address) : 0;
+    bool names = entry_is_leaf(entry) || entry_is_parked(entry);
+
+    return names && entry_page(entry) == page_number(page) ? entry : 0;
+}
+
+/* ---- holding all who map it ---- */
+
+struct hold {
+    struct worker *w;
+    struct page *page;
+    struct anon_vma *anon;
+    struct mm *seized; /* linked by seized_next */
+    uint64_t entries;
+};
+
+static void hold_end(struct hold *h)
+{
+    for (struct mm *mm = h->seized, *next; mm; mm = next) {
+        next = mm->seized_next;
+        mm_let_go(mm);
+    }
+    lock_drop(rmap_lock_of(h->anon));
+}
+
+static bool hold_has(const struct hold *h, const struct mm *mm)
+{
+    const struct mm *held = h->seized;
+
+    while (held && held != mm)
+        held = held->seized_next;
+    return held != NULL;
+}
+
+static bool hold_add(struct hold *h, struct mm *mm)
+{
+    if (hold_has(h, mm))
+        return true;
+    if (!mm_seize(mm))
+        return false;
+    mm->seized_next = h->seized;
+    h->seized = mm;
+    mm_settle_locked(h->w, mm);
+    return true;
+}
+
+/* Two entries of one mm are rare, so looking for an mm among those held is not: the last one that
+ * was seized is the first one found. */
+static bool hold_begin(struct hold *h, struct worker *w, struct page *page)
+{
+    struct place p;
+
+    *h = (struct hold){.w = w, .page = page};
+    if (w->ops_count || !(h->anon = family_lock(page)))
+        return false;
+    for (bool more = place_first(&p, page, h->anon); more; more = place_next(&p, page)) {
+        if (!entry_of(&p, page))
+            continue;
+        if (!hold_add(h, p.mm)) {
+            hold_end(h);
+            return false;
+        }
+        h->entries += entry_of(&p, page) != 0; /* once more: now it stays */
+    }
+    if (h->entries == page->maps && page->state == PAGE_ANON)
+        return true;
+    hold_end(h);
+    return false;
+}
+
+/* The next place of a page that is held which names it. */
+static uint64_t held_first(struct place *p, const struct hold *h)
+{
+    for (bool more = place_first(p, h->page, h->anon); more; more = place_next(p, h->page)) {
+        uint64_t entry = entry_of(p, h->page);
+
+        if (entry)
+            return entry;
+    }
+    return 0;
+}
+static uint64_t held_next(struct place *p, const struct hold *h)
+{
+    while (place_next(p, h->page)) {
+        uint64_t entry = entry_of(p, h->page);
+
+        if (entry)
+            return entry;
+    }
+    return 0;
+}
+
+/* ---- what is done to them ---- */
+
+long rmap_mapcount(struct worker *w, struct page *page)
+{
+    struct hold h;
+
+    if (!hold_begin(&h, w, page))
+        return -LINUX_EAGAIN;
+    long entries = (long)h.entries;
+    hold_end(&h);
+    return entries;
+}
+
+static void entry_protect(struct worker *w, const struct place *p, uint64_t entry)
+{
+    struct batch_op *op = op_add(w, p->mm, BATCH_PROTECT, p->address);
+
+    op->entry = entry & (ENTRY_X | ENTRY_D);
+    op->memory = page_of(entry_page(entry))->slot;
+    ops_send(w);
+}
+
+long rmap_protect(struct worker *w, struct page *page)
+{
+    struct place p;
+    struct hold h;
+
+    if (!hold_begin(&h, w, page))
+        return -LINUX_EAGAIN;
+    for (uint64_t entry = held_first(&p, &h); entry; entry = held_next(&p, &h)) {
+        if (entry & ENTRY_W)
+            entry_protect(w, &p, entry);
+    }
+    hold_end(&h);
+    return 0;
+}
+
+long rmap_unmap(struct worker *w, struct page *page, uint64_t software, bool *dirty)
+{
+    struct place p;
+    struct hold h;
+
+    *dirty = false;
+    if (!hold_begin(&h, w, page))
+        return -LINUX_EAGAIN;
+    for (uint64_t entry = held_first(&p, &h); entry; entry = held_next(&p, &h)) {
+        struct batch_op *op = op_add(w, p.mm, BATCH_UNMAP, p.address);
+
+        op->flags = BATCH_KEEP;
+        if (software)
+            op_add(w, p.mm, BATCH_SOFTWARE, p.address)->entry = software;
+        ops_send(w);
+        *dirty |= entry_is_parked(entry) || (w->ops->result[0] & ENTRY_D);
+        p.mm->parked -= entry_is_parked(entry);
+        p.mm->anon_pages--;
+    }
+    page->maps = 0;
+    page->state = PAGE_USED;
+    hold_end(&h);
+    return 0;
+}
+
+long rmap_referenced(struct worker *w, struct page *page)
+{
+    struct anon_vma *a = w->ops_count ? NULL : family_lock(page);
+    struct place p;
+    long used = 0;
+
+    if (!a)
+        return -LINUX_EAGAIN;
+    for (bool more = place_first(&p, page, a); more; more = place_next(&p, page)) {
+        if (!(entry_of(&p, page) & ENTRY_A))
+            continue;
+        used++;
+        op_add(w, p.mm, BATCH_CLEAR_BITS, p.address)->entry = ENTRY_A;
+        op_try(w); /* gone meanwhile: then it was not used for long */
+    }
+    lock_drop(rmap_lock_of(a));
+    return used;
+}
+
+bool rmap_leads_to(const struct page *page, const struct mm *mm, vaddr_t address)
+{
+    struct anon_vma *a = family_lock(page);
+    struct place p;
+    bool found = false;
+
+    if (!a)
+        return false;
+    for (bool more = place_first(&p, page, a); more && !found; more = place_next(&p, page))
+        found = p.mm == mm && p.address == address;
+    lock_drop(rmap_lock_of(a));
+    return found;
+}
+
+/* ---- moving it ---- */
+
+/* Let all entries of h->page name `to` instead. How many were done before the kernel refused one.
+ */
+static uint64_t entries_move(const struct hold *h, pfn_t to, uint64_t rights)
+{
+    uint64_t done = 0;
+    struct place p;
+
+    for (uint64_t entry = held_first(&p, h); entry; entry = held_next(&p, h)) {
+        uint64_t moved = (entry & ~ENTRY_PAGE_MASK) | entry_make(to, 0);
+        long error;
+
+        if (entry_is_parked(entry)) {
+            op_add(h->w, p.mm, BATCH_SOFTWARE, p.address)->entry = moved;
+            error = op_try(h->w);
+        } else {
+            error = pt_replace(h->w, p.mm, p.address, entry, moved | rights);
+        }
+        if (error)
+            return done;
+        done++;
+    }
+    return done;
+}
+
+/* All entries lose W while the content is copied. Only the entry of a page that is nobody else's
+ * has it, so there is one at most; what it had. */
+static uint64_t entries_freeze(const struct hold *h)
+{
+    uint64_t rights = 0;
+    struct place p;
+
+    for (uint64_t entry = held_first(&p, h); entry; entry = held_next(&p, h)) {
+        if (!(entry & ENTRY_W))
+            continue;
+        mm_assert(h->entries == 1);
+        entry_protect(h->w, &p, entry);
+        rights = ENTRY_W | ENTRY_D;
+    }
+    return rights;
+}
+
+static long migrate_held(struct hold *h, pfn_t to)
+{
+    pfn_t from = page_number(h->page);
+    uint64_t rights = entries_freeze(h);
+
+    page_copy(page_pointer(to), page_pointer(from));
+    uint64_t done = entries_move(h, to, rights);
+    struct page *page = page_of(to);
+    page->owner = h->page->owner;
+    page->index = h->page->index;
+    page->maps = (uint32_t)h->entries;
+    page->state = PAGE_ANON;
+    if (done == h->entries) {
+        h->page->maps = 0;
+        h->page->state = PAGE_USED;
+        return 0;
+    }
+    /* Back: what was taken from the old page's block a moment ago is free in it. */
+    struct hold back = *h;
+    back.page = page;
+    mm_assert(entries_move(&back, from, rights) == done);
+    if (!done && rights) {
+        struct place p;
+        uint64_t entry = held_first(&p, h);
+
+        mm_assert(!pt_replace(h->w, p.mm, p.address, entry, entry | rights));
+    }
+    page->maps = 0;
+    page->state = PAGE_USED;
+    return -LINUX_ENOMEM;
+}
+
+long migrate_page(struct worker *w, pfn_t from, pfn_t to)
+{
+    struct hold h;
+
+    mm_assert(from != to && page_of(to)->state == PAGE_USED);
+    if (!hold_begin(&h, w, page_of(from)))
+        return -LINUX_EAGAIN;
+    long error = migrate_held(&h, to);
+    hold_end(&h);
+    if (!error)
+        mm_count(w, page_migrated);
+    return error;
+}
