@@ -99,6 +99,20 @@ static int check_load(struct elf_image *image, const struct program_header *h, b
     return ELF_OK;
 }
 
+/* The first one counts. */
+static int check_interpreter(struct elf_image *image, const struct program_header *h)
+{
+    if (image->interpreter_bytes != 0)
+        return ELF_OK;
+    if (h->file_bytes < 2 || h->file_bytes > ELF_PATH_MAX || h->offset > image->file_bytes ||
+        h->file_bytes > image->file_bytes - h->offset ||
+        image->file[h->offset + h->file_bytes - 1] != 0)
+        return ELF_INTERPRETER;
+    image->interpreter_offset = h->offset;
+    image->interpreter_bytes = h->file_bytes;
+    return ELF_OK;
+}
+
 static int check_program_header(struct elf_image *image, const struct program_header *h,
                                 bool *entry_found)
 {
@@ -110,7 +124,7 @@ static int check_program_header(struct elf_image *image, const struct program_he
     case PT_TLS:
         return check_contents(image, h);
     case PT_INTERP:
-        return ELF_INTERPRETER;
+        return check_interpreter(image, h);
     case PT_GNU_STACK:
         image->has_stack_flags = true;
         image->stack_exec = h->flags & ELF_FLAG_X;
@@ -151,7 +165,7 @@ const char *elf_error_text(int error)
         [ELF_MACHINE] = "the file is not for 64-bit RISC-V",
         [ELF_TYPE] = "the file is no executable",
         [ELF_HEADERS] = "the program headers are malformed",
-        [ELF_INTERPRETER] = "the program needs a dynamic loader",
+        [ELF_INTERPRETER] = "the name of the dynamic loader is malformed",
         [ELF_SEGMENT] = "a segment lies outside the file or the address range",
         [ELF_ALIGN] = "a segment is not aligned",
         [ELF_ORDER] = "segments overlap or are not sorted",

@@ -1,6 +1,6 @@
 /*
- * Reader of riscv64 ELF executables: static ones (ET_EXEC), and position-independent ones (ET_DYN)
- * that need no interpreter.
+ * Reader of riscv64 ELF executables: at fixed addresses (ET_EXEC) and position-independent
+ * (ET_DYN), with or without an interpreter that is to load the rest.
  *
  * elf_open() checks everything that loading relies on: the headers, that every segment's contents
  * lie in the file, that loadable segments are sorted, do not overlap and do not wrap, that
@@ -17,6 +17,7 @@
 
 #define ELF_PAGE_BYTES   4096u
 #define ELF_SEGMENTS_MAX 64u
+#define ELF_PATH_MAX     4096u
 
 enum elf_error {
     ELF_OK,
@@ -25,7 +26,7 @@ enum elf_error {
     ELF_MACHINE,     /* not 64-bit little-endian RISC-V */
     ELF_TYPE,        /* neither ET_EXEC nor ET_DYN */
     ELF_HEADERS,     /* program headers: none, too many, of a wrong size or outside the file */
-    ELF_INTERPRETER, /* needs a dynamic loader */
+    ELF_INTERPRETER, /* the name of its dynamic loader is malformed */
     ELF_SEGMENT, /* a segment lies outside the file, wraps, or is larger in file than in memory */
     ELF_ALIGN,   /* a segment's address, offset and alignment disagree */
     ELF_ORDER,   /* loadable segments overlap or are not sorted by address */
@@ -54,6 +55,8 @@ struct elf_image {
     uint64_t header_offset;  /* of the program headers in the file */
     uint64_t header_address; /* where they are in memory once loaded; 0 if in no segment */
     uint32_t header_count;
+    uint64_t interpreter_offset; /* in the file: the NUL-terminated path of the dynamic loader */
+    uint64_t interpreter_bytes;  /* with the NUL; 0: it needs none */
     bool dynamic;         /* ET_DYN: all addresses are relative to a base of the loader's choice */
     bool has_stack_flags; /* there is a PT_GNU_STACK, and: */
     bool stack_exec;      /* it asks for an executable stack */

@@ -48,7 +48,10 @@
 #define MM_FORK 1038
 
 /* privileged: mm_limit(mm, enum mm_limit, value) -> 0. */
-#define MM_LIMIT 1038
+#define MM_LIMIT 1039
+
+/* privileged: mm_advise(mm, address, bytes, advice) -> 0: madvise, for process_madvise. */
+#define MM_ADVISE 1056
 
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
@@ -114,6 +117,10 @@ struct mm_exec {
     uint64_t name;  /* id of the file, shown in maps: address of a NUL-terminated path */
     uint64_t entry; /* out: where the thread starts */
     uint64_t sp;    /* out: its first stack pointer */
+    uint64_t interpreter_start; /* byte range in the archive of the dynamic loader that the image */
+    uint64_t interpreter_bytes; /* names; 0: it names none */
+    uint64_t interpreter_name;  /* address of a NUL-terminated path */
+    uint64_t fixed;             /* bool: nothing is placed at random (ADDR_NO_RANDOMIZE) */
 };
 
 struct mm_thread {

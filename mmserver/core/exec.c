@@ -15,35 +15,27 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
+#include "mmserver/core/placement.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/random.h"
 #include <string.h>
 
-#define MMAP_GAP_BYTES     (128UL << 20) /* between the mmap area and the top: room for the stack */
-#define STACK_RANDOM_PAGES 0x3fffUL
-#define MMAP_RANDOM_PAGES  0x3ffffUL
-#define BRK_RANDOM_PAGES   0x1fffUL
-#define STACK_FIRST_BYTES  (132UL << 10)
-#define STRINGS_MAX_BYTES  (STACK_LIMIT_BYTES / 4)
-#define CLOCK_TICKS        100
-#define AUX_PAIRS          16
+#define STACK_FIRST_BYTES (132UL << 10)
+#define STRINGS_MAX_BYTES (STACK_LIMIT_BYTES / 4)
+#define CLOCK_TICKS       100
+#define AUX_PAIRS         16
 
-bool exec_randomise;
 uint64_t exec_hwcap;
 
 struct loader {
     struct worker *w;
     struct mm *mm;
     struct exec_request *r;
-    struct elf_image image;
-    vaddr_t base; /* added to the image's addresses */
+    struct elf_image image, interpreter;
+    vaddr_t base, interpreter_base; /* added to the images' addresses */
+    enum placement_random level;
     vaddr_t path, strings, random, vectors;
 };
-
-static uint64_t random_pages(uint64_t mask)
-{
-    return exec_randomise ? (random_next() & mask) << PAGE_SHIFT : 0;
-}
 
 /* The page of `address`, writable through the linear map; NULL without memory or permission. */
 static char *page_for_writing(struct loader *l, vaddr_t address)
@@ -90,16 +82,18 @@ static long place_at(struct loader *l, vaddr_t start, vaddr_t end, uint64_t flag
     return error;
 }
 
-static long load_segment(struct loader *l, const struct elf_segment *s)
+/* One segment of `file`, at its address plus `base`. */
+static long load_segment(struct loader *l, struct object *file, vaddr_t base,
+                         const struct elf_segment *s)
 {
     uint64_t flags = (s->flags & ELF_FLAG_R ? VM_READ : 0) |
                      (s->flags & ELF_FLAG_W ? VM_WRITE : 0) | (s->flags & ELF_FLAG_X ? VM_EXEC : 0);
-    vaddr_t start = PAGE_DOWN(l->base + s->address);
-    vaddr_t file_end = l->base + s->address + s->file_bytes;
-    vaddr_t end = PAGE_UP(l->base + s->address + s->memory_bytes);
+    vaddr_t start = PAGE_DOWN(base + s->address);
+    vaddr_t file_end = base + s->address + s->file_bytes;
+    vaddr_t end = PAGE_UP(base + s->address + s->memory_bytes);
     vaddr_t file_stop = s->file_bytes ? PAGE_UP(file_end) : start;
 
-    long error = place_at(l, start, file_stop, flags, l->r->file, s->file_offset >> PAGE_SHIFT);
+    long error = place_at(l, start, file_stop, flags, file, s->file_offset >> PAGE_SHIFT);
     if (!error)
         error = place_at(l, file_stop, end, flags, NULL, 0);
     if (error || s->memory_bytes == s->file_bytes || file_end == file_stop || !s->file_bytes)
@@ -112,28 +106,83 @@ static long load_segment(struct loader *l, const struct elf_segment *s)
     return 0;
 }
 
-static long load_image(struct loader *l)
+static long load_segments(struct loader *l, struct object *file, const struct elf_image *image,
+                          vaddr_t base)
 {
     struct elf_segment s;
     unsigned index = 0;
 
-    if (elf_open(&l->image, object_bytes(l->r->file), l->r->file->bytes))
+    if (image->end > mm_user_end - STACK_LIMIT_BYTES - base ||
+        base + image->start < placement_lowest)
         return -LINUX_ENOEXEC;
-    if (l->image.dynamic)
-        l->base = PAGE_DOWN(mm_user_end / 3 * 2) + random_pages(MMAP_RANDOM_PAGES);
-    vaddr_t top = mm_user_end - MMAP_GAP_BYTES;
-    if (l->image.end > top - l->base || l->base + l->image.start < MMAP_MIN_ADDRESS)
-        return -LINUX_ENOEXEC;
-    while (elf_next_load(&l->image, &index, &s)) {
-        long error = load_segment(l, &s);
+    while (elf_next_load(image, &index, &s)) {
+        long error = load_segment(l, file, base, &s);
 
         if (error)
             return error;
     }
-    l->mm->brk_start = PAGE_UP(l->base + l->image.end) + random_pages(BRK_RANDOM_PAGES);
-    l->mm->brk_end = l->mm->brk_start;
+    return 0;
+}
+
+/* What /proc tells of the program: where its code and its data are, as Linux finds it out. */
+static void bounds_set(struct loader *l)
+{
+    struct mm *mm = l->mm;
+    struct elf_segment s;
+    unsigned index = 0;
+
+    mm->code_start = mm_user_end;
+    while (elf_next_load(&l->image, &index, &s)) {
+        vaddr_t start = l->base + s.address, end = start + s.file_bytes;
+
+        if (s.flags & ELF_FLAG_X) {
+            mm->code_start = min_u64(mm->code_start, start);
+            mm->code_end = max_u64(mm->code_end, end);
+        }
+        mm->data_start = max_u64(mm->data_start, start);
+        mm->data_end = max_u64(mm->data_end, end);
+    }
+}
+
+static long load_image(struct loader *l)
+{
+    struct object *file = l->r->file;
+
+    if (elf_open(&l->image, object_bytes(file), file->bytes))
+        return -LINUX_ENOEXEC;
+    if (l->image.interpreter_bytes && !l->r->interpreter)
+        return -LINUX_ENOENT;
+    if (l->image.dynamic)
+        l->base = placement_program(l->mm, l->level);
+    long error = load_segments(l, file, &l->image, l->base);
+    if (error)
+        return error;
+    bounds_set(l);
+    l->mm->brk_start = l->mm->brk_end = placement_heap(l->base + l->image.end, l->level);
     l->r->entry = l->base + l->image.entry;
     return 0;
+}
+
+/* The dynamic loader goes where an mmap would; the thread starts in it. */
+static long load_interpreter(struct loader *l)
+{
+    struct object *file = l->r->interpreter;
+    struct elf_image *image = &l->interpreter;
+    struct vma *above;
+
+    if (!l->image.interpreter_bytes)
+        return 0;
+    if (elf_open(image, object_bytes(file), file->bytes) || image->interpreter_bytes)
+        return -LINUX_ENOEXEC;
+    if (image->dynamic) {
+        uint64_t start = PAGE_DOWN(image->start), bytes = PAGE_UP(image->end) - start;
+        vaddr_t at = bytes < mm_user_end ? placement_find(l->mm, 0, bytes, 0, &above) : 0;
+
+        if (!at)
+            return -LINUX_ENOMEM;
+        l->interpreter_base = at - start;
+    }
+    return load_segments(l, file, image, l->interpreter_base);
 }
 
 /* Where everything on the stack goes; -LINUX_E2BIG if that is too much. */
@@ -147,27 +196,22 @@ static long stack_plan(struct loader *l)
     l->path = l->mm->stack_top - 8 - (strlen(r->path) + 1);
     l->strings = l->path - r->strings_bytes;
     l->random = (l->strings - 16) & ~15UL;
-    l->vectors = (l->random - words * 8) & ~15UL;
+    l->vectors = placement_stack_pointer(l->random - words * 8, l->level);
     r->sp = l->vectors;
+    l->mm->stack_start = l->vectors;
     l->mm->arg_start = l->strings;
-    l->mm->arg_end = l->path;
+    l->mm->arg_end = l->mm->env_start = l->mm->env_end = l->path;
     return 0;
 }
 
 static long stack_make(struct loader *l)
 {
     uint64_t flags = VM_READ | VM_WRITE | VM_GROWSDOWN;
-    vaddr_t top = mm_user_end - PAGE_BYTES - random_pages(STACK_RANDOM_PAGES);
-
-    if (l->image.has_stack_flags && l->image.stack_exec)
-        flags |= VM_EXEC;
-    l->mm->stack_top = top;
-    l->mm->mmap_base = PAGE_DOWN(mm_user_end - MMAP_GAP_BYTES) - random_pages(MMAP_RANDOM_PAGES);
     long error = stack_plan(l);
     if (error)
         return error;
     vaddr_t start = PAGE_DOWN(l->vectors - STACK_FIRST_BYTES);
-    return place_at(l, start, top, flags, NULL, 0);
+    return place_at(l, start, PAGE_UP(l->mm->stack_top), flags, NULL, 0);
 }
 
 /* Copy the strings, and write where each begins into the vectors. */
@@ -197,6 +241,8 @@ static long stack_strings(struct loader *l)
                 return -LINUX_EINVAL;
             if (begins && !write_bytes(l, l->vectors + word * 8, &value, 8))
                 return -LINUX_ENOMEM;
+            if (begins && seen == r->argc)
+                l->mm->arg_end = l->mm->env_start = value;
             begins = page[i] == '\0';
             seen += begins;
         }
@@ -216,9 +262,9 @@ static bool stack_auxv(struct loader *l)
         {AT_PHDR, header},
         {AT_PHENT, ELF_HEADER_BYTES},
         {AT_PHNUM, image->header_count},
-        {AT_BASE, 0},
+        {AT_BASE, l->interpreter_base},
         {AT_FLAGS, 0},
-        {AT_ENTRY, l->r->entry},
+        {AT_ENTRY, l->base + image->entry},
         {AT_UID, 0},
         {AT_EUID, 0},
         {AT_GID, 0},
@@ -265,7 +311,11 @@ long exec_load(struct worker *w, struct mm *mm, struct exec_request *r)
 
     if (mm->map_count)
         return -LINUX_EBUSY;
+    l.level = r->fixed ? PLACEMENT_FIXED : (enum placement_random)placement_level;
+    placement_plan(mm, l.level);
     long error = load_image(&l);
+    if (!error)
+        error = load_interpreter(&l);
     if (!error)
         error = stack_make(&l);
     if (!error)
@@ -274,6 +324,8 @@ long exec_load(struct worker *w, struct mm *mm, struct exec_request *r)
         mm_clear(w, mm);
         return error;
     }
+    if (l.image.interpreter_bytes)
+        r->entry = l.interpreter_base + l.interpreter.entry;
     name_set(mm, r->path);
     return 0;
 }

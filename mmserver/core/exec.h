@@ -10,14 +10,14 @@ struct exec_request {
     uint64_t strings;  /* argc + envc NUL-terminated strings */
     uint64_t strings_bytes;
     uint32_t argc, envc;
-    struct object *file; /* the image; the caller keeps its reference */
+    struct object *file;        /* the image; the caller keeps its reference */
+    struct object *interpreter; /* what the image wants to be loaded by, if it does; the same */
+    bool fixed;                 /* ADDR_NO_RANDOMIZE: nothing is placed at random */
     const char *path;
     vaddr_t entry, sp; /* out */
 };
 
-/* Whether placement is random (no `norandmaps` on the command line), and what programs are told
- * about the machine (AT_HWCAP). Set at start-up. */
-extern bool exec_randomise;
+/* What programs are told about the machine (AT_HWCAP). Set at start-up. */
 extern uint64_t exec_hwcap;
 
 /* Load into an empty mm. 0 or -LINUX_x; then mm is empty again. */

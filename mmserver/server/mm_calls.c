@@ -8,6 +8,7 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/fork.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
@@ -72,25 +73,41 @@ static long call_fork(struct worker *w, const uint64_t a[6])
     return error ? error : space_give(w, child, a[1]);
 }
 
-static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct mm_exec *e,
-                      char *path)
+/* A file of the archive, with a name that is copied from the caller to `path`. 0 or -LINUX_x. */
+static long exec_file(struct worker *w, struct client *c, uint64_t start, uint64_t bytes,
+                      vaddr_t name, char *path, struct object **file)
 {
-    long error = string_copy(w, c->mm, path, e->name);
+    long error = string_copy(w, c->mm, path, name);
 
     if (error)
         return error;
-    struct object *file = object_of_archive(w, e->file_start, e->file_bytes, path);
-    if (!file)
-        return -LINUX_ENOEXEC;
+    *file = object_of_archive(w, start, bytes, path);
+    return *file ? 0 : -LINUX_ENOEXEC;
+}
+
+static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct mm_exec *e,
+                      char *path)
+{
     struct exec_request r = {.caller = c->mm,
                              .strings = e->strings,
                              .strings_bytes = e->strings_bytes,
                              .argc = e->argc,
                              .envc = e->envc,
-                             .file = file,
-                             .path = path};
-    error = exec_load(w, mm, &r);
-    object_put(w, file);
+                             .path = path,
+                             .fixed = e->fixed != 0};
+    long error = 0;
+
+    if (e->interpreter_bytes)
+        error = exec_file(w, c, e->interpreter_start, e->interpreter_bytes, e->interpreter_name,
+                          path, &r.interpreter);
+    if (!error)
+        error = exec_file(w, c, e->file_start, e->file_bytes, e->name, path, &r.file);
+    if (!error)
+        error = exec_load(w, mm, &r);
+    if (r.file)
+        object_put(w, r.file);
+    if (r.interpreter)
+        object_put(w, r.interpreter);
     e->entry = r.entry;
     e->sp = r.sp;
     return error;
@@ -127,6 +144,28 @@ static long call_release(struct worker *w, const uint64_t a[6])
     long error = mm_release(w, mm);
     if (error)
         mm_put(mm);
+    return error;
+}
+
+static long call_limit(const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = limit_set(mm, a[1], a[2]);
+    mm_put(mm);
+    return error;
+}
+
+static long call_advise(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = map_madvise(w, mm, a[1], a[2], a[3]);
+    mm_put(mm);
     return error;
 }
 
@@ -362,7 +401,8 @@ static long mm_call_open(struct worker *w, struct client *c, long number, const 
 long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6])
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
-                      number == MM_THREAD_STOP || number == MM_FORK;
+                      number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
+                      number == MM_ADVISE;
 
     if (!privileged)
         return mm_call_open(w, c, number, a);
@@ -375,6 +415,10 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_fork(w, a);
     case MM_EXEC:
         return call_exec(w, c, a);
+    case MM_LIMIT:
+        return call_limit(a);
+    case MM_ADVISE:
+        return call_advise(w, a);
     case MM_RELEASE:
         return call_release(w, a);
     case MM_THREAD_CREATE:

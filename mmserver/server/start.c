@@ -14,6 +14,7 @@
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/numa.h"
+#include "mmserver/core/placement.h"
 #include "mmserver/core/random.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/caches.h"
@@ -73,7 +74,11 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     mm_levels = info->levels;
     mm_user_end = info->user_end;
     random_state = info->rng_seed;
-    exec_randomise = !argument_given(info->args, "norandmaps");
+    placement_level =
+        argument_given(info->args, "norandmaps") || argument_given(info->args, "aslr=0")
+            ? PLACEMENT_FIXED
+        : argument_given(info->args, "aslr=1") ? PLACEMENT_RANDOM
+                                               : PLACEMENT_ALL;
     exec_hwcap = HWCAP('i') | HWCAP('m') | HWCAP('a') | HWCAP('c');
     if (info->features & BOOT_HAS_FP)
         exec_hwcap |= HWCAP('f') | HWCAP('d');

@@ -288,12 +288,19 @@ struct linux_rlimit {
     uint64_t soft;
     uint64_t hard;
 };
-#define LINUX_RLIMITS       16
-#define LINUX_RLIMIT_STACK  3
-#define LINUX_RLIMIT_CORE   4
-#define LINUX_RLIMIT_NPROC  6
-#define LINUX_RLIMIT_NOFILE 7
-#define LINUX_RLIM_INFINITY (~0UL)
+/* personality(2) */
+#define LINUX_ADDR_NO_RANDOMIZE 0x0040000
+#define LINUX_PERSONALITY_ASK   0xffffffffU
+
+#define LINUX_RLIMITS        16
+#define LINUX_RLIMIT_DATA    2
+#define LINUX_RLIMIT_STACK   3
+#define LINUX_RLIMIT_CORE    4
+#define LINUX_RLIMIT_NPROC   6
+#define LINUX_RLIMIT_NOFILE  7
+#define LINUX_RLIMIT_MEMLOCK 8
+#define LINUX_RLIMIT_AS      9
+#define LINUX_RLIM_INFINITY  (~0UL)
 
 struct linux_sysinfo {
     int64_t uptime;

@@ -167,13 +167,67 @@ static long find_image(const struct place *cwd, int pid, struct place *image)
     return -LINUX_ELOOP;
 }
 
-/* A new space with the image in it; NULL with *error. */
-static struct space *load(const struct place *image, uint64_t *pc, uint64_t *sp, long *error)
-{
-    struct space *space = space_create(error);
+/* ELF: where a program header says which program loads the rest. The memory server checks the file
+ * whole; here only that nothing outside it is read. */
+#define ELF_HEADERS_AT    32
+#define ELF_HEADER_COUNT  56
+#define ELF_HEADER_BYTES  56
+#define ELF_INTERPRETER   3
+#define ELF_HEADER_OFFSET 8
+#define ELF_HEADER_SIZE   32
 
-    if (!space)
-        return NULL;
+static uint64_t number_at(const char *data, uint64_t at, unsigned bytes)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, data + at, bytes);
+    return value;
+}
+
+/* The path of the dynamic loader that an image names, or NULL. */
+static const char *image_interpreter(const char *data, uint64_t bytes)
+{
+    uint64_t at = bytes >= 64 ? number_at(data, ELF_HEADERS_AT, 8) : bytes;
+    uint64_t count = bytes >= 64 ? number_at(data, ELF_HEADER_COUNT, 2) : 0;
+
+    for (; count && at < bytes && bytes - at >= ELF_HEADER_BYTES; count--, at += ELF_HEADER_BYTES) {
+        uint64_t offset = number_at(data, at + ELF_HEADER_OFFSET, 8);
+        uint64_t size = number_at(data, at + ELF_HEADER_SIZE, 8);
+
+        if (number_at(data, at, 4) != ELF_INTERPRETER)
+            continue;
+        if (offset >= bytes || size > bytes - offset || size < 2 || size > LINUX_PATH_MAX ||
+            data[offset + size - 1])
+            return NULL;
+        return data + offset;
+    }
+    return NULL;
+}
+
+/* Fill in the dynamic loader, if the image names one: 0 or -errno. */
+static long find_interpreter(const struct process *p, const struct place *image,
+                             struct mm_exec *exec)
+{
+    const char *name = image_interpreter(fs_data(image->node), image->node->bytes);
+    struct place loader;
+
+    if (!name)
+        return 0;
+    long error = fs_walk(&p->cwd, name, strlen(name), FS_FOLLOW, p->pid, &loader);
+    if (error)
+        return error;
+    if (loader.node->kind != NODE_FILE || !(loader.node->mode & 0111))
+        return -LINUX_EACCES;
+    exec->interpreter_start = loader.node->start;
+    exec->interpreter_bytes = loader.node->bytes;
+    exec->interpreter_name = (uint64_t)name;
+    return 0;
+}
+
+/* A new space with the image in it; NULL with *error. */
+static struct space *load(const struct process *p, const struct place *image, uint64_t *pc,
+                          uint64_t *sp, long *error)
+{
     struct mm_exec exec = {
         .file_start = image->node->start,
         .file_bytes = image->node->bytes,
@@ -182,7 +236,14 @@ static struct space *load(const struct place *image, uint64_t *pc, uint64_t *sp,
         .argc = strings.argc,
         .envc = strings.envc,
         .name = (uint64_t)path,
+        .fixed = (p->persona & LINUX_ADDR_NO_RANDOMIZE) != 0,
     };
+
+    *error = find_interpreter(p, image, &exec);
+    struct space *space = *error ? NULL : space_create(error);
+    if (!space)
+        return NULL;
+    process_limits_apply(p, space->mm);
     *error = mmcall_exec(space->mm, &exec);
     if (*error) {
         space_put(space);
@@ -274,7 +335,7 @@ long linux_execve(struct thread *t, const uint64_t *a)
             error = find_image(&p->cwd, p->pid, &image);
         if (error)
             return error;
-        t->exec_space = load(&image, &t->exec_pc, &t->exec_sp, &error);
+        t->exec_space = load(p, &image, &t->exec_pc, &t->exec_sp, &error);
         if (!t->exec_space)
             return error;
         set_names(p, &image);
@@ -299,7 +360,7 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
     error = find_image(&p->cwd, p->pid, &image);
     if (error)
         return error;
-    p->space = load(&image, pc, sp, &error);
+    p->space = load(p, &image, pc, sp, &error);
     if (!p->space)
         return error;
     set_names(p, &image);

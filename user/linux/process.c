@@ -7,6 +7,7 @@
 #include "user/linux/console.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
+#include "user/linux/mmcall.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
@@ -65,6 +66,16 @@ int pid_allocate(void)
     return last_pid;
 }
 
+void process_limits_apply(const struct process *p, uint64_t mm)
+{
+    /* Every process is root's, so RLIMIT_MEMLOCK does not bind it, as on Linux. */
+    mmcall_limit(mm, MM_LIMIT_AS, p->limit[LINUX_RLIMIT_AS].soft);
+    mmcall_limit(mm, MM_LIMIT_DATA, p->limit[LINUX_RLIMIT_DATA].soft);
+    mmcall_limit(mm, MM_LIMIT_STACK, p->limit[LINUX_RLIMIT_STACK].soft);
+    mmcall_limit(mm, MM_LIMIT_MEMLOCK, p->limit[LINUX_RLIMIT_MEMLOCK].soft);
+    mmcall_limit(mm, MM_LIMIT_LOCK_FREE, 1);
+}
+
 static void limits_init(struct process *p)
 {
     for (unsigned i = 0; i < LINUX_RLIMITS; i++)
@@ -87,6 +98,7 @@ static void inherit(struct process *p, struct process *parent)
     memcpy(p->action, parent->action, sizeof(p->action));
     p->handlers = parent->handlers;
     memcpy(p->limit, parent->limit, sizeof(p->limit));
+    p->persona = parent->persona;
     if (parent->cmdline && (p->cmdline = malloc(parent->cmdline_bytes))) {
         memcpy(p->cmdline, parent->cmdline, parent->cmdline_bytes);
         p->cmdline_bytes = parent->cmdline_bytes;

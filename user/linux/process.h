@@ -53,6 +53,7 @@ struct process {
     unsigned handlers;         /* actions that are handlers */
     struct signal_set pending; /* for any of its threads */
     struct linux_rlimit limit[LINUX_RLIMITS];
+    uint32_t persona; /* personality(2) */
 
     struct wait_queue child_wait; /* its threads in wait4 */
     struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */
@@ -77,6 +78,8 @@ static inline bool process_has_handlers(const struct process *p)
     return p->handlers != 0;
 }
 
+/* Tell the memory server the limits that concern memory. */
+void process_limits_apply(const struct process *p, uint64_t mm);
 /* All its threads are to end; status as wait4 gives it. */
 void process_exit(struct process *p, int status);
 /* As by an unhandled signal. */

@@ -87,6 +87,8 @@ static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_ad
         if (which == LINUX_RLIMIT_NOFILE && value.hard > FDS_MAX)
             return -LINUX_EPERM;
         p->limit[which] = value;
+        if (p->space)
+            process_limits_apply(p, p->space->mm);
     }
     return old_address ? copy_out(t->process->space, old_address, &old, sizeof(old)) : 0;
 }
@@ -104,6 +106,16 @@ long linux_getrlimit(struct thread *t, const uint64_t *a)
 long linux_setrlimit(struct thread *t, const uint64_t *a)
 {
     return a[1] ? limit(t, 0, (uint32_t)a[0], a[1], 0) : -LINUX_EFAULT;
+}
+
+/* The only thing of it that means anything here is ADDR_NO_RANDOMIZE, at the next execve. */
+long linux_personality(struct thread *t, const uint64_t *a)
+{
+    uint32_t old = t->process->persona;
+
+    if ((uint32_t)a[0] != LINUX_PERSONALITY_ASK)
+        t->process->persona = (uint32_t)a[0];
+    return old;
 }
 
 #define GRND_ALL   0x7
