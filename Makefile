@@ -49,6 +49,7 @@ help:
 	@echo '  make test     build, then every test: guest matrix, host, harness; JUnit XML in $(BUILD)/test/'
 	@echo '  make test-linux   the guest tests on a real Linux kernel, which it downloads (Debian 13)'
 	@echo '  make bench    build, then count instructions per operation; $(BUILD)/bench/results.json'
+	@echo '  make bench-slab  instructions of the object caches against malloc and mimalloc'
 	@echo '  make gdb      boot under gdb, stopped at the first instruction'
 	@echo '  make fuzz     run each fuzz target of tests/fuzz for TIME seconds'
 	@echo '  make check    formatting, static analysis, layering'

@@ -29,15 +29,23 @@ endef
 
 host-names := $(filter-out support,$(call program-names,tests/host))
 fuzz-names := $(call program-names,tests/fuzz)
-$(foreach f,host fuzz,$(eval $(call host-set,$(f))))
+bench-names := $(call program-names,tests/bench)
+$(foreach f,host fuzz bench,$(eval $(call host-set,$(f))))
 $(foreach n,$(host-names),$(eval $(call host-program,host,tests/host,$(n),)))
+$(foreach n,$(bench-names),$(eval $(call host-program,bench,tests/bench,$(n),-ldl)))
 $(foreach n,$(fuzz-names),$(eval $(call host-program,fuzz,tests/fuzz,$(n),-fsanitize=fuzzer)))
 
 .PHONY: host-tests fuzz-targets fuzz
-host-tests: $(addprefix $(B)/host/,$(host-names))
+host-tests: $(addprefix $(B)/host/,$(host-names)) $(addprefix $(B)/bench/,$(bench-names))
 	@:
 fuzz-targets: $(addprefix $(B)/fuzz/,$(fuzz-names))
 	@:
+
+# Instructions per allocate/free pair against malloc and mimalloc, on the same traces.
+.PHONY: bench-slab
+bench-slab: deps
+	@$(MAKE) $(B)/bench/slab
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m harness.slab_bench $(B)/bench/slab
 
 # Each target's corpus stays in the output directory and is gone on with next time.
 fuzz: deps

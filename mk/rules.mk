@@ -13,7 +13,7 @@ $(B)/obj/%/.flags: FORCE
 
 # The set of sources: whatever is linked from a glob depends on this file.
 all-sources := $(sort $(wildcard $(foreach d,arch/* kernel lib libc mmserver/* mmserver/place/* \
-	user/* user/*/* tests/host tests/host/support tests/fuzz tests/guest tests/guest/*, \
+	user/* user/*/* tests/host tests/host/support tests/bench tests/fuzz tests/guest tests/guest/*, \
 	$(d)/*.c $(d)/*.S)))
 $(B)/gen/sources: FORCE
 	$(call update-if-changed,$(all-sources))
@@ -28,7 +28,7 @@ $(B)/obj/$(1)/%.S.o: %.S $(B)/obj/$(1)/.flags
 	@mkdir -p $$(@D)
 	$(Q)$$($(1)-cc) $$($(1)-flags) -I$(B)/gen -MMD -MP -c -o $$@ $$<
 endef
-flavours := kernel mmserver server user host fuzz
+flavours := kernel mmserver server user host fuzz bench
 $(foreach f,$(flavours),$(eval $(call flavour-rules,$(f))))
 
 # $(call archive-rule,archive,objects)

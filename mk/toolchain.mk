@@ -8,6 +8,7 @@
 #   user      programs, libc
 #   host      everything portable, with sanitizers, for the tests that run here
 #   fuzz      the same for libFuzzer
+#   bench     the same without sanitizers, for counts of instructions
 
 CROSS    := riscv64-unknown-elf-
 PICOLIBC := /usr/lib/picolibc/riscv64-unknown-elf
@@ -61,5 +62,9 @@ host-flags := -std=gnu17 -O1 -g -Wall -Wextra -Werror -I. -Iabi -Itests/host/sup
 	-fno-omit-frame-pointer -fno-common -fno-strict-aliasing -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DPAGODA_HOST \
 	-include tests/host/support/picolibc.h -idirafter $(PICOLIBC)/include/release
+bench-cc    := $(HOSTCC)
+bench-flags := -std=gnu17 -O2 -Wall -Wextra -Werror -I. -Iabi -Itests/host/support -fno-common \
+	-fno-strict-aliasing -DPAGODA_HOST -DPAGODA_BENCH -include tests/host/support/picolibc.h \
+	-idirafter $(PICOLIBC)/include/release
 fuzz-cc    := clang
 fuzz-flags := $(host-flags) -fsanitize=fuzzer-no-link -DPAGODA_FUZZ

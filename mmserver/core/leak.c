@@ -131,7 +131,7 @@ static struct slab_track *object_at(uint64_t word, struct slab_cache **c, void *
 {
     uint64_t pfn = (word - place_linear_base) >> PAGE_SHIFT;
 
-    if (word < place_linear_base || !page_is_ready(pfn))
+    if (!page_is_ready(pfn))
         return NULL;
     for (unsigned order = 0; order <= SLAB_ORDER_MAX; order++) {
         const struct slab *s;

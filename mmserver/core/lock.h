@@ -43,7 +43,7 @@ struct lock {
 
 #define LOCK_INIT(r) ((struct lock){0, (r)})
 
-#if defined(PAGODA_HOST) || defined(LOCK_CHECK)
+#if (defined(PAGODA_HOST) && !defined(PAGODA_BENCH)) || defined(LOCK_CHECK)
 /* Of the running worker: bits of the ranks that it holds. */
 uint32_t *lock_ranks(void);
 static inline void lock_check_take(uint64_t rank)

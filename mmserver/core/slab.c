@@ -12,7 +12,7 @@
 
 #define MIN_PER_SLAB   4  /* objects, where that can be had */
 #define WASTE_FRACTION 16 /* at most this part of a slab is unused, where that can be had */
-#define MAGAZINE_BYTES 8192
+#define MAGAZINE_BYTES 16384
 
 struct slab_cache_list slab_caches;
 struct lock slab_caches_lock;
@@ -112,25 +112,37 @@ void *slab_take_locked(struct slab_cache *c, struct slab *s)
     return object;
 }
 
-bool slab_put_locked(struct slab_cache *c, struct slab *s, void *object)
+/* Its last object came back. True: too many are empty, it is to be released. */
+static SLAB_NOINLINE bool emptied_locked(struct slab_cache *c, struct slab *s)
 {
-    uint64_t *link = slab_link(c, object);
-
-    *link = slab_link_mix(c, link, s->free);
-    s->free = (uint16_t)slab_object_unit(s, object);
-    c->out--;
-    if (s->used-- == c->per_slab)
-        ring_insert_first(c, s);
-    if (likely(s->used))
-        return false;
     ring_remove(c, s);
-    if (c->empty < SLAB_EMPTY_MAX || c->flags & SLAB_TYPESAFE) {
+    if (c->empty < c->empty_max || c->flags & SLAB_TYPESAFE) {
         c->empty++;
         ring_insert(c, s); /* the last to be used again */
         return false;
     }
     c->slabs--;
     return true;
+}
+
+/* The object was put into the list of `s`, which was full before or is empty now: as
+ * slab_put_locked(). */
+static SLAB_NOINLINE bool put_at_edge_locked(struct slab_cache *c, struct slab *s)
+{
+    if (s->used + 1U == c->per_slab)
+        ring_insert_first(c, s);
+    return !s->used && emptied_locked(c, s);
+}
+
+bool slab_put_locked(struct slab_cache *c, struct slab *s, void *object)
+{
+    uint64_t *link = slab_link(c, object);
+
+    *link = slab_link_mix(c, link, s->free);
+    s->free = (uint16_t)slab_object_unit(c, object);
+    s->used--;
+    c->out--;
+    return put_at_edge_locked(c, s);
 }
 
 /* ---- slabs come and go, lock not held ---- */
@@ -178,7 +190,7 @@ bool slab_grow(struct worker *w, struct slab_cache *c)
         if (unlikely(c->flags & SLAB_DEBUG))
             slab_debug_fresh(c, object);
         *link = slab_link_mix(c, link, s->free);
-        s->free = (uint16_t)slab_object_unit(s, object);
+        s->free = (uint16_t)slab_object_unit(c, object);
     }
     lock_take(&c->lock);
     c->slabs++;
@@ -199,6 +211,40 @@ static void magazine_init(struct magazine *m, uint32_t slots)
     m->limit = m->slot + slots;
 }
 
+/* Up to `count` objects of one slab to `to`; how many, 0 if its list turned out corrupt. */
+static uint32_t slab_take_many_locked(struct slab_cache *c, struct slab *s, void **to,
+                                      uint32_t count)
+{
+    const uint64_t limit = slab_bytes(c) / SLAB_LINK_UNIT;
+    const uint64_t secret = c->secret, link_at = c->link_at;
+    uint64_t unit = s->free;
+    char *base = slab_base(s) - SLAB_LINK_UNIT;
+
+    count = (uint32_t)min_u64(count, c->per_slab - s->used);
+    void *object = NULL;
+
+    for (uint64_t i = 0; i < count && unit - 1 < limit; i++) {
+        object = base + unit * SLAB_LINK_UNIT;
+        uint64_t *link = (uint64_t *)((char *)object + link_at);
+
+        unit = (*link ^ secret ^ (uintptr_t)link) * LINK_GATHER;
+        to[i] = object;
+    }
+    /* It went wrong somewhere if what is left does not look like a list of the right length. */
+    if (unlikely(unit > limit || !unit != (s->used + count == c->per_slab))) {
+        slab_report_link(c, s, object);
+        slab_cut(c, s);
+        return 0;
+    }
+    c->empty -= !s->used;
+    s->free = (uint16_t)unit;
+    s->used = (uint16_t)(s->used + count);
+    c->out += count;
+    if (s->used == c->per_slab)
+        ring_remove(c, s);
+    return count;
+}
+
 /* The lower half is filled, so that frees find room. */
 static uint32_t magazine_fill(struct slab_cache *c, struct magazine *m)
 {
@@ -207,33 +253,46 @@ static uint32_t magazine_fill(struct slab_cache *c, struct magazine *m)
 
     lock_take(&c->lock);
     c->touched = true;
-    while (got < c->half && (s = slab_partial_locked(c))) {
-        void *object = slab_take_locked(c, s);
-
-        if (likely(object != NULL)) {
-            *m->top++ = object;
-            got++;
-        }
-    }
+    while (got < c->half && (s = slab_partial_locked(c)))
+        got += slab_take_many_locked(c, s, m->top + got, c->half - got);
+    m->top += got;
     lock_drop(&c->lock);
     return got;
 }
 
-/* Objects above `keep` back to their slabs. Slabs to be released are chained by their `cache`. */
-static void magazine_flush(struct worker *w, struct slab_cache *c, struct magazine *m, void **keep)
+/* slab_put_locked() for all objects above `keep`, what is the same for all kept at hand. Slabs to
+ * be released are chained by their `cache`. */
+static struct slab *put_many_locked(const struct worker *w, struct slab_cache *c, void **top,
+                                    void **keep)
 {
+    const uint64_t mask = c->mask, secret = c->secret, link_at = c->link_at;
+    const uint64_t full = c->per_slab, bias = w->slab_bias;
     struct slab *released = NULL;
 
-    lock_take(&c->lock);
-    while (m->top != keep) {
-        void *object = *--m->top;
-        struct slab *s = slab_of(w, c, object);
+    c->out -= (uint64_t)(top - keep);
+    while (top != keep) {
+        uintptr_t object = (uintptr_t) * --top;
+        struct slab *s =
+            (struct slab *)(bias + ((object & mask) >> PAGE_SHIFT) * sizeof(struct page));
+        uint64_t *link = (uint64_t *)(object + link_at);
+        uint64_t used = s->used - 1UL;
 
-        if (slab_put_locked(c, s, object)) {
+        *link = s->free * LINK_SPREAD ^ secret ^ (uintptr_t)link;
+        s->free = (uint16_t)((object & ~mask) / SLAB_LINK_UNIT + 1);
+        s->used = (uint16_t)used;
+        if (unlikely(!used || used + 1 == full) && put_at_edge_locked(c, s)) {
             s->cache = (void *)released;
             released = s;
         }
     }
+    return released;
+}
+
+static void magazine_flush(struct worker *w, struct slab_cache *c, struct magazine *m, void **keep)
+{
+    lock_take(&c->lock);
+    struct slab *released = put_many_locked(w, c, m->top, keep);
+    m->top = keep;
     lock_drop(&c->lock);
     while (released) {
         struct slab *s = released;
@@ -471,6 +530,7 @@ static void cache_setup(struct slab_cache *c, const char *name, uint64_t bytes, 
     if (c->flags & SLAB_DEBUG)
         slots = 0;
     c->half = (uint32_t)(slots + 1) / 2;
+    c->empty_max = (uint32_t)max_u64(SLAB_EMPTY_BYTES / slab_bytes(c), 1);
     for (uint32_t i = 0; i < worker_count; i++)
         magazine_init(&c->magazine[i], (uint32_t)slots);
 }
@@ -484,7 +544,10 @@ static void cache_enter(struct slab_cache *c)
 
 static void worker_setup(struct worker *w, uint32_t hart)
 {
-    w->slab_bias = phys.pages_bias - (place_linear_base >> PAGE_SHIFT) * sizeof(struct page);
+    uintptr_t first_address = (uintptr_t)page_pointer(phys.first);
+
+    w->slab_bias =
+        (uintptr_t)page_of(phys.first) - (first_address >> PAGE_SHIFT) * sizeof(struct page);
     w->magazine_at = offsetof(struct slab_cache, magazine) + hart * sizeof(struct magazine);
 }
 

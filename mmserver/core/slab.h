@@ -11,7 +11,7 @@
  *
  * A slab is described by the descriptor of its first page. It is in its cache's ring of partial
  * slabs while it has free objects; full slabs are in no list; of empty slabs a cache keeps
- * SLAB_EMPTY_MAX, until the shrinker or an idle step takes those too. Links between the free
+ * SLAB_EMPTY_BYTES, until the shrinker or an idle step takes those too. Links between the free
  * objects of a slab are mixed with a secret of the cache and their address.
  *
  * The magazines after Bonwick and Adams, "Magazines and Vmem" (USENIX 2001).
@@ -23,12 +23,12 @@
 #include "mmserver/core/worker.h"
 #include <sys/queue.h>
 
-#define SLAB_ORDER_MAX 3
-#define SLAB_BYTES_MAX (PAGE_BYTES << SLAB_ORDER_MAX)
-#define SLAB_NAME_MAX  24
-#define SLAB_EMPTY_MAX 2
-#define SLAB_LINE      64UL
-#define MAGAZINE_SLOTS 29 /* of small objects; fewer of large ones */
+#define SLAB_ORDER_MAX   3
+#define SLAB_BYTES_MAX   (PAGE_BYTES << SLAB_ORDER_MAX)
+#define SLAB_NAME_MAX    24
+#define SLAB_EMPTY_BYTES 262144UL
+#define SLAB_LINE        64UL
+#define MAGAZINE_SLOTS   59 /* of small objects; fewer of large ones */
 
 enum slab_flag {
     SLAB_LINES = 0x1,    /* aligned to cache lines */
@@ -60,8 +60,9 @@ struct slab_cache {
     uint32_t per_slab;
     uint32_t order;
     uint32_t align;
-    uint32_t flags; /* enum slab_flag */
-    uint32_t half;  /* objects moved between a magazine and slabs at a time */
+    uint32_t flags;     /* enum slab_flag */
+    uint32_t half;      /* objects moved between a magazine and slabs at a time */
+    uint32_t empty_max; /* slabs kept though they are empty */
     uint64_t secret;
     void (*constructor)(void *object);
     char name[SLAB_NAME_MAX];

@@ -21,6 +21,9 @@
 
 uint32_t slab_generation = 1;
 uint64_t slab_corruptions;
+#ifdef PAGODA_HOST
+void (*slab_record)(struct slab_cache *c, void *object, bool allocated);
+#endif
 
 static struct {
     uint32_t flags;
@@ -240,6 +243,16 @@ static void track_set(struct worker *w, struct slab_cache *c, void *object, unsi
 
 /* ---- allocation and free of debugged caches ---- */
 
+static void record(struct slab_cache *c, void *object, bool allocated)
+{
+#ifdef PAGODA_HOST
+    if (slab_record)
+        slab_record(c, object, allocated);
+#else
+    (void)c, (void)object, (void)allocated;
+#endif
+}
+
 /* A free object whose patterns are whole. Others stay out of use for good. */
 static void *take_good(struct slab_cache *c)
 {
@@ -270,6 +283,7 @@ void *slab_debug_alloc(struct worker *w, struct slab_cache *c, const void *site)
     red_fill(c, object, RED_LIVE);
     poison_fill(c, object, POISON_FRESH);
     track_set(w, c, object, 0, site);
+    record(c, object, true);
     return object;
 }
 
@@ -320,6 +334,7 @@ void slab_debug_free(struct worker *w, struct slab_cache *c, void *object, const
     struct slab *s = slab_of(w, c, object);
     bool release = false;
 
+    record(c, object, false);
     lock_take(&c->lock);
     if (free_good(c, s, object, site)) {
         red_fill(c, object, RED_FREE);

@@ -92,9 +92,9 @@ static inline void *slab_unit_object(const struct slab *s, uint64_t unit)
 {
     return slab_base(s) + (unit - 1) * SLAB_LINK_UNIT;
 }
-static inline uint64_t slab_object_unit(const struct slab *s, const void *object)
+static inline uint64_t slab_object_unit(const struct slab_cache *c, const void *object)
 {
-    return ((uintptr_t)object - (uintptr_t)slab_base(s)) / SLAB_LINK_UNIT + 1;
+    return ((uintptr_t)object & ~c->mask) / SLAB_LINK_UNIT + 1;
 }
 
 #define SLAB_NOINLINE __attribute__((noinline))
@@ -169,6 +169,10 @@ void slab_debug_free(struct worker *w, struct slab_cache *c, void *object, const
 void slab_report_foreign(struct worker *w, struct slab_cache *c, void *object, const void *site);
 /* The link in `object`, or in the descriptor, was overwritten. Returns only if it is debugged. */
 void slab_report_link(struct slab_cache *c, struct slab *s, void *object);
+#ifdef PAGODA_HOST
+/* Told of each allocation and free of debugged caches, if set: records traces for the bench. */
+extern void (*slab_record)(struct slab_cache *c, void *object, bool allocated);
+#endif
 /* Corruptions reported since start-up. */
 extern uint64_t slab_corruptions;
 

@@ -218,8 +218,8 @@ KTAP_CASE(core_slab_empty_slabs_are_bounded_and_reaped)
     EXPECT(c->slabs >= 2000 / c->per_slab);
     for (unsigned i = 0; i < 2000; i++)
         slab_free(w, c, o[i]);
-    EXPECT(c->empty <= SLAB_EMPTY_MAX);
-    EXPECT(c->slabs <= SLAB_EMPTY_MAX + MAGAZINE_SLOTS);
+    EXPECT(c->empty <= c->empty_max);
+    EXPECT(c->slabs <= c->empty_max + MAGAZINE_SLOTS);
     while (slab_idle(w))
         ;
     EXPECT_EQ(c->empty, 0);
