@@ -25,6 +25,7 @@ ALLOWED = {
     ("start_high_address", None): "the same",
     ("early_trap", None): "a trap before a hart has a vector of its own",
     ("kernel_hand_over", "pager_start"): "only with pager=kernel, when it is kept",
+    ("server_main", "mmserver_start"): "the start itself, before it is given away",
     ("boot_only", None): "the table of what is given away",
     (None, "boot_stack_top"): "of a crash before the first hart is online",
     (None, "pager_enter"): "a hook: called only with pager=kernel",
@@ -51,7 +52,7 @@ class Image:
     def owner(self, address: int) -> str:
         for part in PARTS:
             boot, pager, rest = (
-                self.symbols[f"image_{part}_{end}"] for end in ("boot", "pager", "rest")
+                self.symbols.get(f"image_{part}_{end}", 0) for end in ("boot", "pager", "rest")
             )
             if boot <= address < pager:
                 return "boot"

@@ -104,7 +104,7 @@ static void reserve_tables(uint64_t image_pages)
     for (unsigned i = 0; i < boot.regions.count; i++)
         tables += tables_for(boot.regions.region[i].end - boot.regions.region[i].start);
     /* Taking them may split one free region more; parts of the kernel's image will be free. */
-    tables += tables_for(0) + tables_for(arch_machine.image_bytes);
+    tables += 2 * tables_for(0) + tables_for(arch_machine.image_bytes);
     server.tables = boot_alloc(tables);
     server.tables_end = server.tables + (tables << PAGE_SHIFT);
 }
@@ -115,6 +115,20 @@ static void give_boot_only(void)
     paddr_t start, end;
     for (unsigned i = 0; arch_boot_only(i, !boot.options.pager_kernel, &start, &end); i++)
         (void)regions_mark(&boot.regions, start, end, 1u << BOOT_KERNEL, BOOT_FREE, 0);
+}
+
+/* Nor does the server need its own start for long. */
+static void give_startup(void)
+{
+    struct elf_segment s;
+    paddr_t at = server.image_pages;
+    for (unsigned i = 0; elf_next_load(&server.image, &i, &s);) {
+        paddr_t end = at + (pages_of(s.address, s.memory_bytes) << PAGE_SHIFT);
+        if (s.flags & ELF_FLAG_STARTUP)
+            (void)regions_mark(&boot.regions, at, end, 1u << BOOT_KERNEL, BOOT_FREE,
+                               BOOT_RANGE_STARTUP);
+        at = end;
+    }
 }
 
 void server_prepare(void)
@@ -135,6 +149,8 @@ void server_prepare(void)
         reserve_tables(pages);
     }
     give_boot_only();
+    if (user)
+        give_startup();
     regions_limit(&boot.regions, BOOT_RANGES_MAX - boot.devices);
     boot.sealed = true;
 }

@@ -34,9 +34,10 @@ enum elf_error {
     ELF_ENTRY    /* the entry point is in no executable segment */
 };
 
-#define ELF_FLAG_X 1u
-#define ELF_FLAG_W 2u
-#define ELF_FLAG_R 4u
+#define ELF_FLAG_STARTUP 0x00100000u /* ours: only the program's start needs it */
+#define ELF_FLAG_X       1u
+#define ELF_FLAG_W       2u
+#define ELF_FLAG_R       4u
 
 struct elf_segment {
     uint64_t address;      /* virtual */

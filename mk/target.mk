@@ -21,6 +21,14 @@ $(asm-offsets): $(B)/gen/asm-offsets.s
 -include $(B)/gen/asm-offsets.s.d
 endif
 
+# Linked twice: once with relocations, for the check that nothing refers to what is given away.
+define link-checked
+$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@.refs,$(ld-option)--emit-relocs $(filter %.o,$^))
+$(Q)PYTHONDONTWRITEBYTECODE=1 python3 -m harness.bootrefs $(CROSS)readelf $@.refs
+$(Q)rm -f $@.refs $@.refs.map
+$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(filter %.o,$^))
+endef
+
 # ---- kernel ----
 kernel-sources := $(filter-out arch/riscv/asm-offsets.c,$(call sources,arch/riscv kernel))
 library-sources := $(call sources,lib)
@@ -36,8 +44,7 @@ $(B)/kernel-nopager.elf: $(kernel-objects)
 $(B)/kernel.elf $(B)/kernel-nopager.elf: arch/riscv/kernel.lds harness/bootrefs.py $(B)/gen/sources \
 		$(B)/obj/kernel/.flags
 	$(call say,LD,$@)
-	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(ld-option)--emit-relocs $(filter %.o,$^))
-	$(Q)PYTHONDONTWRITEBYTECODE=1 python3 -m harness.bootrefs $(CROSS)readelf $@
+	$(link-checked)
 # (lld cannot reach the undefined weak symbols of the pager at address 0; GNU ld can)
 target-outputs += $(B)/kernel.elf $(if $(filter gcc,$(CC)),$(B)/kernel-nopager.elf)
 endif
@@ -47,10 +54,10 @@ mmserver-sources := $(call sources,mmserver/core mmserver/server mmserver/place/
 mmserver-objects := $(call objects,mmserver,$(mmserver-sources))
 target-objects   += $(mmserver-objects)
 ifneq ($(wildcard mmserver/place/user/mmserver.ld),)
-$(B)/mmserver.elf: mmserver/place/user/mmserver.ld $(mmserver-objects) $(B)/gen/sources \
-		$(B)/obj/mmserver/.flags
+$(B)/mmserver.elf: mmserver/place/user/mmserver.ld harness/bootrefs.py $(mmserver-objects) \
+		$(B)/gen/sources $(B)/obj/mmserver/.flags
 	$(call say,LD,$@)
-	$(Q)$(call link,$(lean-arch),rv64imac/lp64,$<,$@,$(filter %.o,$^))
+	$(link-checked)
 target-outputs += $(B)/mmserver.elf
 initrd-files   += sbin/mmserver=$(B)/mmserver.elf
 endif

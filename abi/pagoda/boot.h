@@ -41,6 +41,8 @@ enum boot_range_kind {
 #define BOOT_RANGE_REUSABLE    0x2
 #define BOOT_RANGE_CMA         0x4 /* contiguous memory is allocated of it */
 #define BOOT_RANGE_CMA_DEFAULT 0x8
+/* Of BOOT_FREE: part of the server's image, which it must unmap before it uses the memory. */
+#define BOOT_RANGE_STARTUP 0x10
 
 struct boot_range {
     uint64_t first_page;

@@ -64,11 +64,12 @@ static enum memblock_error reserve_range(struct memblock *m, const struct boot_r
                                          bool lent_now)
 {
     bool lent = r->kind == BOOT_FREE && (r->flags & BOOT_RANGE_REUSABLE);
+    bool kept = r->kind != BOOT_FREE || (r->flags & BOOT_RANGE_STARTUP);
 
-    if (!range_is_memory(r) || lent != lent_now || (r->kind == BOOT_FREE && !lent))
+    if (!range_is_memory(r) || lent != lent_now || (!kept && !lent))
         return MEMBLOCK_OK;
     return reserve_flagged(m, r->first_page << PAGE_SHIFT, r->pages << PAGE_SHIFT, r->node,
-                           r->flags);
+                           r->flags & ~(uint32_t)BOOT_RANGE_STARTUP);
 }
 
 /* All memory that was not given becomes reserved. */

@@ -305,6 +305,20 @@ static void piece_give(const struct piece *p)
     }
 }
 
+bool phys_give(pfn_t first, pfn_t end, uint32_t slot, uint32_t node)
+{
+    const struct piece p = {first, end, slot, node, false};
+
+    if (first < phys.first || end > phys.end)
+        return false;
+    for (pfn_t b = ROUND_DOWN(first, PAGES_PER_BLOCK); b < end; b += PAGES_PER_BLOCK) {
+        if (!(*phys_block(b) & BLOCK_READY))
+            return false;
+    }
+    piece_give(&p);
+    return true;
+}
+
 bool phys_init(const struct boot_info *info)
 {
     memset(&phys, 0, sizeof phys);

@@ -170,6 +170,9 @@ static inline bool page_is_ours(pfn_t pfn)
 /* Take over the free ranges of the boot information. Returns false if there is too little memory.
  */
 bool phys_init(const struct boot_info *info);
+/* Later: pages that were reserved and are free now, under the capability in `slot`. False: there
+ * are no descriptors for them, and nothing was done. */
+bool phys_give(pfn_t first, pfn_t end, uint32_t slot, uint32_t node);
 /* Write the descriptors of pages [first, end) of one piece, as tails; first .. end are either
  * whole blocks, or their blocks are ready. */
 void phys_describe(pfn_t first, pfn_t end, uint8_t slot, uint8_t home);

@@ -333,6 +333,19 @@ KTAP_CASE(memblock_without_a_tree_is_what_the_kernel_says)
     EXPECT(memblock_boot(&m, &info) != NULL);
 }
 
+KTAP_CASE(memblock_keeps_the_start_until_it_is_freed)
+{
+    struct boot_info info = information(NULL, 0);
+
+    info.range[1].kind = BOOT_FREE;
+    info.range[1].flags = BOOT_RANGE_STARTUP;
+    EXPECT(memblock_boot(&m, &info) == NULL);
+    EXPECT_EQ(memblock_account(&m).free, 0x7d00 + 0x8000);
+    EXPECT_EQ(memblock_free(&m, 0x80200000, 0x100000), MEMBLOCK_OK);
+    EXPECT_EQ(memblock_account(&m).free, 0x100 + 0x7d00 + 0x8000);
+    EXPECT(memblock_check(&m));
+}
+
 KTAP_CASE(memblock_report_is_readable)
 {
     static char buffer[4096];

@@ -4,6 +4,9 @@
 #include "mmserver/core/place.h"
 #include "mmserver/core/text.h"
 #include "mmserver/core/mm.h"
+#include "mmserver/core/phys.h"
+#include "mmserver/core/own.h"
+#include "mmserver/core/memblock.h"
 #include "mmserver/core/vmap.h"
 #include "mmserver/place/place_server.h"
 #include "mmserver/server/server.h"
@@ -111,10 +114,31 @@ long place_worker_bind(struct worker *w)
                       (uintptr_t)stack[w->hart] + STACK_BYTES, (uintptr_t)w, WORKER_IDLE, NULL);
 }
 
+/* The code of the start goes, and its memory becomes like any other. Other harts' workers may be at
+ * work; none of them calls any of it (harness/bootrefs.py). */
+static void startup_release(struct worker *w, const struct boot_info *info)
+{
+    extern char image_text_boot[], image_text_rest[];
+    uint64_t pages = (uint64_t)(image_text_rest - image_text_boot) >> PAGE_SHIFT;
+
+    lock_take(&own_lock);
+    own_unmap_locked(w, (vaddr_t)image_text_boot, pages, false);
+    own_flush_locked(w);
+    lock_drop(&own_lock);
+    for (uint32_t i = 0; i < info->ranges; i++) {
+        const struct boot_range *r = &info->range[i];
+
+        if ((r->flags & BOOT_RANGE_STARTUP) &&
+            phys_give(r->first_page, r->first_page + r->pages, SLOT_MEMORY + i, r->node))
+            (void)memblock_free(&memblock, r->first_page << PAGE_SHIFT, r->pages << PAGE_SHIFT);
+    }
+}
+
 _Noreturn void server_main(const struct boot_info *info)
 {
     place_linear_base = info->linear_base;
     mmserver_start(info);
+    startup_release(&workers[info->boot_hart], info);
     /* The first thread has done its work. */
     place_call_switching(CALL_THREAD_STOP, SLOT_THREAD, 0, 0);
     place_panic(__FILE__, __LINE__, "the first thread was started again");
