@@ -362,7 +362,7 @@ static inline void batch_begin(struct batch *b, struct thread *t, struct space *
     gather_open(b->hart);
 }
 
-static struct batch_answer batch(struct thread *t, uint64_t slot, uint64_t count)
+struct batch_answer batch_perform(struct thread *t, uint64_t slot, uint64_t count)
 {
     struct batch b;
     struct hart *h = this_hart();
@@ -389,7 +389,7 @@ static struct batch_answer batch(struct thread *t, uint64_t slot, uint64_t count
 
 long call_batch(struct thread *t, struct call_args *c)
 {
-    struct batch_answer answer = batch(t, c->a[0], c->a[1]);
+    struct batch_answer answer = batch_perform(t, c->a[0], c->a[1]);
 
     c->out[0] = (uint64_t)answer.stopped;
     return answer.performed;
@@ -404,7 +404,7 @@ struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, ui
     h->current = t;
     t->state = THREAD_RUNNING;
     h->counter[COUNT_trap_slow]++;
-    struct batch_answer answer = batch(t, space, count);
+    struct batch_answer answer = batch_perform(t, space, count);
     if (unlikely(answer.performed < 0))
         h->counter[COUNT_call_error]++;
     if (unlikely(h->look_again))
@@ -433,7 +433,7 @@ struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count
 {
     if (unlikely(w->client->state != THREAD_FAULT) && !slow_client(w))
         return (struct batch_answer){-ERR_CLIENT, 0};
-    return batch(w, space, count);
+    return batch_perform(w, space, count);
 }
 
 struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,

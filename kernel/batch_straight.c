@@ -15,6 +15,7 @@
 #include "kernel/call.h"
 #include "kernel/cap.h"
 #include "kernel/ipc.h"
+#include "kernel/pager_hook.h"
 
 #define HEAD_ONE (1UL << 32) /* in an operation's first word: one small page, nothing kept */
 
@@ -210,6 +211,26 @@ static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, 
     w->x[10] = space;
     w->x[11] = count;
     return false;
+}
+
+bool pager_reply_batch(uint64_t space, uint64_t count)
+{
+    struct hart *h = this_hart();
+    struct thread *w = h->pager_thread, *c = w->client;
+    struct was was;
+
+    hart_busy(h);
+    if (unlikely(count != 1 || c->state != THREAD_FAULT || w->attention || h->look_again))
+        return false;
+    enum outcome outcome = straight(h, w, c, space, &was);
+    if (unlikely(outcome == NOT_PLAIN)) {
+        client_leaf_find(w, c);
+        return false;
+    }
+    if (unlikely(outcome == REPLACED))
+        replaced_fence(h, c->space, was);
+    w->client = &thread_in_kernel;
+    return resume_same(c);
 }
 
 static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address, uint64_t entry)

@@ -6,6 +6,7 @@
 #include "arch/arch.h"
 #include "kernel/ipc.h"
 #include "kernel/pager.h"
+#include "kernel/pager_hook.h"
 #include "kernel/sched.h"
 
 /* Calls that only compute an answer; -ERR_CALL for any other number. */
@@ -176,6 +177,14 @@ static long reply_batch_in_kernel(struct thread *t, uint64_t space, uint64_t cou
     }
     out[0] = (uint64_t)answer.stopped;
     return answer.performed;
+}
+
+struct batch_answer kernel_batch(uint64_t space, uint64_t count)
+{
+    struct hart *h = this_hart();
+
+    hart_idle(h);
+    return batch_perform(h->pager_thread, space, count);
 }
 
 /*

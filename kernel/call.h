@@ -23,11 +23,13 @@ struct batch_answer {
     long performed; /* or -ERR_x */
     long stopped;   /* 0 or the -ERR_x that stopped it */
 };
+/* No lock held, the hart not busy. */
+struct batch_answer batch_perform(struct thread *t, uint64_t space, uint64_t count);
 /* The trap code's way in for batches; no lock held, the hart not busy. t goes on in any case. */
 struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
                                  uint64_t a4, uint64_t a5, struct thread *t);
-/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain. On hardware it comes
- * back only if the worker goes on: something was refused. */
+/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain. On hardware it
+ * comes back only if the worker goes on: something was refused. */
 struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
                                      uint64_t a4, uint64_t a5, struct thread *w);
 /* Perform the batch if w has a client that waits for a fault; the reply is the caller's. */

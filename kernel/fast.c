@@ -13,7 +13,8 @@
  *
  * The worker's `client` is the only word that says whether it is parked (thread.h). With an
  * in-kernel pager the worker is a function, and its client while parked is thread_in_kernel:
- * pager_fault() is called where the worker would be entered, and answers through kernel_call().
+ * pager_fault_enter() is called where the worker would be entered, and answers by functions that do
+ * the same (pager_hook.h).
  *
  * Functions that return bool do not return on hardware unless they return false (not plain).
  */
@@ -23,11 +24,27 @@
 #include "kernel/block.h"
 #include "kernel/cap.h"
 #include "kernel/pager.h"
+#include "kernel/pager_hook.h"
 
 /* Fetch, load and store page faults; 14 is reserved and does not occur. */
 static inline bool is_page_fault(uint64_t cause)
 {
     return cause - CAUSE_FETCH_PAGE <= CAUSE_STORE_PAGE - CAUSE_FETCH_PAGE;
+}
+
+/* The same event for an in-kernel pager: a function call, everything still in registers. */
+static inline bool pager_deliver(uint64_t address, uint64_t cause, uint64_t pc, struct thread *t,
+                                 struct thread *w)
+{
+    struct hart *h = this_hart();
+
+    h->current = t;
+    t->state = THREAD_FAULT;
+    w->client = t;
+    h->pager_thread = w;
+    h->pager_answered = NULL;
+    return pager_fault_enter(t->pager.badge, address, cause, pc, ++h->counter[COUNT_fault_fast], 0,
+                             0, (void *)w->enter_tp);
 }
 
 /* An exception of t; all its registers are saved. */
@@ -42,7 +59,8 @@ bool fault_deliver(uint64_t a0, uint64_t address, uint64_t cause, uint64_t pc, u
     if (unlikely(!is_page_fault(cause)))
         return fault_deliver_slow(t);
     if (unlikely(w->client))
-        return w->client == &thread_in_kernel ? pager_fault(t, w) : fault_deliver_slow(t);
+        return w->client == &thread_in_kernel ? pager_deliver(address, cause, pc, t, w)
+                                              : fault_deliver_slow(t);
     t->state = THREAD_FAULT;
     w->client = t;
     return enter_fault(t->pager.badge, address, cause, pc, ++this_hart()->counter[COUNT_fault_fast],
@@ -138,6 +156,27 @@ bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory)
 bool reply_park_in_kernel(struct thread *w, uint64_t value)
 {
     return answer_value(w, value, &thread_in_kernel);
+}
+
+/* The client's registers are saved, its space is loaded, nobody better is ready: it goes on. */
+bool pager_fault_reply(uint64_t entry, uint64_t memory)
+{
+    struct hart *h = this_hart();
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    if (unlikely(h->look_again || !answer_fault(w, entry, memory, &thread_in_kernel)))
+        return false;
+    return resume_same(c);
+}
+
+bool pager_reply_park(uint64_t value)
+{
+    struct hart *h = this_hart();
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    if (unlikely(h->look_again || !answer_value(w, value, &thread_in_kernel)))
+        return false;
+    return resume_same(c);
 }
 
 /*

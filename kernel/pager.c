@@ -8,23 +8,26 @@
 #include "kernel/pager_hook.h"
 #include "kernel/sched.h"
 
-/* Call the pager as worker w; afterwards it has answered: w is parked, or has its next event. */
-static void call_pager(struct thread *w, unsigned kind, const uint64_t a[8])
+/* Call the pager as worker w. True: the client went on already. Else it has answered: w is parked,
+ * or has its next event. */
+static bool call_pager(struct thread *w, unsigned kind, const uint64_t a[8])
 {
     struct hart *h = this_hart();
 
     h->pager_thread = w;
     h->pager_answered = NULL;
-    pager_enter(kind, a);
+    if (pager_enter(kind, a))
+        return true;
     /* Parked, or it was given its next event, which makes it READY. */
     kassert(worker_parked(w) || w->state == THREAD_READY);
+    return false;
 }
 
 /* t's event was w's; go back to t if that is all, else let the scheduler see. */
 static bool go_on(struct thread *t)
 {
     struct hart *h = this_hart();
-    bool straight = h->pager_answered == t; /* unless it was, t may be gone */
+    bool straight = t && h->pager_answered == t; /* unless it was, t may be gone */
 
     if (straight && !h->look_again)
         return resume_same(t);
@@ -42,14 +45,12 @@ static void straight_begin(struct thread *t, struct thread *w, enum thread_state
     w->client = t;
 }
 
-bool pager_fault(struct thread *t, struct thread *w)
+bool pager_go_on(void)
 {
-    const uint64_t a[8] = {t->pager.badge, t->fault_address, t->fault_cause, t->x[0],
-                           ++this_hart()->counter[COUNT_fault_fast]};
+    struct hart *h = this_hart();
 
-    straight_begin(t, w, THREAD_FAULT);
-    call_pager(w, ENTER_FAULT, a);
-    return go_on(t);
+    kassert(worker_parked(h->pager_thread) || h->pager_thread->state == THREAD_READY);
+    return go_on(h->current);
 }
 
 bool pager_foreign(struct thread *t, struct thread *w)
@@ -62,11 +63,11 @@ bool pager_foreign(struct thread *t, struct thread *w)
 
     count(this_hart(), COUNT_call_fast);
     straight_begin(t, w, THREAD_CALL);
-    call_pager(w, ENTER_CALL, a);
-    return go_on(t);
+    return call_pager(w, ENTER_CALL, a) || go_on(t);
 }
 
 void pager_run(struct thread *w)
 {
-    call_pager(w, w->enter_kind, &w->x[10]);
+    bool gone = call_pager(w, w->enter_kind, &w->x[10]);
+    kassert(!gone); /* what the scheduler runs has no client on the straight path */
 }

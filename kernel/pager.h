@@ -8,7 +8,6 @@
 #include "kernel/thread.h"
 
 /* Call the in-kernel pager for the event of t that worker w has, then go on as it answered. */
-bool pager_fault(struct thread *t, struct thread *w);
 bool pager_foreign(struct thread *t, struct thread *w);
 /* A kernel worker was chosen by the scheduler: call the pager with what is in its registers. */
 void pager_run(struct thread *w);

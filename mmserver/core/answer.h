@@ -25,10 +25,10 @@ static inline struct answer answer_make(enum answer_kind kind, uint64_t value, u
     return (struct answer){value, (uint64_t)kind << 32 | second};
 }
 /*
- * How the straight way of a fault ends. In user mode it is the entry code's own label, which is
- * jumped to and sends the reply at once.
+ * How the straight way of a fault ends: jumped to, it sends the reply at once. In user mode it is
+ * the entry code's own label; in the kernel it comes back only if the reply is not plain.
  */
-#ifdef PAGODA_USER_PLACEMENT
+#if defined(PAGODA_USER_PLACEMENT) || defined(PAGODA_KERNEL)
 struct answer place_fault_answer(uint64_t entry, uint64_t slot);
 #else
 static inline struct answer place_fault_answer(uint64_t entry, uint64_t slot)

@@ -80,6 +80,9 @@ uint64_t place_drain(struct worker *other);
 
 /* ---- thin wrappers: one per kernel call in use ---- */
 
+#ifdef PAGODA_KERNEL
+long place_batch(uint64_t space, uint64_t count, long *stopped);
+#else
 static inline long place_batch(uint64_t space, uint64_t count, long *stopped)
 {
     uint64_t out[2] = {0, 0};
@@ -88,6 +91,7 @@ static inline long place_batch(uint64_t space, uint64_t count, long *stopped)
     *stopped = (long)out[0];
     return done;
 }
+#endif
 static inline long place_cap_copy(uint64_t source, uint64_t table, uint64_t index, uint64_t rights,
                                   uint64_t first, uint64_t pages)
 {

@@ -136,7 +136,7 @@ static void pager_try(void)
     kernel_call(number, a0, a1, 0, 0, 0, 0, NULL);
 }
 
-void pager_enter(unsigned kind, const uint64_t a[8])
+bool pager_enter(unsigned kind, const uint64_t a[8])
 {
     uint64_t out[2];
 
@@ -145,15 +145,31 @@ void pager_enter(unsigned kind, const uint64_t a[8])
         pager_try();
     if (one_in(4))
         kernel_call(CALL_REPLY_KEEP, any_reply(), 0, 0, 0, 0, 0, out);
+    if (kind == ENTER_FAULT && one_in(3) && pager_fault_reply(any_entry(), SLOT_MEMORY))
+        return true;
     if (kind == ENTER_FAULT && one_in(2) &&
         kernel_call(CALL_FAULT_REPLY, any_entry(), SLOT_MEMORY, 0, 0, 0, 0, out) == 0)
-        return;
+        return false;
+    if (one_in(4) && pager_reply_batch(any_thread(), 1))
+        return true;
     if (one_in(4) && kernel_call(CALL_FORWARD_PARK, below(9), 1, 0, 0, 0, 0, out) == 0)
-        return;
+        return false;
+    if (one_in(3) && pager_reply_park(0))
+        return true;
     if (kernel_call(CALL_REPLY_PARK, one_in(2), 0, 0, 0, 0, 0, out) == 0 ||
         kernel_call(CALL_REPLY_PARK, 0, 0, 0, 0, 0, 0, out) == 0)
-        return;
+        return false;
     EXPECT_EQ(kernel_call(CALL_PARK, one_in(3), 0, 0, 0, 0, 0, out), 0);
+    return false;
+}
+
+bool pager_fault_enter(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                       uint64_t sequence, uint64_t info0, uint64_t info1, void *context)
+{
+    const uint64_t a[8] = {badge, address, cause, pc, sequence, info0, info1};
+
+    EXPECT(context == NULL);
+    return pager_enter(ENTER_FAULT, a) || pager_go_on();
 }
 
 static bool with_kernel_workers;

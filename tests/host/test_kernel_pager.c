@@ -33,9 +33,17 @@ static struct {
     uint64_t satp; /* while it ran */
 } pager;
 
+/* Straight, where the test wants it so and it can be; then the client has gone on. */
+static bool straight, gone;
+
 static long answering(long number, uint64_t a0, uint64_t a1)
 {
     uint64_t out[2];
+
+    gone = straight && ((number == CALL_FAULT_REPLY && pager_fault_reply(a0, a1)) ||
+                        (number == CALL_REPLY_PARK && pager_reply_park(a0)));
+    if (gone)
+        return 0;
     return kernel_call(number, a0, a1, 0, 0, 0, 0, out);
 }
 
@@ -82,7 +90,7 @@ static void answer(enum answer how)
     EXPECT_EQ(answering(CALL_PARK, pager.value, 0), 0);
 }
 
-void pager_enter(unsigned kind, const uint64_t a[8])
+bool pager_enter(unsigned kind, const uint64_t a[8])
 {
     unsigned next = pager.next;
 
@@ -93,7 +101,18 @@ void pager_enter(unsigned kind, const uint64_t a[8])
     pager.satp = tlb_satp((unsigned)this_hart()->id);
     memcpy(pager.a, a, sizeof(pager.a));
     pager.next += pager.next < 7;
+    gone = false;
     answer(pager.answer[next]);
+    return gone;
+}
+
+bool pager_fault_enter(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                       uint64_t sequence, uint64_t info0, uint64_t info1, void *context)
+{
+    const uint64_t a[8] = {badge, address, cause, pc, sequence, info0, info1};
+
+    EXPECT(context == NULL);
+    return pager_enter(ENTER_FAULT, a) || pager_go_on();
 }
 
 static struct thread *running(unsigned hart)
@@ -125,6 +144,7 @@ static uint64_t kernel_worker_slot;
 static void start(unsigned harts_wanted)
 {
     memset(&pager, 0, sizeof(pager));
+    straight = ktap_random_below(2);
     ipc_usual(harts_wanted, 0, 0xe & ((1u << harts_wanted) - 1));
     kernel_worker = bind(ipc.pager, 1, 0);
     kernel_worker_slot = bound_slot;

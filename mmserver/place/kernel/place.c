@@ -20,8 +20,6 @@ uint64_t place_own_bias;
 long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                 uint64_t a5, uint64_t out[2])
 {
-    if (number == CALL_BATCH && a0 == SLOT_SPACE)
-        return own_space_batch(a1, (long *)out);
     return kernel_call(number, a0, a1, a2, a3, a4, a5, out);
 }
 
@@ -78,7 +76,8 @@ bool place_worker_prepare(struct worker *boot, struct worker *w)
 
 long place_worker_bind(struct worker *w)
 {
-    return kernel_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, 0, 0, 0, WORKER_IDLE, NULL);
+    return kernel_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, 0, 0, (uintptr_t)w,
+                       WORKER_IDLE, NULL);
 }
 
 void pager_start(const struct boot_info *info)
@@ -89,12 +88,42 @@ void pager_start(const struct boot_info *info)
     mmserver_start(info);
 }
 
+long place_batch(uint64_t space, uint64_t count, long *stopped)
+{
+    if (space == SLOT_SPACE)
+        return own_space_batch(count, stopped);
+    struct batch_answer answer = kernel_batch(space, count);
+
+    *stopped = answer.stopped;
+    return answer.performed;
+}
+
+/* What the worker was bound with. */
+static inline struct worker *context(void)
+{
+    return (struct worker *)pager_worker()->enter_tp;
+}
+
+static inline void serving_end(struct worker *w)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(struct client *volatile *)&w->serving = NULL;
+}
+
+struct answer place_fault_answer(uint64_t entry, uint64_t slot)
+{
+    serving_end(context());
+    pager_fault_reply(entry, slot);      /* comes back if it is not plain */
+    return (struct answer){entry, slot}; /* ANSWER_FAULT */
+}
+
 /* True: sent. Else *next is how the core ends its turn instead. */
-static bool answer_batch_sent(struct worker *w, struct answer a, struct answer *next)
+static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
 {
     uint64_t out[2] = {0, 0};
-    long done = kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), 0, 0, 0, 0, out);
 
+    pager_reply_batch(a.value, answer_second(a));
+    long done = kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), 0, 0, 0, 0, out);
     if (done == (long)answer_second(a) && !out[0])
         return true;
     *next = batch_reply_failed(w, done, (long)out[0]);
@@ -107,6 +136,7 @@ static long answer_send(struct answer a)
     case ANSWER_FAULT:
         return kernel_call(CALL_FAULT_REPLY, a.value, answer_second(a), 0, 0, 0, 0, NULL);
     case ANSWER_REPLY:
+        pager_reply_park(a.value); /* comes back if it is not plain */
         return kernel_call(CALL_REPLY_PARK, a.value, 0, 0, 0, 0, 0, NULL);
     case ANSWER_FORWARD:
         return kernel_call(CALL_FORWARD_PARK, a.value, answer_second(a), 0, 0, 0, 0, NULL);
@@ -115,9 +145,36 @@ static long answer_send(struct answer a)
     }
 }
 
-void pager_enter(unsigned kind, const uint64_t a[8])
+/* End the worker's turn, whatever it takes. */
+static void answer_carry_out(struct worker *w, struct answer answer)
 {
-    struct worker *w = &workers[this_hart()->id];
+    for (;;) {
+        serving_end(w);
+        if (answer_kind(answer) == ANSWER_BATCH) {
+            if (batch_sent(w, answer, &answer))
+                return;
+            continue;
+        }
+        long error = answer_send(answer);
+        if (!error)
+            return;
+        answer = answer_kind(answer) == ANSWER_FAULT
+                     ? fault_reply_failed(w, error)
+                     : server_answer_refused(w, answer_kind(answer), error);
+    }
+}
+
+bool pager_fault_enter(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                       uint64_t sequence, uint64_t info0, uint64_t info1, void *worker)
+{
+    answer_carry_out(worker,
+                     fault_enter(badge, address, cause, pc, sequence, info0, info1, worker));
+    return pager_go_on();
+}
+
+bool pager_enter(unsigned kind, const uint64_t a[8])
+{
+    struct worker *w = context();
     struct answer answer;
 
     switch (kind) {
@@ -136,18 +193,6 @@ void pager_enter(unsigned kind, const uint64_t a[8])
     default:
         answer = answer_make(ANSWER_PARK, 0, 0);
     }
-    for (;;) {
-        __atomic_store_n(&w->serving, NULL, __ATOMIC_RELEASE);
-        if (answer_kind(answer) == ANSWER_BATCH) {
-            if (answer_batch_sent(w, answer, &answer))
-                return;
-            continue;
-        }
-        long error = answer_send(answer);
-        if (!error)
-            return;
-        answer = answer_kind(answer) == ANSWER_FAULT
-                     ? fault_reply_failed(w, error)
-                     : server_answer_refused(w, answer_kind(answer), error);
-    }
+    answer_carry_out(w, answer);
+    return false;
 }
