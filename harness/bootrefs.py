@@ -29,6 +29,7 @@ ALLOWED = {
     ("boot_only", None): "the table of what is given away",
     (None, "boot_stack_top"): "of a crash before the first hart is online",
     (None, "pager_enter"): "a hook: called only with pager=kernel",
+    (None, "pager_fault_enter"): "a hook: called only with pager=kernel",
     (None, "pager_start"): "a hook: called only with pager=kernel",
 }
 
