@@ -38,7 +38,7 @@ static uint64_t zone_offer(const struct zone *z, const struct request *r, enum d
     uint64_t mark = z->mark[depth == DEPTH_LOW ? MARK_LOW : MARK_MIN];
 
     if (r->gfp & GFP_TABLES) /* pages of tables blocks are of no use to others */
-        return 1UL << ORDER_MAX;
+        return ~0UL;
     if (depth == DEPTH_NOTHING)
         return zone_free_data(z);
     if (depth == DEPTH_MIN && (r->gfp & GFP_HIGH))
@@ -97,13 +97,12 @@ static uint64_t shrink(struct worker *w)
 
 static uint64_t zones_slow(struct worker *w, const struct request *r)
 {
+    enum depth depth = r->gfp & GFP_MEMALLOC ? DEPTH_NOTHING : DEPTH_MIN;
     uint64_t got;
 
     if (r->gfp & GFP_BACKGROUND_RECLAIM)
         work_wanted = true;
-    got = zones_try(w, r, DEPTH_MIN);
-    if (!got && (r->gfp & GFP_MEMALLOC))
-        got = zones_try(w, r, DEPTH_NOTHING);
+    got = zones_try(w, r, depth);
     if (got || !(r->gfp & GFP_DIRECT_RECLAIM))
         return got;
     uint64_t freed = pages_drain_all(w);
@@ -112,7 +111,7 @@ static uint64_t zones_slow(struct worker *w, const struct request *r)
         pages_drain(w);
         if (!freed)
             break;
-        got = zones_try(w, r, DEPTH_MIN);
+        got = zones_try(w, r, depth);
         freed = 0;
         if (r->gfp & GFP_NORETRY)
             break;

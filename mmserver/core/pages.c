@@ -577,9 +577,12 @@ pfn_t pages_alloc_exact(struct worker *w, uint64_t count, gfp_t gfp)
         return pfn;
     struct page *first = page_of(pfn);
     struct zone *z = zone_of(first);
-    uint64_t tag = first->tag & ~(0xffUL << (32 + KIND_ORDER_SHIFT));
-    pieces_for_each(pfn, count, piece, o) page_of(piece)->tag =
-        tag | (uint64_t)o << (32 + KIND_ORDER_SHIFT);
+    pieces_for_each(pfn, count, piece, o)
+    {
+        page_of(piece)->maps = 0;
+        page_of(piece)->state = PAGE_USED;
+        page_of(piece)->order = (uint8_t)o;
+    }
     /* The rest, from its end, in pieces that grow towards it. */
     lock_take(&z->lock);
     for (pfn_t at = pfn + count, end = pfn + (1UL << order); at < end;) {

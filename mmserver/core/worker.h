@@ -129,7 +129,7 @@ struct worker {
 
     struct batch_page *ops; /* its operation page */
     pfn_t ops_page;
-    uint32_t ops_count;   /* operations in it that were not sent yet */
+    uint32_t ops_count; /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
     uint32_t batch_ops; /* operations of the last answer that was a batch */

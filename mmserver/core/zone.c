@@ -286,6 +286,7 @@ static void list_set(uint32_t node)
     struct node *n = &nodes[node];
     bool done[NODES_MAX] = {false};
 
+    n->count = 0;
     for (uint32_t turn = 0; turn < NODES_MAX; turn++) {
         uint32_t nearest = NODES_MAX;
 
@@ -306,6 +307,12 @@ static void list_set(uint32_t node)
     }
 }
 
+void zones_order(void)
+{
+    for (uint32_t n = 0; n < NODES_MAX; n++)
+        list_set(n);
+}
+
 void zones_finish(void)
 {
     uint64_t min_pages, low_memory = 0;
@@ -321,8 +328,7 @@ void zones_finish(void)
         marks_set(z, min_pages, low_memory);
         reserves_set(z);
     }
-    for (uint32_t n = 0; n < NODES_MAX; n++)
-        list_set(n);
+    zones_order();
 }
 
 uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind)

@@ -106,6 +106,8 @@ void zones_cut(void);
 struct zone *zone_at(pfn_t first, pfn_t *end, uint32_t node);
 /* Memory is in the zones' lists: compute lists, marks and reserves. */
 void zones_finish(void);
+/* The zone lists alone, by the distances between nodes. */
+void zones_order(void);
 uint64_t zones_min_free_kbytes(void);
 /* Free pages above `mark` that an allocation which may use zones up to `kind` can get. */
 uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind);

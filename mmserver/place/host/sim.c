@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_PAGE    0x80000UL
-#define TABLE_CAPS    4096U
-#define CAPS_PER_PAGE 64U
-#define REVOKE_BUDGET 3U /* small, so that ERR_AGAIN is met */
-#define RANGES        3U
+#define SIM_FIRST_PAGE  0x80000UL
+#define TABLE_CAPS      4096U
+#define CAPS_PER_PAGE   64U
+#define REVOKE_BUDGET   3U          /* small, so that ERR_AGAIN is met */
+#define DIRTY_PAGES_MAX (1UL << 17) /* more memory than that starts as zeros */
+#define RANGES          3U
 
 struct sim sim;
 uint64_t place_linear_base;
@@ -594,30 +595,39 @@ bool place_alloc_fails(void)
 /* ---- power on ---- */
 
 /* Ranges with ragged ends, two of them meeting under different capabilities. */
-static void ranges_make(uint64_t pages)
+static void range_give(const struct boot_range *r)
 {
-    const uint64_t cut[RANGES + 1] = {FIRST_PAGE + 37, FIRST_PAGE + pages / 4 + 201,
-                                      FIRST_PAGE + pages / 2 + 3, FIRST_PAGE + pages - 11};
+    struct sim_cap *c = &own_table()->cap[SLOT_MEMORY + sim.info.ranges];
 
-    for (unsigned i = 0; i < RANGES; i++) {
+    sim.info.range[sim.info.ranges++] = *r;
+    c->type = CAP_MEMORY;
+    c->rights = RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON;
+    c->first = r->first_page;
+    c->pages = r->pages;
+}
+
+static void ranges_make(const struct sim_config *config)
+{
+    uint64_t pages = config->memory_pages;
+    const uint64_t cut[RANGES + 1] = {SIM_FIRST_PAGE + 37, SIM_FIRST_PAGE + pages / 4 + 201,
+                                      SIM_FIRST_PAGE + pages / 2 + 3, SIM_FIRST_PAGE + pages - 11};
+
+    for (unsigned i = 0; i < config->ranges; i++)
+        range_give(&config->range[i]);
+    for (unsigned i = 0; i < RANGES && !config->ranges; i++) {
         uint64_t first = cut[i] + (i == 2 ? 129 : 0); /* a hole before the last */
-        struct sim_cap *c = &own_table()->cap[SLOT_MEMORY + i];
 
-        sim.info.range[i] = (struct boot_range){first, cut[i + 1] - first, BOOT_FREE, 0, 0};
-        c->type = CAP_MEMORY;
-        c->rights = RIGHT_WRITE | RIGHT_EXEC | RIGHT_KEEP | RIGHT_COPY_ON;
-        c->first = first;
-        c->pages = cut[i + 1] - first;
+        range_give(&(struct boot_range){first, cut[i + 1] - first, BOOT_FREE, 0, 0});
     }
-    struct sim_cap *device = &own_table()->cap[SLOT_MEMORY + RANGES];
+    struct sim_cap *device = &own_table()->cap[SLOT_MEMORY + sim.info.ranges];
 
-    sim.info.range[RANGES] =
+    sim.info.range[sim.info.ranges] =
         (struct boot_range){SIM_DEVICE_PAGE, SIM_DEVICE_PAGES, BOOT_DEVICE, 0, 0};
     *device = (struct sim_cap){.type = CAP_MEMORY,
                                .rights = RIGHT_IO | RIGHT_WRITE | RIGHT_COPY_ON,
                                .first = SIM_DEVICE_PAGE,
                                .pages = SIM_DEVICE_PAGES};
-    sim.info.ranges = RANGES + 1;
+    sim.info.ranges++;
 }
 
 static void own_object(uint32_t slot, enum cap_type type)
@@ -652,12 +662,13 @@ void sim_boot(const struct sim_config *config)
     memset(&sim, 0, sizeof sim);
     memset(workers, 0, sizeof workers);
     sim.memory = own_memory_make(blocks * BLOCK_BYTES);
-    memset(sim.memory, 0xa5, config->memory_pages << PAGE_SHIFT);
-    sim.first = FIRST_PAGE;
-    sim.end = FIRST_PAGE + config->memory_pages;
+    if (config->memory_pages <= DIRTY_PAGES_MAX)
+        memset(sim.memory, 0xa5, config->memory_pages << PAGE_SHIFT);
+    sim.first = SIM_FIRST_PAGE;
+    sim.end = SIM_FIRST_PAGE + config->memory_pages;
     sim.block = calloc(blocks, sizeof *sim.block);
     sim.use = calloc(blocks * PAGES_PER_BLOCK, 1);
-    place_linear_base = (uintptr_t)sim.memory - (FIRST_PAGE << PAGE_SHIFT);
+    place_linear_base = (uintptr_t)sim.memory - (SIM_FIRST_PAGE << PAGE_SHIFT);
     sim.levels = config->levels;
     sim.user_end = 1UL << (PAGE_SHIFT + TABLE_SHIFT * config->levels - 1);
     mm_assert(table_make(TABLE_CAPS, 0) == own_table());
@@ -669,7 +680,7 @@ void sim_boot(const struct sim_config *config)
     own_object(SLOT_ENDPOINT, CAP_ENDPOINT);
     own_table()->cap[SLOT_KERNEL] =
         (struct sim_cap){.type = CAP_KERNEL, .rights = 0xff, .table = own_table()};
-    ranges_make(config->memory_pages);
+    ranges_make(config);
     info_make(config);
     mmserver_start(&sim.info);
 }

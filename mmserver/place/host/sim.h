@@ -26,13 +26,18 @@ struct sim_outcome {
 };
 
 struct sim_config {
-    uint64_t memory_pages; /* in all ranges */
+    uint64_t
+        memory_pages; /* in all ranges, or of the span from SIM_FIRST_PAGE when those are given */
+    const struct boot_range *range; /* NULL: three, with a hole, none of them aligned */
+    uint32_t ranges;
     uint32_t harts;
     uint32_t levels;     /* 3, 4 or 5 */
     const void *archive; /* what the initrd holds */
     uint64_t archive_bytes;
     const char *args;
 };
+
+#define SIM_FIRST_PAGE 0x80000UL
 
 /* Power on: memory, capabilities, boot information; then mmserver_start(). */
 void sim_boot(const struct sim_config *config);

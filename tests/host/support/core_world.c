@@ -87,6 +87,8 @@ void core_world_boot(const struct world *world)
 {
     const struct sim_config config = {.memory_pages =
                                           world->memory_pages ? world->memory_pages : 16384,
+                                      .range = world->range,
+                                      .ranges = world->ranges,
                                       .harts = world->harts ? world->harts : 1,
                                       .levels = world->levels ? world->levels : 3,
                                       .archive = archive,

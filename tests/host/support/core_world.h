@@ -19,10 +19,12 @@
 #define WORLD_FILE_BYTES (PAGE_BYTES + 1234) /* of the file that core_world_map_file maps */
 
 struct world {
-    uint32_t harts;        /* 0: one */
-    uint64_t memory_pages; /* 0: 64 MiB */
-    uint32_t levels;       /* 0: three */
-    const char *args;      /* NULL: norandmaps */
+    uint32_t harts;                 /* 0: one */
+    uint64_t memory_pages;          /* 0: 64 MiB */
+    uint32_t levels;                /* 0: three */
+    const char *args;               /* NULL: norandmaps */
+    const struct boot_range *range; /* NULL: see struct sim_config */
+    uint32_t ranges;
 };
 
 void core_world_boot(const struct world *world);
