@@ -68,6 +68,57 @@
  * faults, so where it lives is not the program's to change. */
 #define MM_NATIVE_THREAD 1042
 
+/*
+ * Objects: memory with a size and contents that several can map: memfd, files of /tmp and /dev/shm,
+ * SysV segments. Privileged, all of them: the personality names objects by handles, small positive
+ * numbers, and says what descriptors stand for them. -EBADF for a handle that is not in use.
+ * mm_object_create(struct mm_object *) -> handle. It reads as zeros. -ENFILE without handles. */
+#define MM_OBJECT_CREATE 1060
+/* mm_object_release(handle, until_unused): the handle goes; what is mapped stays mapped.
+ * until_unused: it goes with the last mapping. */
+#define MM_OBJECT_RELEASE 1061
+/* mm_object_read(handle, offset, mm, address, bytes) -> bytes copied to the memory of mm; fewer at
+ * the end of the object, and never more than MM_OBJECT_CALL_BYTES. */
+#define MM_OBJECT_READ 1062
+/* mm_object_write(handle, offset, mm, address, bytes) -> bytes; the object grows. */
+#define MM_OBJECT_WRITE 1063
+/* mm_object_resize(handle, bytes): what is behind the new end is unmapped everywhere and freed. */
+#define MM_OBJECT_RESIZE 1064
+/* mm_object_allocate(handle, offset, bytes, mode): enum mm_allocate. */
+#define MM_OBJECT_ALLOCATE 1065
+/* mm_object_seal(handle, seals) -> all its seals (F_SEAL_*), those included. */
+#define MM_OBJECT_SEAL 1066
+/* mm_object_stat(handle, struct mm_object_stat *) */
+#define MM_OBJECT_STAT 1067
+/* mm_object_seek(handle, offset, data) -> the next offset with data, or without; -ENXIO. */
+#define MM_OBJECT_SEEK 1068
+/* mm_object_detach(mm, address) -> handle, 0 if it has none: shmdt. The mapping of a segment that
+ * began at `address`, as far as it is still there, goes. -EINVAL: there is none. */
+#define MM_OBJECT_DETACH 1069
+
+#define MM_OBJECT_CALL_BYTES (1UL << 20)
+#define MM_OBJECT_NAME_BYTES 96
+
+enum mm_allocate {
+    MM_ALLOCATE_GROW, /* have pages for the range; the object is at least as long */
+    MM_ALLOCATE_KEEP, /* the same, but its size stays */
+    MM_ALLOCATE_PUNCH /* the range reads as zeros, its whole pages are freed */
+};
+
+struct mm_object {
+    uint64_t bytes;
+    uint64_t id;      /* inode number shown in maps; 0: any */
+    uint64_t name;    /* shown in maps: address of MM_OBJECT_NAME_BYTES in the caller, with a NUL */
+    uint64_t segment; /* bool: mm_object_detach() is for it */
+};
+
+struct mm_object_stat {
+    uint64_t bytes;
+    uint64_t pages;    /* that it has */
+    uint64_t mappings; /* VMAs of it */
+    uint64_t seals;
+};
+
 #define NATIVE_TABLE  1
 #define NATIVE_SPACE  2
 #define NATIVE_THREAD 3
@@ -139,8 +190,10 @@ struct mm_map_file {
     uint64_t flags;
     uint64_t file_start; /* in the initrd archive */
     uint64_t file_bytes;
-    uint64_t offset; /* in the file */
-    uint64_t name;   /* address of a NUL-terminated path in the caller */
+    uint64_t offset;  /* in the file */
+    uint64_t name;    /* address of a NUL-terminated path in the caller */
+    uint64_t object;  /* handle; then file_* and name are not looked at. 0: a file of the archive */
+    uint64_t nowrite; /* bool: shared, it may never become writable: the descriptor is read-only */
 };
 
 /* Priorities: clients below the personality, the personality below the memory server. */

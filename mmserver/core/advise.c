@@ -88,7 +88,8 @@ static long advice_check(const struct vma *v, uint64_t advice)
     case MADV_REMOVE:
         if (locked || !v->object)
             return -LINUX_EINVAL;
-        return (v->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE) ? 0 : -LINUX_EACCES;
+        return (v->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE) ? 0
+                                                                                   : -LINUX_EACCES;
     default:
         return 0;
     }
@@ -133,12 +134,47 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         mm_settle_locked(w, mm);
         clear_bits(w, mm, start, end, ENTRY_A);
         return 0;
-    case MADV_REMOVE:
-        return -LINUX_EOPNOTSUPP;
     default:
         return vma_modify(w, mm, v, start, end, advised_flags(v->flags, advice)) ? 0
                                                                                  : -LINUX_EAGAIN;
     }
+}
+
+/* Punch a hole into what one VMA from *at on maps; *at moves behind it. */
+static long remove_once(struct worker *w, struct mm *mm, vaddr_t *at, vaddr_t end)
+{
+    mm_lock(mm);
+    struct vma *v = vma_find(mm, *at);
+    long error = !v || v->start > *at ? -LINUX_ENOMEM : advice_check(v, MADV_REMOVE);
+    struct object *o = error ? NULL : v->object;
+    vaddr_t stop = v ? min_u64(v->end, end) : end;
+    uint64_t offset = o ? vma_offset_at(v, *at) << PAGE_SHIFT : 0;
+    if (v && v->start > *at)
+        stop = min_u64(v->start, end);
+    if (o)
+        object_ref(o, 1);
+    mm_unlock(mm);
+    if (o) { /* it unmaps everywhere, so no mm may be locked */
+        error = object_punch(w, o, offset, stop - *at);
+        object_put(w, o);
+    }
+    *at = stop;
+    return error;
+}
+
+static long remove_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    long result = 0;
+
+    while (start < end) {
+        long error = remove_once(w, mm, &start, end);
+
+        if (error)
+            result = error;
+        if (error && error != -LINUX_ENOMEM) /* a hole: go on, but say so at the end */
+            break;
+    }
+    return result;
 }
 
 /* A page said to be broken: there is no error injection here, so a program cannot ask for it. */
@@ -161,6 +197,8 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
         return populate_range(w, mm, address, end,
                               advice == MADV_POPULATE_WRITE ? POPULATE_WRITE : POPULATE_READ);
+    if (advice == MADV_REMOVE)
+        return remove_range(w, mm, address, end);
     if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
         return inject(address, end);
     mm_lock(mm);

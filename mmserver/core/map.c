@@ -265,3 +265,43 @@ long map_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes
     mm_unlock(mm);
     return error;
 }
+
+/* Is v a part of a segment that was attached at `address`? */
+static bool vma_is_attached(const struct vma *v, vaddr_t address)
+{
+    return v->object && v->object->segment && v->start - address == v->offset << PAGE_SHIFT;
+}
+
+/* As Linux does it: the first part that is left says which segment, then all its other parts. */
+static long detach_locked(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    struct vma *v = vma_find(mm, address), *next;
+
+    while (v && !vma_is_attached(v, address))
+        v = v->next;
+    if (!v)
+        return -LINUX_EINVAL;
+    struct object *o = v->object;
+    vaddr_t end = address + PAGE_UP(o->bytes);
+    long handle = o->handle;
+    for (; v && v->end <= end; v = next) {
+        vaddr_t start = v->start, stop = v->end;
+        bool part = v->object == o && vma_is_attached(v, address);
+
+        next = v->next;
+        if (part)
+            mm_assert(!map_unmap_locked(w, mm, start, stop));
+    }
+    return handle;
+}
+
+long map_detach(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    if (address & PAGE_MASK)
+        return -LINUX_EINVAL;
+    mm_lock(mm);
+    mm_settle_locked(w, mm);
+    long handle = detach_locked(w, mm, address);
+    mm_unlock(mm);
+    return handle;
+}

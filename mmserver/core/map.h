@@ -27,6 +27,8 @@ long map_mremap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old_b
 long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t advice);
 /* One byte a page to `vector` in the client. */
 long map_mincore(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, vaddr_t vector);
+/* shmdt: the handle of the segment whose mapping began at `address`, or -LINUX_EINVAL. */
+long map_detach(struct worker *w, struct mm *mm, vaddr_t address);
 long map_msync(struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t flags);
 /* lock: VM_LOCK_FLAGS to set, 0 to unlock. */
 long map_mlock(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t lock);

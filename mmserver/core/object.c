@@ -424,6 +424,12 @@ static bool sealed(struct object *o, uint32_t seals)
     return (__atomic_load_n(&o->seals, __ATOMIC_RELAXED) & seals) != 0;
 }
 
+/* What of a part whose copying failed lies in the memory's first page: that may be good. */
+static uint64_t first_page(vaddr_t address, uint64_t part)
+{
+    return min_u64(part, PAGE_BYTES - (address & PAGE_MASK));
+}
+
 /* The page of that index with a hold, or none (0) for a hole; *bytes left from `offset` on. */
 static pfn_t read_page(struct object *o, uint64_t offset, uint64_t *bytes)
 {
@@ -454,6 +460,10 @@ long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm 
             break;
         const char *from = (const char *)page_pointer(pfn ? pfn : w->zero_page) + in_page;
         long error = mm_copy_out(w, mm, address + done, from, part);
+        if (error && first_page(address + done, part) < part) {
+            part = first_page(address + done, part);
+            error = mm_copy_out(w, mm, address + done, from, part);
+        }
         if (pfn)
             object_page_put(w, page_of(pfn), 1);
         if (error)
@@ -500,9 +510,15 @@ long object_write(struct worker *w, struct object *o, uint64_t offset, struct mm
         uint64_t at = offset + done;
         uint64_t part = min_u64(bytes - done, PAGE_BYTES - (at & PAGE_MASK));
 
-        error = sealed(o, F_SEAL_GROW) && at + part > o->bytes
-                    ? -LINUX_EPERM
-                    : write_part(w, o, at, mm, address + done, part);
+        if (sealed(o, F_SEAL_GROW) && at + part > o->bytes) {
+            error = -LINUX_EPERM;
+            break;
+        }
+        error = write_part(w, o, at, mm, address + done, part);
+        if (error == -LINUX_EFAULT && first_page(address + done, part) < part) {
+            part = first_page(address + done, part);
+            error = write_part(w, o, at, mm, address + done, part);
+        }
         if (!error)
             done += part;
     }

@@ -64,6 +64,7 @@ struct object {
     uint32_t slot;         /* device: Memory capability */
     uint32_t seals;        /* F_SEAL_* */
     uint32_t handle;       /* 0: none */
+    uint32_t segment;      /* bool: SysV shared memory */
     uint32_t until_unused; /* bool: the handle goes with the last mapping */
     uint64_t memory_type;  /* device: ENTRY_PBMT_* */
     uint64_t id;           /* shown as inode number */

@@ -46,6 +46,7 @@ enum linux_errno {
     LINUX_EBUSY = 16,
     LINUX_EEXIST = 17,
     LINUX_ENODEV = 19,
+    LINUX_ENFILE = 23,
     LINUX_EINVAL = 22,
     LINUX_ENOSYS = 38,
     LINUX_EOVERFLOW = 75,

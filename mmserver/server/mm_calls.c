@@ -276,44 +276,61 @@ static long call_fault_in(struct worker *w, const uint64_t a[6])
     return error ? -LINUX_EFAULT : 0;
 }
 
-static long map_file(struct worker *w, struct mm *mm, const struct mm_map_file *m, const char *name)
+static long map_object(struct worker *w, struct mm *mm, const struct mm_map_file *m,
+                       struct object *o)
 {
-    bool shared = (m->flags & MAP_TYPE) != MAP_PRIVATE;
-
     if ((m->offset & PAGE_MASK) || (m->flags & MAP_ANONYMOUS))
         return -LINUX_EINVAL;
-    if (shared && (m->prot & PROT_WRITE))
-        return -LINUX_EACCES;
-    struct object *file = object_of_archive(w, m->file_start, m->file_bytes, name);
-    if (!file)
-        return -LINUX_ENOMEM;
     const struct map_request r = {.address = m->address,
                                   .bytes = m->bytes,
                                   .prot = m->prot,
                                   .flags = m->flags,
-                                  .object = file,
-                                  .offset = m->offset >> PAGE_SHIFT};
-    long at = map_mmap(w, mm, &r);
-    object_put(w, file);
+                                  .object = o,
+                                  .offset = m->offset >> PAGE_SHIFT,
+                                  .nowrite = m->nowrite != 0};
+    return map_mmap(w, mm, &r);
+}
+
+static long map_archive(struct worker *w, struct client *c, struct mm *mm,
+                        const struct mm_map_file *m)
+{
+    pfn_t scratch;
+    char *name = scratch_take(w, &scratch);
+    long at = name ? string_copy(w, c->mm, name, m->name) : -LINUX_ENOMEM;
+
+    if (!at) {
+        struct object *o = object_of_archive(w, m->file_start, m->file_bytes, name);
+
+        at = o ? map_object(w, mm, m, o) : -LINUX_ENOMEM;
+        if (o)
+            object_put(w, o);
+    }
+    if (name)
+        page_free(w, scratch);
+    return at;
+}
+
+static long map_handle(struct worker *w, struct mm *mm, const struct mm_map_file *m)
+{
+    struct object *o = object_of_handle(m->object);
+
+    if (!o)
+        return -LINUX_EBADF;
+    long at = map_object(w, mm, m, o);
+    object_put(w, o);
     return at;
 }
 
 static long call_map_file(struct worker *w, struct client *c, const uint64_t a[6])
 {
     struct mm_map_file m;
-    pfn_t scratch;
 
     if (mm_copy_in(w, c->mm, &m, a[0], sizeof m))
         return -LINUX_EFAULT;
     struct mm *mm = mm_get(m.mm);
     if (!mm)
         return -LINUX_ESRCH;
-    char *name = scratch_take(w, &scratch);
-    long at = name ? string_copy(w, c->mm, name, m.name) : -LINUX_ENOMEM;
-    if (!at)
-        at = map_file(w, mm, &m, name);
-    if (name)
-        page_free(w, scratch);
+    long at = m.object ? map_handle(w, mm, &m) : map_archive(w, c, mm, &m);
     mm_put(mm);
     return at;
 }
@@ -402,12 +419,15 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      number == MM_ADVISE;
+                      number == MM_ADVISE ||
+                      (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
         return mm_call_open(w, c, number, a);
     if (!c->personality)
         return -LINUX_EPERM;
+    if (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH)
+        return object_call(w, c, number, a);
     switch (number) {
     case MM_CREATE:
         return call_create(w, a);

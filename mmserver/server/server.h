@@ -33,6 +33,8 @@ struct answer server_answer_refused(struct worker *w, enum answer_kind kind, lon
 long linux_call(struct worker *w, struct client *c, long number, const uint64_t a[6],
                 struct answer *answer);
 long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6]);
+/* object_calls.c: MM_OBJECT_*, of the personality. */
+long object_call(struct worker *w, struct client *c, long number, const uint64_t a[6]);
 
 /* personality.c: make the process personality, and start its first thread; false after a logged
  * reason. */

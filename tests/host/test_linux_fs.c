@@ -213,7 +213,7 @@ KTAP_CASE(listings)
 
     start();
     EXPECT(listed("/", "proc", &count));
-    EXPECT_EQ(count, 2 + 4); /* bin, etc, dev, proc */
+    EXPECT_EQ(count, 2 + 5); /* bin, etc, dev, proc, tmp */
     EXPECT(listed("/bin", "sh", &count));
     EXPECT_EQ(count, 3);
     EXPECT(listed("/bin", "..", &count));

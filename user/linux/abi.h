@@ -14,6 +14,7 @@ enum linux_errno {
     LINUX_ESRCH = 3,
     LINUX_EINTR = 4,
     LINUX_EIO = 5,
+    LINUX_ENXIO = 6,
     LINUX_E2BIG = 7,
     LINUX_ENOEXEC = 8,
     LINUX_EBADF = 9,
@@ -24,6 +25,7 @@ enum linux_errno {
     LINUX_EFAULT = 14,
     LINUX_EBUSY = 16,
     LINUX_EEXIST = 17,
+    LINUX_EXDEV = 18,
     LINUX_ENODEV = 19,
     LINUX_ENOTDIR = 20,
     LINUX_EISDIR = 21,
@@ -31,6 +33,7 @@ enum linux_errno {
     LINUX_ENFILE = 23,
     LINUX_EMFILE = 24,
     LINUX_ENOTTY = 25,
+    LINUX_EFBIG = 27,
     LINUX_ENOSPC = 28,
     LINUX_ESPIPE = 29,
     LINUX_EROFS = 30,
@@ -38,7 +41,10 @@ enum linux_errno {
     LINUX_ERANGE = 34,
     LINUX_ENAMETOOLONG = 36,
     LINUX_ENOSYS = 38,
+    LINUX_ENOTEMPTY = 39,
     LINUX_ELOOP = 40,
+    LINUX_EIDRM = 43,
+    LINUX_EOPNOTSUPP = 95,
     LINUX_ETIMEDOUT = 110,
 };
 
@@ -69,7 +75,29 @@ enum linux_errno {
 #define LINUX_F_SETFL         4
 #define LINUX_F_DUPFD_CLOEXEC 1030
 #define LINUX_F_GETPIPE_SZ    1032
+#define LINUX_F_ADD_SEALS     1033
+#define LINUX_F_GET_SEALS     1034
 #define LINUX_FD_CLOEXEC      1
+
+#define LINUX_F_SEAL_SEAL         0x01
+#define LINUX_F_SEAL_SHRINK       0x02
+#define LINUX_F_SEAL_GROW         0x04
+#define LINUX_F_SEAL_WRITE        0x08
+#define LINUX_F_SEAL_FUTURE_WRITE 0x10
+#define LINUX_F_SEAL_EXEC         0x20
+#define LINUX_F_SEALS             0x3f
+
+#define LINUX_MFD_CLOEXEC       0x01
+#define LINUX_MFD_ALLOW_SEALING 0x02
+#define LINUX_MFD_HUGETLB       0x04
+#define LINUX_MFD_NOEXEC_SEAL   0x08
+#define LINUX_MFD_EXEC          0x10
+
+#define LINUX_FALLOC_KEEP_SIZE  0x01
+#define LINUX_FALLOC_PUNCH_HOLE 0x02
+
+#define LINUX_AT_REMOVEDIR     0x200
+#define LINUX_RENAME_NOREPLACE 0x1
 
 #define LINUX_S_IFMT  0170000
 #define LINUX_S_IFREG 0100000
@@ -84,9 +112,11 @@ enum linux_errno {
 #define LINUX_DT_REG  8
 #define LINUX_DT_LNK  10
 
-#define LINUX_SEEK_SET 0
-#define LINUX_SEEK_CUR 1
-#define LINUX_SEEK_END 2
+#define LINUX_SEEK_SET  0
+#define LINUX_SEEK_CUR  1
+#define LINUX_SEEK_END  2
+#define LINUX_SEEK_DATA 3
+#define LINUX_SEEK_HOLE 4
 
 #define LINUX_PATH_MAX 4096 /* with the NUL */
 #define LINUX_NAME_MAX 255
@@ -339,6 +369,58 @@ struct linux_utsname {
 #define LINUX_REBOOT_POWER_OFF 0x4321fedc
 #define LINUX_REBOOT_RESTART   0x01234567
 #define LINUX_REBOOT_RESTART2  0xa1b2c3d4
+
+/* ---- System V shared memory ---- */
+
+#define LINUX_IPC_CREAT    01000
+#define LINUX_IPC_EXCL     02000
+#define LINUX_IPC_RMID     0
+#define LINUX_IPC_SET      1
+#define LINUX_IPC_STAT     2
+#define LINUX_IPC_INFO     3
+#define LINUX_SHM_LOCK     11
+#define LINUX_SHM_UNLOCK   12
+#define LINUX_SHM_STAT     13
+#define LINUX_SHM_INFO     14
+#define LINUX_SHM_STAT_ANY 15
+
+#define LINUX_SHM_RDONLY  010000
+#define LINUX_SHM_RND     020000
+#define LINUX_SHM_REMAP   040000
+#define LINUX_SHM_EXEC    0100000
+#define LINUX_SHM_HUGETLB 04000
+
+#define LINUX_SHM_DEST   01000 /* in its mode: it goes with the last attachment */
+#define LINUX_SHM_LOCKED 02000
+
+struct linux_ipc_perm {
+    int32_t key;
+    uint32_t uid, gid, cuid, cgid;
+    uint32_t mode;
+    uint16_t seq, pad;
+    uint64_t unused[2];
+};
+
+struct linux_shmid_ds {
+    struct linux_ipc_perm perm;
+    uint64_t bytes;
+    int64_t atime, dtime, ctime;
+    int32_t cpid, lpid;
+    uint64_t nattch;
+    uint64_t unused[2];
+};
+_Static_assert(sizeof(struct linux_shmid_ds) == 112, "struct shmid64_ds");
+
+struct linux_shminfo {
+    uint64_t max, min, mni, seg, all;
+    uint64_t unused[4];
+};
+
+struct linux_shm_info {
+    int32_t used_ids, pad;
+    uint64_t total, resident, swapped; /* pages */
+    uint64_t swap_attempts, swap_successes;
+};
 
 /* ---- signals ---- */
 

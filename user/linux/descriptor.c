@@ -4,6 +4,7 @@
 
 #include "user/linux/console.h"
 #include "user/linux/file.h"
+#include "user/linux/memfile.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
@@ -74,6 +75,10 @@ long linux_fcntl(struct thread *t, const uint64_t *a)
         file->flags = (file->flags & ~settable) | ((uint32_t)a[2] & settable);
         return 0;
     }
+    case LINUX_F_ADD_SEALS:
+        return memfile_add_seals(file, (uint32_t)a[2]);
+    case LINUX_F_GET_SEALS:
+        return memfile_get_seals(file);
     case LINUX_F_GETPIPE_SZ:
         return file->kind == FILE_NODE ? -LINUX_EBADF : PIPE_BYTES;
     default:
@@ -141,22 +146,6 @@ long linux_sync(struct thread *t, const uint64_t *a)
 {
     (void)t, (void)a;
     return 0;
-}
-
-/* No regular file can be open for writing. */
-long linux_ftruncate(struct thread *t, const uint64_t *a)
-{
-    return get(t, a[0]) ? -LINUX_EINVAL : -LINUX_EBADF;
-}
-
-long linux_fchmod(struct thread *t, const uint64_t *a)
-{
-    return get(t, a[0]) ? -LINUX_EROFS : -LINUX_EBADF;
-}
-
-long linux_fchown(struct thread *t, const uint64_t *a)
-{
-    return get(t, a[0]) ? -LINUX_EROFS : -LINUX_EBADF;
 }
 
 /* ---- ioctl ---- */
@@ -252,7 +241,7 @@ static long readable(const struct file *file)
         return (long)pipe_filled(file->pipe);
     if (file->place.node->kind == NODE_CONSOLE)
         return (long)tty_readable(console_tty());
-    if (file->place.node->kind == NODE_FILE)
+    if (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY)
         return (long)(file_bytes(file) > file->offset ? file_bytes(file) - file->offset : 0);
     return -LINUX_ENOTTY;
 }

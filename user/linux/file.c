@@ -6,6 +6,7 @@
 
 #include "user/linux/console.h"
 #include "user/linux/lock.h"
+#include "user/linux/memfile.h"
 #include "user/linux/pipe.h"
 #include "user/linux/proc.h"
 #include "user/linux/random.h"
@@ -44,9 +45,20 @@ struct file *file_open_place(const struct place *place, uint32_t flags)
 {
     struct file *file = take_free(FILE_NODE, flags);
 
-    if (file)
+    if (file) {
         file->place = *place;
+        place->node->users++;
+    }
     return file;
+}
+
+bool file_is_open(const struct node *node)
+{
+    for (const struct file *f = files; f < files + FILES_MAX; f++) {
+        if (f->users && f->kind == FILE_NODE && f->place.node == node)
+            return true;
+    }
+    return false;
 }
 
 long file_open_pipe(struct file **reader, struct file **writer, uint32_t flags)
@@ -82,6 +94,8 @@ void file_put(struct file *file)
         pipe_close_reader(file->pipe);
     else if (file->kind == FILE_PIPE_WRITE)
         pipe_close_writer(file->pipe);
+    else if (--file->place.node->users == 0)
+        memfile_unused(file->place.node);
     free(file->text);
     file->text = NULL;
 }
@@ -172,6 +186,8 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
     switch (node->kind) {
     case NODE_FILE:
         return read_memory(fs_data(node), node->bytes, space, address, bytes, offset);
+    case NODE_MEMORY:
+        return memfile_read(node, space, address, bytes, offset);
     case NODE_TEXT:
         return read_text(file, space, address, bytes, offset);
     case NODE_CONSOLE:
@@ -229,7 +245,7 @@ static long write_pipe(struct pipe *pipe, struct space *space, uint64_t address,
 }
 
 long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
-                size_t wanted)
+                uint64_t *offset, size_t wanted)
 {
     if (file->kind != FILE_NODE)
         return write_pipe(file->pipe, space, address, bytes, wanted);
@@ -242,6 +258,10 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
         return (long)bytes;
     case NODE_FULL:
         return -LINUX_ENOSPC;
+    case NODE_MEMORY:
+        if (file->flags & LINUX_O_APPEND)
+            *offset = memfile_bytes(file->place.node);
+        return memfile_write(file->place.node, space, address, bytes, offset);
     default:
         return -LINUX_EBADF; /* nothing else can be open for writing */
     }
@@ -280,13 +300,17 @@ bool file_seekable(const struct file *file)
 
 uint64_t file_bytes(const struct file *file)
 {
-    return file->place.node->kind == NODE_FILE ? file->place.node->bytes : 0;
+    const struct node *node = file->place.node;
+
+    return node->kind == NODE_FILE     ? node->bytes
+           : node->kind == NODE_MEMORY ? memfile_bytes(node)
+                                       : 0;
 }
 
 void file_stat(const struct file *file, struct linux_stat *stat)
 {
     if (file->kind == FILE_NODE) {
-        fs_stat(&file->place, stat);
+        memfile_stat(&file->place, stat);
         return;
     }
     memset(stat, 0, sizeof(*stat));

@@ -42,7 +42,9 @@ void file_put(struct file *file);
 long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
                uint64_t *offset);
 long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
-                size_t wanted);
+                uint64_t *offset, size_t wanted);
+/* Is the node the place of an open file? */
+bool file_is_open(const struct node *node);
 /* Where to wait after -EAGAIN; NULL if that never comes. */
 struct wait_queue *file_wait(struct file *file);
 /* LINUX_POLL* that hold now. */

@@ -40,6 +40,17 @@ static struct node *child_named(const struct node *dir, const char *name, size_t
     return NULL;
 }
 
+static void link_in(struct node *dir, struct node *n)
+{
+    n->parent = dir;
+    n->next = NULL;
+    if (dir->last_child)
+        dir->last_child->next = n;
+    else
+        dir->child = n;
+    dir->last_child = n;
+}
+
 /* NULL if there is no memory. `name` is copied. */
 static struct node *add(struct node *dir, const char *name, size_t name_bytes, enum node_kind kind,
                         uint32_t mode)
@@ -54,14 +65,9 @@ static struct node *add(struct node *dir, const char *name, size_t name_bytes, e
     n->kind = kind;
     n->mode = mode;
     n->ino = ++last_ino;
-    n->parent = dir ? dir : n;
-    if (!dir)
-        return n;
-    if (dir->last_child)
-        dir->last_child->next = n;
-    else
-        dir->child = n;
-    dir->last_child = n;
+    n->parent = n;
+    if (dir)
+        link_in(dir, n);
     return n;
 }
 
@@ -169,6 +175,7 @@ static bool add_devices(void)
 static bool add_proc(void)
 {
     static const struct extra top[] = {
+        {"sysvipc", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
         {"self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
         {"pagoda", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
         {"meminfo", NODE_TEXT, TEXT_MODE, PROC_MEMINFO},
@@ -194,6 +201,9 @@ static bool add_proc(void)
         {"leaks_scan", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_SCAN},
         {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
     };
+    static const struct extra sysvipc[] = {
+        {"shm", NODE_TEXT, TEXT_MODE, PROC_SYSVIPC_SHM},
+    };
     static const struct extra pid[] = {
         {"exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
         {"cwd", NODE_CWD, LINUX_S_IFLNK | 0777, 0},
@@ -213,12 +223,28 @@ static bool add_proc(void)
     proc->mode = LINUX_S_IFDIR | 0555;
     if (!add_all(child_named(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
         return false;
+    if (!add_all(child_named(proc, "sysvipc", 7), sysvipc, COUNT(sysvipc)))
+        return false;
     /* The directory of every process: it hangs on /proc but is not in its list. */
     last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
     pid_node = add(NULL, "", 0, NODE_PID, LINUX_S_IFDIR | 0555);
     if (!pid_node || !add_all(pid_node, pid, COUNT(pid)))
         return false;
     pid_node->parent = proc;
+    return true;
+}
+
+/* The directories below which files come and go. */
+static bool add_memory(void)
+{
+    struct node *tmp = add_dir(root, "tmp", 3);
+    struct node *dev = add_dir(root, "dev", 3);
+    struct node *shm = dev ? add_dir(dev, "shm", 3) : NULL;
+
+    if (!tmp || !shm)
+        return false;
+    tmp->mode = shm->mode = LINUX_S_IFDIR | 01777;
+    tmp->memory = shm->memory = true;
     return true;
 }
 
@@ -240,9 +266,69 @@ const char *fs_init(const void *archive, size_t archive_bytes)
     }
     if (result < 0)
         return cpio_error_text(result);
-    if (!add_devices() || !add_proc())
-        return "/dev or /proc cannot be made";
+    if (!add_devices() || !add_proc() || !add_memory())
+        return "/dev, /proc or /tmp cannot be made";
     return NULL;
+}
+
+/* ---- what comes and goes ---- */
+
+struct node *fs_make(struct node *dir, const char *name, size_t bytes, enum node_kind kind,
+                     uint32_t mode)
+{
+    struct node *n = add(dir, name, bytes, kind, mode);
+
+    if (!n)
+        return NULL;
+    n->memory = true;
+    n->removed = !dir;
+    if (!dir)
+        n->parent = root; /* where its path begins */
+    return n;
+}
+
+void fs_remove(struct node *node)
+{
+    struct node *dir = node->parent, *before = NULL, *n = dir->child;
+
+    while (n && n != node) {
+        before = n;
+        n = n->next;
+    }
+    if (!n)
+        return;
+    *(before ? &before->next : &dir->child) = node->next;
+    if (dir->last_child == node)
+        dir->last_child = before;
+    node->removed = true;
+}
+
+/* The name may be longer than the one that the node was made with, which stays its own. */
+static char *name_of_its_own(const struct node *node)
+{
+    return node->name == (const char *)(node + 1) ? NULL : (char *)(uintptr_t)node->name;
+}
+
+long fs_move(struct node *node, struct node *dir, const char *name, size_t bytes)
+{
+    char *copy = malloc(bytes + 1);
+
+    if (!copy)
+        return -LINUX_ENOMEM;
+    memcpy(copy, name, bytes);
+    copy[bytes] = 0;
+    fs_remove(node);
+    free(name_of_its_own(node));
+    node->name = copy;
+    node->removed = false;
+    link_in(dir, node);
+    return 0;
+}
+
+void fs_free(struct node *node)
+{
+    free(name_of_its_own(node));
+    free(node);
 }
 
 /* ---- finding ---- */
@@ -444,6 +530,8 @@ void fs_stat(const struct place *place, struct linux_stat *stat)
         .blksize = 4096,
         .blocks = (int64_t)((n->bytes + 511) / 512),
     };
+    if (n->memory)
+        stat->nlink = n->removed ? 0 : fs_is_dir(place) ? 2 : 1;
     if ((n->mode & LINUX_S_IFMT) == LINUX_S_IFCHR)
         stat->rdev = n->detail;
 }

@@ -1,6 +1,7 @@
 /*
- * The file tree: the initrd's files and directories, with /dev and /proc added. It is read-only and
- * complete after fs_init(); a file's data stays in the archive.
+ * The file tree: the initrd's files and directories, with /dev and /proc added, which are read-only
+ * and complete after fs_init(); a file's data stays in the archive. Below /tmp and /dev/shm files
+ * and directories come and go; the data of such a file is an object of the memory server.
  *
  * A *place* is a node together with a process: the nodes below /proc/PID exist once, and a place
  * says whose they are. Everything here is pure but for the question which processes there are.
@@ -17,6 +18,7 @@
 enum node_kind {
     NODE_DIR,
     NODE_FILE,    /* data in the archive */
+    NODE_MEMORY,  /* data in an object of the memory server: below /tmp, /dev/shm; memfd */
     NODE_LINK,    /* target in the archive */
     NODE_CONSOLE, /* /dev/console, /dev/tty */
     NODE_NULL,
@@ -42,6 +44,11 @@ struct node {
     uint32_t detail; /* NODE_TEXT: enum proc_text; devices: their number */
     uint64_t start;  /* NODE_FILE, NODE_LINK: where in the archive */
     uint64_t bytes;
+    uint64_t object; /* NODE_MEMORY: handle */
+    unsigned users;  /* NODE_MEMORY: open files */
+    bool memory;     /* made by fs_make(), or a directory where that may be done */
+    bool seals;      /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
+    bool removed;    /* in no directory */
 };
 
 struct place {
@@ -52,6 +59,16 @@ struct place {
 /* Build the tree. NULL, or what is wrong with the archive. */
 const char *fs_init(const void *archive, size_t archive_bytes);
 struct place fs_root(void);
+/* A new node of that name in `dir` (a memory directory, where there is none), or in no directory if
+ * that is NULL; NULL without memory. */
+struct node *fs_make(struct node *dir, const char *name, size_t bytes, enum node_kind kind,
+                     uint32_t mode);
+/* Take a node that fs_make() made out of its directory; it stays what it is. */
+void fs_remove(struct node *node);
+/* Give it another place and name: 0 or -ENOMEM. */
+long fs_move(struct node *node, struct node *dir, const char *name, size_t bytes);
+/* Free a node that is in no directory. */
+void fs_free(struct node *node);
 /* The archive's bytes. */
 const void *fs_data(const struct node *node);
 static inline bool fs_is_dir(const struct place *place)

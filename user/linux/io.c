@@ -8,6 +8,7 @@
 
 #include "user/linux/console.h"
 #include "user/linux/file.h"
+#include "user/linux/memfile.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
@@ -66,7 +67,8 @@ static long read_vector(struct thread *t, struct file *file, const struct vector
 }
 
 /* From the byte at t->progress on. */
-static long write_vector(struct thread *t, struct file *file, const struct vector *v)
+static long write_vector(struct thread *t, struct file *file, const struct vector *v,
+                         uint64_t *offset)
 {
     uint64_t skip = t->progress;
     uint64_t wanted = v->bytes <= LINUX_PIPE_BUF ? v->bytes : 1;
@@ -78,7 +80,7 @@ static long write_vector(struct thread *t, struct file *file, const struct vecto
             continue;
         }
         uint64_t bytes = part->bytes - skip;
-        long put = file_write(file, t->process->space, part->base + skip, bytes, wanted);
+        long put = file_write(file, t->process->space, part->base + skip, bytes, offset, wanted);
         if (put < 0)
             return put;
         t->progress += (uint64_t)put;
@@ -118,13 +120,13 @@ static long do_read(struct thread *t, struct file *file, const struct vector *v,
     return request_wait(t, file_wait(file));
 }
 
-static long do_write(struct thread *t, struct file *file, const struct vector *v)
+static long do_write(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
 {
     struct signal_info info = {.code = LINUX_SI_USER, .pid = t->process->pid};
 
     if (v->bytes == 0)
         return 0;
-    long result = write_vector(t, file, v);
+    long result = write_vector(t, file, v, offset);
     if (result == -LINUX_EPIPE && !t->progress)
         signal_send_thread(t, LINUX_SIGPIPE, &info);
     if (result == -LINUX_EAGAIN && !(file->flags & LINUX_O_NONBLOCK)) {
@@ -161,9 +163,9 @@ static long transfer(struct thread *t, int64_t fd, const struct vector *v, bool 
             return -LINUX_ESPIPE;
         if (at < 0)
             return -LINUX_EINVAL;
-        return write ? do_write(t, file, v) : do_read(t, file, v, &offset);
+        return write ? do_write(t, file, v, &offset) : do_read(t, file, v, &offset);
     }
-    return write ? do_write(t, file, v) : do_read(t, file, v, &file->offset);
+    return write ? do_write(t, file, v, &file->offset) : do_read(t, file, v, &file->offset);
 }
 
 static long single(struct thread *t, const uint64_t *a, bool write, bool positioned)
@@ -236,6 +238,13 @@ long linux_lseek(struct thread *t, const uint64_t *a)
     case LINUX_SEEK_END:
         base = (int64_t)file_bytes(file);
         break;
+    case LINUX_SEEK_DATA:
+    case LINUX_SEEK_HOLE:
+        base = memfile_seek(file, a[1], (uint32_t)a[2] == LINUX_SEEK_DATA);
+        if (base < 0)
+            return base;
+        file->offset = (uint64_t)base;
+        return base;
     default:
         return -LINUX_EINVAL;
     }

@@ -4,6 +4,8 @@
  */
 #include "user/linux/calls.h"
 
+#include <stdbool.h>
+
 #include "user/linux/file.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
@@ -22,9 +24,11 @@ long linux_mmap(struct thread *t, const uint64_t *a)
         return -LINUX_EBADF;
     if ((file->flags & LINUX_O_ACCMODE) == LINUX_O_WRONLY)
         return -LINUX_EACCES;
-    if (file->kind != FILE_NODE || file->place.node->kind != NODE_FILE)
+    bool writable = (file->flags & LINUX_O_ACCMODE) == LINUX_O_RDWR;
+    const struct node *node = file->kind == FILE_NODE ? file->place.node : NULL;
+    if (!node || (node->kind != NODE_FILE && node->kind != NODE_MEMORY))
         return -LINUX_ENODEV;
-    if ((a[3] & MAP_SHARED_BITS) && (a[2] & PROT_WRITE_BIT))
+    if ((a[3] & MAP_SHARED_BITS) && (a[2] & PROT_WRITE_BIT) && !writable)
         return -LINUX_EACCES;
     if (a[5] & PAGE_MASK_BITS)
         return -LINUX_EINVAL;
@@ -36,10 +40,12 @@ long linux_mmap(struct thread *t, const uint64_t *a)
         .bytes = a[1],
         .prot = a[2],
         .flags = a[3],
-        .file_start = file->place.node->start,
-        .file_bytes = file->place.node->bytes,
+        .file_start = node->start,
+        .file_bytes = node->bytes,
         .offset = a[5],
         .name = (uint64_t)name,
+        .object = node->object,
+        .nowrite = !writable,
     };
     return mmcall_map_file(&map);
 }

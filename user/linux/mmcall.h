@@ -98,4 +98,57 @@ static inline long mmcall_map_file(struct mm_map_file *map)
     return kcall6(MM_MAP_FILE, (uint64_t)map, 0, 0, 0, 0, 0);
 }
 
+static inline long mmcall_object_create(const struct mm_object *object)
+{
+    return kcall6(MM_OBJECT_CREATE, (uint64_t)object, 0, 0, 0, 0, 0);
+}
+
+static inline long mmcall_object_release(uint64_t object, int until_unused)
+{
+    return kcall6(MM_OBJECT_RELEASE, object, (uint64_t)until_unused, 0, 0, 0, 0);
+}
+
+static inline long mmcall_object_read(uint64_t object, uint64_t offset, uint64_t mm,
+                                      uint64_t address, uint64_t bytes)
+{
+    return kcall6(MM_OBJECT_READ, object, offset, mm, address, bytes, 0);
+}
+
+static inline long mmcall_object_write(uint64_t object, uint64_t offset, uint64_t mm,
+                                       uint64_t address, uint64_t bytes)
+{
+    return kcall6(MM_OBJECT_WRITE, object, offset, mm, address, bytes, 0);
+}
+
+static inline long mmcall_object_resize(uint64_t object, uint64_t bytes)
+{
+    return kcall6(MM_OBJECT_RESIZE, object, bytes, 0, 0, 0, 0);
+}
+
+static inline long mmcall_object_allocate(uint64_t object, uint64_t offset, uint64_t bytes,
+                                          unsigned mode)
+{
+    return kcall6(MM_OBJECT_ALLOCATE, object, offset, bytes, mode, 0, 0);
+}
+
+static inline long mmcall_object_seal(uint64_t object, uint64_t seals)
+{
+    return kcall6(MM_OBJECT_SEAL, object, seals, 0, 0, 0, 0);
+}
+
+static inline long mmcall_object_stat(uint64_t object, struct mm_object_stat *stat)
+{
+    return kcall6(MM_OBJECT_STAT, object, (uint64_t)stat, 0, 0, 0, 0);
+}
+
+static inline long mmcall_object_seek(uint64_t object, uint64_t offset, int data)
+{
+    return kcall6(MM_OBJECT_SEEK, object, offset, (uint64_t)data, 0, 0, 0);
+}
+
+static inline long mmcall_object_detach(uint64_t mm, uint64_t address)
+{
+    return kcall6(MM_OBJECT_DETACH, mm, address, 0, 0, 0, 0);
+}
+
 #endif

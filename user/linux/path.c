@@ -1,12 +1,13 @@
 /*
- * Calls that name files by paths, and those on directories. The tree cannot be written, so all that
- * would change it ends in -EROFS once its arguments make sense.
+ * Calls that name files by paths, and those on directories. Only /tmp and /dev/shm can be written;
+ * what would change the rest of the tree ends in -EROFS once its arguments make sense.
  */
 #include "user/linux/calls.h"
 
 #include <string.h>
 
 #include "user/linux/file.h"
+#include "user/linux/memfile.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
 
@@ -52,25 +53,53 @@ static long find(struct thread *t, int64_t fd, long bytes, unsigned flags, struc
     return fs_walk(&base, path, (size_t)bytes, flags, t->process->pid, place);
 }
 
-/* A path that is to be made or changed: -EEXIST, -ENOENT for its directory and the like, or -EROFS.
- */
-static long refuse_change(struct thread *t, int64_t fd, uint64_t address, bool makes)
+/* Where a name is to be made: its directory, and the name, which is a part of `path`. */
+struct new_name {
+    struct node *dir;
+    const char *name;
+    size_t bytes;
+};
+
+/* The path in `path`, of `bytes` bytes, names nothing yet: 0, -EEXIST, -EROFS, or what is wrong
+ * with the directory that it names. */
+static long find_new(struct thread *t, int64_t fd, long bytes, struct new_name *new)
 {
     struct place place;
-    long bytes = read_path(t, address);
     long error = find(t, fd, bytes, 0, &place);
 
     if (error == 0)
-        return makes ? -LINUX_EEXIST : -LINUX_EROFS;
-    if (error != -LINUX_ENOENT || bytes == 0 || !makes)
+        return -LINUX_EEXIST;
+    if (error != -LINUX_ENOENT || bytes == 0)
         return error;
-    /* The last component may be missing; the directory must be there. */
     while (bytes > 1 && path[bytes - 1] == '/')
         bytes--;
+    long end = bytes;
     while (bytes > 0 && path[bytes - 1] != '/')
         bytes--;
-    error = bytes ? find(t, fd, bytes, FS_FOLLOW, &place) : 0;
-    return error ? error : -LINUX_EROFS;
+    /* The last component may be missing; the directory must be there. */
+    if (bytes)
+        error = find(t, fd, bytes, FS_FOLLOW, &place);
+    else
+        error = base_of(t, fd, &place);
+    if (error)
+        return error;
+    if (!fs_is_dir(&place))
+        return -LINUX_ENOTDIR;
+    *new = (struct new_name){place.node, path + bytes, (size_t)(end - bytes)};
+    return place.node->memory ? 0 : -LINUX_EROFS;
+}
+
+/* The node at a client's path, which is to be changed: 0, -EROFS or what is wrong with the path. */
+static long find_changed(struct thread *t, int64_t fd, uint64_t address, unsigned flags,
+                         struct node **node)
+{
+    struct place place;
+    long error = find(t, fd, read_path(t, address), flags, &place);
+
+    if (error)
+        return error;
+    *node = place.node;
+    return place.node->memory ? 0 : -LINUX_EROFS;
 }
 
 /* ---- opening ---- */
@@ -93,6 +122,11 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     }
     if ((flags & LINUX_O_DIRECTORY) && !directory)
         return -LINUX_ENOTDIR;
+    if ((flags & (LINUX_O_TRUNC | LINUX_O_PATH)) == LINUX_O_TRUNC && kind == NODE_MEMORY) {
+        long error = memfile_resize(place->node, 0);
+        if (error)
+            return error;
+    }
     struct file *file = file_open_place(
         place, flags & (LINUX_O_ACCMODE | LINUX_O_APPEND | LINUX_O_NONBLOCK | LINUX_O_PATH));
     if (!file)
@@ -101,6 +135,24 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     if (fd < 0)
         file_put(file);
     return fd;
+}
+
+/* The path names nothing yet. */
+static long open_new(struct thread *t, int64_t at, long bytes, uint32_t flags, uint32_t mode)
+{
+    struct new_name new;
+    struct node *node;
+    long error = find_new(t, at, bytes, &new);
+
+    if (error)
+        return error;
+    if (path[bytes - 1] == '/' || (flags & LINUX_O_DIRECTORY))
+        return flags & LINUX_O_DIRECTORY ? -LINUX_EINVAL : -LINUX_EISDIR;
+    error = memfile_make(new.dir, new.name, new.bytes, mode & 07777 & ~t->process->umask, &node);
+    if (error)
+        return error;
+    const struct place place = {.node = node};
+    return open_place(t, &place, flags & ~(uint32_t)(LINUX_O_CREAT | LINUX_O_EXCL | LINUX_O_TRUNC));
 }
 
 long linux_openat(struct thread *t, const uint64_t *a)
@@ -112,9 +164,10 @@ long linux_openat(struct thread *t, const uint64_t *a)
 
     if ((flags & LINUX_O_ACCMODE) == LINUX_O_ACCMODE)
         return -LINUX_EINVAL;
-    long error = find(t, (int32_t)a[0], read_path(t, a[1]), follow ? FS_FOLLOW : 0, &place);
+    long bytes = read_path(t, a[1]);
+    long error = find(t, (int32_t)a[0], bytes, follow ? FS_FOLLOW : 0, &place);
     if (error == -LINUX_ENOENT && (flags & LINUX_O_CREAT))
-        return refuse_change(t, (int32_t)a[0], a[1], true);
+        return open_new(t, (int32_t)a[0], bytes, flags, (uint32_t)a[3]);
     return error ? error : open_place(t, &place, flags);
 }
 
@@ -141,7 +194,7 @@ long linux_newfstatat(struct thread *t, const uint64_t *a)
                      &place);
     if (error)
         return error;
-    fs_stat(&place, &stat);
+    memfile_stat(&place, &stat);
     return copy_out(t->process->space, a[2], &stat, sizeof(stat));
 }
 
@@ -160,7 +213,7 @@ static long access_at(struct thread *t, const uint64_t *a, unsigned flags)
     if (error)
         return error;
     bool device = (place.node->mode & LINUX_S_IFMT) == LINUX_S_IFCHR;
-    if ((mode & ACCESS_WRITE) && !device)
+    if ((mode & ACCESS_WRITE) && !device && !place.node->memory)
         return -LINUX_EROFS;
     if ((mode & ACCESS_EXEC) && !fs_is_dir(&place) && !(place.node->mode & 0111))
         return -LINUX_EACCES;
@@ -275,58 +328,210 @@ long linux_fchdir(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-/* ---- what would change the tree ---- */
+/* ---- what changes the tree ---- */
 
 long linux_mkdirat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], true);
+    uint32_t mode = (uint32_t)a[2] & 01777 & ~t->process->umask;
+    struct new_name new;
+    long error = find_new(t, (int32_t)a[0], read_path(t, a[1]), &new);
+
+    if (error)
+        return error;
+    return fs_make(new.dir, new.name, new.bytes, NODE_DIR, LINUX_S_IFDIR | mode) ? 0
+                                                                                 : -LINUX_ENOSPC;
 }
 
 long linux_mknodat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], true);
+    uint32_t type = (uint32_t)a[2] & LINUX_S_IFMT;
+    struct new_name new;
+    struct node *node;
+    long error = find_new(t, (int32_t)a[0], read_path(t, a[1]), &new);
+
+    if (error)
+        return error;
+    if (type && type != LINUX_S_IFREG)
+        return -LINUX_EPERM; /* nothing but files */
+    uint32_t mode = (uint32_t)a[2] & 07777 & ~t->process->umask;
+    return memfile_make(new.dir, new.name, new.bytes, mode, &node);
 }
 
+/* Memory file systems have no links. */
 long linux_symlinkat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[1], a[2], true);
+    struct new_name new;
+    long error = find_new(t, (int32_t)a[1], read_path(t, a[2]), &new);
+
+    return error ? error : -LINUX_EPERM;
 }
 
 long linux_linkat(struct thread *t, const uint64_t *a)
 {
-    long error = refuse_change(t, (int32_t)a[0], a[1], false);
+    struct new_name new;
+    struct place old;
+    long error = find(t, (int32_t)a[0], read_path(t, a[1]), 0, &old);
 
-    return error == -LINUX_EROFS ? refuse_change(t, (int32_t)a[2], a[3], true) : error;
+    if (!error)
+        error = find_new(t, (int32_t)a[2], read_path(t, a[3]), &new);
+    return error ? error : old.node->memory ? -LINUX_EPERM : -LINUX_EXDEV;
+}
+
+/* Is it where a memory file system begins? That stays. */
+static bool is_memory_root(const struct node *node)
+{
+    return node->memory && !node->parent->memory;
 }
 
 long linux_unlinkat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], false);
+    uint32_t flags = (uint32_t)a[2];
+    struct node *node;
+
+    if (flags & ~(uint32_t)LINUX_AT_REMOVEDIR)
+        return -LINUX_EINVAL;
+    long error = find_changed(t, (int32_t)a[0], a[1], 0, &node);
+    if (error)
+        return error;
+    if (is_memory_root(node))
+        return -LINUX_EBUSY;
+    if ((flags & LINUX_AT_REMOVEDIR) && node->kind != NODE_DIR)
+        return -LINUX_ENOTDIR;
+    if (!(flags & LINUX_AT_REMOVEDIR) && node->kind == NODE_DIR)
+        return -LINUX_EISDIR;
+    return memfile_remove(node);
+}
+
+static bool is_below(const struct node *node, const struct node *dir)
+{
+    while (node != dir && node->parent != node)
+        node = node->parent;
+    return node == dir;
+}
+
+/* May `node` take the place of what is there already? Then that has gone. */
+static long replace(struct node *node, struct node *there)
+{
+    if (there->kind == NODE_DIR && node->kind != NODE_DIR)
+        return -LINUX_EISDIR;
+    if (there->kind != NODE_DIR && node->kind == NODE_DIR)
+        return -LINUX_ENOTDIR;
+    if (is_memory_root(there))
+        return -LINUX_EBUSY;
+    return memfile_remove(there);
 }
 
 long linux_renameat2(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], false);
+    uint32_t flags = (uint32_t)a[4];
+    struct node *node, *there;
+    struct new_name new;
+
+    if (flags & ~(uint32_t)LINUX_RENAME_NOREPLACE)
+        return -LINUX_EINVAL;
+    long error = find_changed(t, (int32_t)a[0], a[1], 0, &node);
+    if (error)
+        return error;
+    if (is_memory_root(node))
+        return -LINUX_EBUSY;
+    error = find_changed(t, (int32_t)a[2], a[3], 0, &there);
+    if (!error) {
+        if (flags & LINUX_RENAME_NOREPLACE)
+            return -LINUX_EEXIST;
+        if (there == node)
+            return 0;
+        if (is_below(there, node))
+            return -LINUX_EINVAL;
+        error = replace(node, there);
+        if (error)
+            return error;
+    } else if (error != -LINUX_ENOENT) {
+        return error;
+    }
+    error = find_new(t, (int32_t)a[2], read_path(t, a[3]), &new);
+    if (!error && is_below(new.dir, node))
+        error = -LINUX_EINVAL;
+    return error ? error : fs_move(node, new.dir, new.name, new.bytes);
 }
 
 long linux_truncate(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, LINUX_AT_FDCWD, a[0], false);
+    struct node *node;
+
+    if ((int64_t)a[1] < 0)
+        return -LINUX_EINVAL;
+    long error = find_changed(t, LINUX_AT_FDCWD, a[0], FS_FOLLOW, &node);
+    if (error)
+        return error;
+    return node->kind == NODE_MEMORY ? memfile_resize(node, (int64_t)a[1]) : -LINUX_EISDIR;
+}
+
+static long change_mode(struct node *node, uint32_t mode)
+{
+    if (!node->memory)
+        return -LINUX_EROFS;
+    /* F_SEAL_EXEC: whether it may be executed stays. */
+    if (node->kind == NODE_MEMORY && node->seals && ((node->mode ^ mode) & 0111)) {
+        const struct file file = {.kind = FILE_NODE, .place = {.node = node}};
+        if (memfile_get_seals(&file) & LINUX_F_SEAL_EXEC)
+            return -LINUX_EPERM;
+    }
+    node->mode = (node->mode & LINUX_S_IFMT) | (mode & 07777);
+    return 0;
 }
 
 long linux_fchmodat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], false);
+    struct node *node;
+    long error = find_changed(t, (int32_t)a[0], a[1], FS_FOLLOW, &node);
+
+    return error ? error : change_mode(node, (uint32_t)a[2]);
+}
+
+long linux_fchmod(struct thread *t, const uint64_t *a)
+{
+    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    return file->kind == FILE_NODE ? change_mode(file->place.node, (uint32_t)a[1]) : -LINUX_EROFS;
+}
+
+/* Everything is root's and stays so. */
+static long change_owner(const struct node *node, uint64_t uid, uint64_t gid)
+{
+    bool same = ((int32_t)uid <= 0) && ((int32_t)gid <= 0);
+
+    return !node->memory ? -LINUX_EROFS : same ? 0 : -LINUX_EPERM;
 }
 
 long linux_fchownat(struct thread *t, const uint64_t *a)
 {
-    return refuse_change(t, (int32_t)a[0], a[1], false);
+    struct node *node;
+    long error = find_changed(t, (int32_t)a[0], a[1], FS_FOLLOW, &node);
+
+    return error ? error : change_owner(node, a[2], a[3]);
 }
 
+long linux_fchown(struct thread *t, const uint64_t *a)
+{
+    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    return file->kind == FILE_NODE ? change_owner(file->place.node, a[1], a[2]) : -LINUX_EROFS;
+}
+
+/* Times are not kept. */
 long linux_utimensat(struct thread *t, const uint64_t *a)
 {
-    if (a[1] == 0)
-        return fd_get(&t->process->files, (int32_t)a[0]) ? -LINUX_EROFS : -LINUX_EBADF;
-    return refuse_change(t, (int32_t)a[0], a[1], false);
+    struct node *node;
+
+    if (a[1] == 0) {
+        struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+        if (!file)
+            return -LINUX_EBADF;
+        return file->kind == FILE_NODE && file->place.node->memory ? 0 : -LINUX_EROFS;
+    }
+    return find_changed(t, (int32_t)a[0], a[1], FS_FOLLOW, &node);
 }

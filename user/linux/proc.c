@@ -13,6 +13,7 @@
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
+#include "user/linux/shm.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
@@ -79,6 +80,19 @@ static void text_report(struct text *text, unsigned kind, uint64_t id)
         text->bytes += (size_t)got;
         offset += (uint64_t)got;
     }
+}
+
+static void shm_lines(struct text *text)
+{
+    char *lines;
+    long bytes = shm_text(&lines);
+
+    if (bytes < 0) {
+        text->error = bytes;
+        return;
+    }
+    text_add(text, lines, (size_t)bytes);
+    free(lines);
 }
 
 /* ---- numbers out of reports ---- */
@@ -235,6 +249,9 @@ static void of_system(struct text *text, enum proc_text kind)
         break;
     case PROC_VERSION:
         text_printf(text, "Linux version 6.12.0-pagoda (Pagoda)\n");
+        break;
+    case PROC_SYSVIPC_SHM:
+        shm_lines(text);
         break;
     case PROC_PAGODA_STAT:
         pagoda_stat(text);

@@ -15,7 +15,10 @@
 #define SYS_mkdirat           34
 #define SYS_mount             40
 #define SYS_unlinkat          35
+#define SYS_truncate          45
+#define SYS_renameat2         276
 #define SYS_ftruncate         46
+#define SYS_fallocate         47
 #define SYS_faccessat         48
 #define SYS_chdir             49
 #define SYS_openat            56
@@ -69,6 +72,10 @@
 #define SYS_getegid           177
 #define SYS_gettid            178
 #define SYS_sysinfo           179
+#define SYS_shmget            194
+#define SYS_shmctl            195
+#define SYS_shmat             196
+#define SYS_shmdt             197
 #define SYS_brk               214
 #define SYS_munmap            215
 #define SYS_mremap            216

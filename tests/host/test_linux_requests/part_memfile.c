@@ -1,0 +1,2 @@
+/* The personality's sources, for this test: memory files. */
+#include "user/linux/memfile.c"

@@ -1,0 +1,274 @@
+/* Memory files (see memfile.h), and the calls that are theirs: memfd_create, fallocate. */
+#include "user/linux/memfile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "user/linux/calls.h"
+#include "user/linux/file.h"
+#include "user/linux/lock.h"
+#include "user/linux/mmcall.h"
+#include "user/linux/process.h"
+#include "user/linux/space.h"
+
+#define MEMFD_NAME_MAX 249
+#define FILE_BYTES_MAX INT64_MAX
+#define SECTOR_BYTES   512
+#define PAGE_BYTES     4096
+
+/* ---- life ---- */
+
+long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mode,
+                  struct node **made)
+{
+    static char shown[LINUX_PATH_MAX]; /* under the big lock */
+    struct node *node = fs_make(dir, name, bytes, NODE_MEMORY, LINUX_S_IFREG | mode);
+
+    if (!node)
+        return -LINUX_ENOSPC;
+    const struct place place = {.node = node};
+    memset(shown, 0, sizeof(shown));
+    if (fs_path(&place, shown, sizeof(shown)) < 0)
+        shown[0] = 0;
+    const struct mm_object wanted = {.id = node->ino, .name = (uint64_t)shown};
+    long object = mmcall_object_create(&wanted);
+    if (object <= 0) {
+        if (dir)
+            fs_remove(node);
+        fs_free(node);
+        return object == -LINUX_ENOMEM ? -LINUX_ENOSPC : object;
+    }
+    node->object = (uint64_t)object;
+    *made = node;
+    return 0;
+}
+
+void memfile_unused(struct node *node)
+{
+    if (node->kind != NODE_MEMORY || !node->removed)
+        return;
+    linux_assert(mmcall_object_release(node->object, 0) == 0);
+    fs_free(node);
+}
+
+static bool is_working_directory(const struct node *node)
+{
+    struct place cwd;
+
+    for (int pid = fs_process_after(0); pid; pid = fs_process_after(pid)) {
+        if (fs_process_cwd(pid, &cwd) && cwd.node == node)
+            return true;
+    }
+    return false;
+}
+
+long memfile_remove(struct node *node)
+{
+    if (node->kind == NODE_DIR) {
+        if (node->child)
+            return -LINUX_ENOTEMPTY;
+        if (is_working_directory(node) || file_is_open(node))
+            return -LINUX_EBUSY; /* its node would have to outlive it */
+        fs_remove(node);
+        fs_free(node);
+        return 0;
+    }
+    fs_remove(node);
+    if (!node->users)
+        memfile_unused(node);
+    return 0;
+}
+
+/* ---- contents ---- */
+
+static long transfer(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+                     uint64_t *offset, bool write)
+{
+    size_t done = 0;
+    long part = 0;
+
+    while (done < bytes) {
+        part = write ? mmcall_object_write(node->object, *offset, space->mm, address + done,
+                                           bytes - done)
+                     : mmcall_object_read(node->object, *offset, space->mm, address + done,
+                                          bytes - done);
+        if (part <= 0)
+            break;
+        done += (size_t)part;
+        *offset += (uint64_t)part;
+    }
+    return done ? (long)done : part;
+}
+
+long memfile_read(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+                  uint64_t *offset)
+{
+    return transfer(node, space, address, bytes, offset, false);
+}
+
+long memfile_write(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+                   uint64_t *offset)
+{
+    if (*offset >= FILE_BYTES_MAX)
+        return -LINUX_EFBIG;
+    long done = transfer(node, space, address, bytes, offset, true);
+    return done == -LINUX_ENOMEM ? -LINUX_ENOSPC : done;
+}
+
+static struct mm_object_stat stat_of(const struct node *node)
+{
+    struct mm_object_stat stat = {0};
+
+    linux_assert(mmcall_object_stat(node->object, &stat) == 0);
+    return stat;
+}
+
+uint64_t memfile_bytes(const struct node *node)
+{
+    return stat_of(node).bytes;
+}
+
+long memfile_resize(const struct node *node, int64_t bytes)
+{
+    return bytes < 0 ? -LINUX_EINVAL : mmcall_object_resize(node->object, (uint64_t)bytes);
+}
+
+int64_t memfile_seek(const struct file *file, uint64_t offset, bool data)
+{
+    uint64_t bytes = file_bytes(file);
+
+    if ((int64_t)offset < 0 || offset >= bytes)
+        return -LINUX_ENXIO;
+    if (file->place.node->kind != NODE_MEMORY) /* all data, and a hole at the end */
+        return (int64_t)(data ? offset : bytes);
+    return mmcall_object_seek(file->place.node->object, offset, data);
+}
+
+void memfile_stat(const struct place *place, struct linux_stat *stat)
+{
+    fs_stat(place, stat);
+    if (place->node->kind != NODE_MEMORY)
+        return;
+    struct mm_object_stat object = stat_of(place->node);
+    stat->size = (int64_t)object.bytes;
+    stat->blocks = (int64_t)(object.pages * (PAGE_BYTES / SECTOR_BYTES));
+}
+
+/* ---- seals ---- */
+
+static bool has_seals(const struct file *file)
+{
+    return file->kind == FILE_NODE && file->place.node->kind == NODE_MEMORY;
+}
+
+long memfile_add_seals(const struct file *file, uint32_t seals)
+{
+    if (!has_seals(file))
+        return -LINUX_EINVAL;
+    struct node *node = file->place.node;
+    if ((file->flags & LINUX_O_ACCMODE) == 0)
+        return -LINUX_EPERM;
+    if (seals & ~(uint32_t)LINUX_F_SEALS)
+        return -LINUX_EINVAL;
+    if (!node->seals)
+        return -LINUX_EPERM;
+    /* What may not be made executable, and is, may not change any more either. */
+    if ((seals & LINUX_F_SEAL_EXEC) && (node->mode & 0111))
+        seals |= LINUX_F_SEAL_SHRINK | LINUX_F_SEAL_GROW | LINUX_F_SEAL_WRITE |
+                 LINUX_F_SEAL_FUTURE_WRITE;
+    long now = seals ? mmcall_object_seal(node->object, seals) : 0;
+    return now < 0 ? now : 0;
+}
+
+long memfile_get_seals(const struct file *file)
+{
+    if (!has_seals(file))
+        return -LINUX_EINVAL;
+    if (!file->place.node->seals)
+        return LINUX_F_SEAL_SEAL;
+    return mmcall_object_seal(file->place.node->object, 0);
+}
+
+/* ---- calls ---- */
+
+long linux_memfd_create(struct thread *t, const uint64_t *a)
+{
+    static const char prefix[] = "memfd:", suffix[] = " (deleted)";
+    char name[sizeof(prefix) + MEMFD_NAME_MAX + sizeof(suffix)];
+    uint32_t flags = (uint32_t)a[1];
+    struct node *node;
+
+    if (flags & LINUX_MFD_HUGETLB)
+        return -LINUX_ENOSYS;
+    if (flags & ~(uint32_t)(LINUX_MFD_CLOEXEC | LINUX_MFD_ALLOW_SEALING | LINUX_MFD_NOEXEC_SEAL |
+                            LINUX_MFD_EXEC))
+        return -LINUX_EINVAL;
+    if ((flags & LINUX_MFD_EXEC) && (flags & LINUX_MFD_NOEXEC_SEAL))
+        return -LINUX_EINVAL;
+    memcpy(name, prefix, sizeof(prefix));
+    long bytes =
+        copy_in_string(t->process->space, name + sizeof(prefix) - 1, a[0], MEMFD_NAME_MAX + 1);
+    if (bytes < 0)
+        return bytes == -LINUX_ENAMETOOLONG ? -LINUX_EINVAL : bytes;
+    bool no_exec = (flags & LINUX_MFD_NOEXEC_SEAL) != 0;
+    memcpy(name + sizeof(prefix) - 1 + bytes, suffix, sizeof(suffix));
+    long error = memfile_make(NULL, name, strlen(name), no_exec ? 0666 : 0777, &node);
+    if (error)
+        return error == -LINUX_ENOSPC ? -LINUX_ENOMEM : error;
+    node->seals = no_exec || (flags & LINUX_MFD_ALLOW_SEALING);
+    if (no_exec)
+        mmcall_object_seal(node->object, LINUX_F_SEAL_EXEC);
+    const struct place place = {.node = node};
+    struct file *file = file_open_place(&place, LINUX_O_RDWR);
+    if (!file) {
+        memfile_unused(node);
+        return -LINUX_ENFILE;
+    }
+    long fd = fd_install(&t->process->files, file, 0, (flags & LINUX_MFD_CLOEXEC) != 0);
+    if (fd < 0)
+        file_put(file);
+    return fd;
+}
+
+long linux_fallocate(struct thread *t, const uint64_t *a)
+{
+    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    uint32_t mode = (uint32_t)a[1];
+    int64_t offset = (int64_t)a[2], bytes = (int64_t)a[3], end;
+
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    if (offset < 0 || bytes <= 0)
+        return -LINUX_EINVAL;
+    if ((mode & ~(uint32_t)(LINUX_FALLOC_KEEP_SIZE | LINUX_FALLOC_PUNCH_HOLE)) ||
+        mode == LINUX_FALLOC_PUNCH_HOLE)
+        return -LINUX_EOPNOTSUPP;
+    if ((file->flags & LINUX_O_ACCMODE) == 0)
+        return -LINUX_EBADF;
+    if (file->kind != FILE_NODE)
+        return -LINUX_ESPIPE;
+    if (file->place.node->kind != NODE_MEMORY)
+        return -LINUX_ENODEV;
+    if (__builtin_add_overflow(offset, bytes, &end))
+        return -LINUX_EFBIG;
+    unsigned how = mode & LINUX_FALLOC_PUNCH_HOLE  ? MM_ALLOCATE_PUNCH
+                   : mode & LINUX_FALLOC_KEEP_SIZE ? MM_ALLOCATE_KEEP
+                                                   : MM_ALLOCATE_GROW;
+    long error =
+        mmcall_object_allocate(file->place.node->object, (uint64_t)offset, (uint64_t)bytes, how);
+    return error == -LINUX_ENOMEM ? -LINUX_ENOSPC : error;
+}
+
+long linux_ftruncate(struct thread *t, const uint64_t *a)
+{
+    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+
+    if ((int64_t)a[1] < 0)
+        return -LINUX_EINVAL;
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    if (file->kind != FILE_NODE || file->place.node->kind != NODE_MEMORY ||
+        (file->flags & LINUX_O_ACCMODE) == 0)
+        return -LINUX_EINVAL;
+    return memfile_resize(file->place.node, (int64_t)a[1]);
+}
