@@ -373,3 +373,8 @@ def test_four_nodes(build_dir: Path, tmp_path: Path, memory: str, pager: str) ->
     assert status == 0 and ", 4 nodes" in text, text
     assert_sound(text)
     assert nodes_seen(text) == {"0", "1", "2", "3"}, text
+    # The hart that boots is number 0, whichever it is: so which two a node has is not said.
+    lines = re.findall(r"^node (\d): harts \d \d, distances (.*)$", text, re.M)
+    assert [line[1].split() for line in lines] == [
+        [str(10 + 5 * abs(a - b)) for b in range(4)] for a in range(4)
+    ], text

@@ -9,6 +9,7 @@
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/leak.h"
 #include "mmserver/core/memblock.h"
+#include "mmserver/core/numa.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/slab_report.h"
 #include "mmserver/core/zone.h"
@@ -277,6 +278,22 @@ static void report_vmstat(struct text *t)
     text_format(t, "pgmajfault %lu\n", 0UL);
 }
 
+/* "node 0: harts 0 1, distances 10 20": to each node in turn. */
+static void report_nodes(struct text *t)
+{
+    for (uint32_t node = 0; node < numa_nodes(); node++) {
+        text_format(t, "node %lu: harts", (uint64_t)node);
+        for (uint32_t i = 0; i < worker_count; i++) {
+            if (numa_node_of_hart(i) == node)
+                text_format(t, " %lu", (uint64_t)i);
+        }
+        text_string(t, ", distances");
+        for (uint32_t to = 0; to < numa_nodes(); to++)
+            text_format(t, " %lu", (uint64_t)numa_distance(node, to));
+        text_char(t, '\n');
+    }
+}
+
 bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c)
 {
     switch (kind) {
@@ -312,6 +329,7 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         return true;
     case MM_REPORT_MEMBLOCK:
         memblock_report(t, &memblock);
+        report_nodes(t);
         return true;
     case MM_REPORT_BUDDYINFO:
         report_buddyinfo(t);
