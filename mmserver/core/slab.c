@@ -512,8 +512,7 @@ static void cache_setup(struct slab_cache *c, const char *name, uint64_t bytes, 
 {
     mm_assert(bytes && bytes <= SLAB_BYTES_MAX && !(align & (align - 1)) && align <= PAGE_BYTES);
     memset(c, 0, sizeof *c);
-    for (unsigned i = 0; i + 1 < sizeof c->name && name[i]; i++)
-        c->name[i] = name[i];
+    memcpy(c->name, name, min_u64(strlen(name), sizeof c->name - 1));
     c->flags = flags | slab_debug_flags(name);
     if (constructor || c->flags & SLAB_TYPESAFE)
         c->flags &= ~(uint32_t)SLAB_POISON;
