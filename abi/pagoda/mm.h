@@ -50,9 +50,6 @@
 /* privileged: mm_limit(mm, enum mm_limit, value) -> 0. */
 #define MM_LIMIT 1039
 
-/* privileged: mm_advise(mm, address, bytes, advice) -> 0: madvise, for process_madvise. */
-#define MM_ADVISE 1056
-
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
  * mm_native_enable(entries) -> 0: the calling thread gets a capability table of its own with

@@ -35,7 +35,8 @@ struct client {
     uint32_t personality; /* bool: a thread of the process personality */
     uint32_t native;      /* bool: made by a native program */
     uint32_t has_table;   /* bool: makes kernel calls, by its mm's native table */
-    uint32_t spare;
+    uint32_t policy_mode; /* NUMA policy (policy.h) */
+    uint64_t policy_nodes;
 };
 
 /* How a thread's events that are not the memory server's find their handler. */

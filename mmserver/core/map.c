@@ -47,7 +47,7 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 
     if (end > mm_user_end)
         return -LINUX_EINVAL;
-    if (!v || v->start >= end)
+    if (!v || v->start >= end || start == end)
         return 0;
     if (v->start < start && v->end > end)
         return unmap_hole(w, mm, v, start, end);

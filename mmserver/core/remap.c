@@ -91,7 +91,7 @@ static long resize_check(const struct remap *r, const struct vma *v)
 {
     if (!r->old_bytes && !(v->flags & VM_SHARED))
         return -LINUX_EINVAL;
-    if ((r->flags & MREMAP_DONTUNMAP) && !vma_is_private_anon(v))
+    if ((r->flags & MREMAP_DONTUNMAP) && (v->flags & (VM_DONTEXPAND | VM_DEVICE)))
         return -LINUX_EINVAL;
     if (r->old_bytes > v->end - r->address)
         return -LINUX_EFAULT;

@@ -1,6 +1,7 @@
 /* Linux's memory calls: arguments from registers, then the core's functions. */
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
+#include "mmserver/core/policy.h"
 #include "mmserver/server/server.h"
 
 #define FLUSH_ICACHE_LOCAL 1
@@ -19,22 +20,35 @@ static long call_mmap(struct worker *w, struct client *c, const uint64_t a[6],
     return 0;
 }
 
+#define MEMBARRIER_ALL                                                                        \
+    (MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |                                \
+     MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |            \
+     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE | \
+     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE | MEMBARRIER_CMD_GET_REGISTRATIONS)
+
 static long call_membarrier(struct mm *mm, uint64_t command, uint64_t flags)
 {
+    uint64_t registered = __atomic_load_n(&mm->membarrier, __ATOMIC_RELAXED);
+
     if (flags)
         return -LINUX_EINVAL;
     switch (command) {
     case MEMBARRIER_CMD_QUERY:
-        return MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_PRIVATE_EXPEDITED |
-               MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+        return MEMBARRIER_ALL;
+    case MEMBARRIER_CMD_GET_REGISTRATIONS:
+        return (long)registered;
+    case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
-        __atomic_store_n(&mm->membarrier, 1, __ATOMIC_RELAXED);
+    case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+        __atomic_fetch_or(&mm->membarrier, command, __ATOMIC_RELAXED);
         return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
-        if (!__atomic_load_n(&mm->membarrier, __ATOMIC_RELAXED))
+    case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
+        if (!(registered & command << 1)) /* its registration is the next bit */
             return -LINUX_EPERM;
         break;
     case MEMBARRIER_CMD_GLOBAL:
+    case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
         break;
     default:
         return -LINUX_EINVAL;
@@ -85,6 +99,22 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
         return map_mlockall(w, mm, a[0]);
     case NR_munlockall:
         return map_munlockall(w, mm);
+    case NR_set_mempolicy:
+        return policy_set(w, c, a[0], a[1], a[2]);
+    case NR_get_mempolicy:
+        return policy_get(w, c, a[0], a[1], a[2], a[3], a[4]);
+    case NR_mbind:
+        return policy_bind(w, c, a);
+    case NR_set_mempolicy_home_node:
+        return policy_home_node(c, a[0], a[1], a[2], a[3]);
+    case NR_migrate_pages:
+        if ((int32_t)a[0])
+            break; /* whose number that is, the personality knows */
+        return policy_migrate(w, c, a[1], a[2], a[3]);
+    case NR_move_pages:
+        if ((int32_t)a[0])
+            break;
+        return policy_move(w, c, a);
     case NR_membarrier:
         return call_membarrier(mm, a[0], a[1]);
     case NR_riscv_flush_icache:
@@ -92,4 +122,6 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
     default:
         return -LINUX_ENOSYS;
     }
+    *answer = answer_make(ANSWER_FORWARD, 0, 0);
+    return 0;
 }

@@ -158,17 +158,6 @@ static long call_limit(const uint64_t a[6])
     return error;
 }
 
-static long call_advise(struct worker *w, const uint64_t a[6])
-{
-    struct mm *mm = mm_get(a[0]);
-
-    if (!mm)
-        return -LINUX_ESRCH;
-    long error = map_madvise(w, mm, a[1], a[2], a[3]);
-    mm_put(mm);
-    return error;
-}
-
 static bool thread_wanted_good(const struct mm_thread *t)
 {
     return t->hart < worker_count && t->priority >= 1 && t->priority <= MM_PRIORITY_MAX;
@@ -419,7 +408,6 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      number == MM_ADVISE ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
@@ -437,8 +425,6 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_exec(w, c, a);
     case MM_LIMIT:
         return call_limit(a);
-    case MM_ADVISE:
-        return call_advise(w, a);
     case MM_RELEASE:
         return call_release(w, a);
     case MM_THREAD_CREATE:
