@@ -6,14 +6,14 @@
  *      its VMAs as soon as they are linked
  *   2. VMAs: copied, linked to the anon_vmas of the parent's (rmap_fork), but for what madvise
  *      excluded
- *   3. tables: in each 2 MiB block in which a private page may be, the runs of slots of private
- *      VMAs are copied by the kernel, which write-protects both sides; a batch holds the tables to
- *      install and the runs to copy into them. What stands in the child's table then is counted at
- *      its pages, whether or not the batch was done to its end
+ *   3. tables: in each 2 MiB block in which a private page may be, the runs of slots of VMAs that
+ *      have some are copied by the kernel, which write-protects both sides; a batch holds the
+ * tables to install and the runs to copy into them. What stands in the child's table then is
+ * counted at its pages, whether or not the batch was done to its end
  *   4. on any failure the child is cleared like any mm that ends
  *
- * What is not copied here comes back by faults: pages of shared mappings, and of files where no
- * private page is near, as Linux does it.
+ * What is not copied here comes back by faults: pages of shared mappings, and of files that nobody
+ * wrote to, as Linux does it.
  */
 #include "mmserver/core/fork.h"
 #include "mmserver/core/pt.h"
@@ -26,10 +26,16 @@ struct fork {
     vaddr_t table_end[8]; /* per level: end of what the last table installed covers */
 };
 
-/* Does the child get this VMA's pages, where it gets any? */
-static bool vma_is_copied(const struct vma *v)
+/* May the child get this VMA's pages? */
+static bool vma_is_inherited(const struct vma *v)
 {
     return !(v->flags & (VM_SHARED | VM_DEVICE | VM_DONTFORK | VM_WIPEONFORK));
+}
+
+/* Does it have any that cannot come back by a fault? */
+static bool vma_is_copied(const struct vma *v)
+{
+    return v->anon && vma_is_inherited(v);
 }
 
 static long vmas_copy(struct fork *f)
@@ -37,36 +43,60 @@ static long vmas_copy(struct fork *f)
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
         /* Device memory stays with the program that was given it. */
         if (!(v->flags & (VM_DONTFORK | VM_DEVICE)) &&
-            !vma_fork(f->w, f->child, v, v->flags & ~VM_LOCK_FLAGS, vma_is_copied(v)))
+            !vma_fork(f->w, f->child, v, v->flags & ~VM_LOCK_FLAGS, vma_is_inherited(v)))
             return -LINUX_ENOMEM;
     }
     return 0;
 }
 
-/* The entries of a part of one of the child's leaf tables are there: count them. */
-static void entries_count(struct fork *f, const uint64_t *entry, const uint64_t *end)
+/* What one run has put into the child's table. */
+struct copied {
+    uint64_t absent, others, files;
+    uint64_t all; /* bits that all entries have */
+};
+
+static __attribute__((noinline)) void count_other(struct copied *c, struct page *page)
 {
-    uint64_t present = 0, others = 0;
+    c->others++;
+    if (page->state == PAGE_FILE)
+        c->files++;
+    else /* the zero page's mappings are not counted */
+        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
+}
 
-    for (; entry < end; entry++) {
-        uint64_t e = *entry;
-
-        if (!e)
-            continue;
-        struct page *page = page_of(entry_page(e));
-        __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
-        present++;
-        if (likely(page->state == PAGE_ANON)) {
-            f->child->parked += !(e & ENTRY_V);
-            continue;
-        }
-        others++;
-        if (page->state == PAGE_FILE)
-            f->child->file_pages++;
-        else /* the zero page's mappings are not counted */
-            __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
+static inline __attribute__((always_inline)) void count_entry(struct copied *c, uintptr_t bias,
+                                                              uint64_t e)
+{
+    if (unlikely(!e)) {
+        c->absent++;
+        return;
     }
-    f->child->anon_pages += present - others;
+    struct page *page = page_of_entry(bias, e);
+    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+    c->all &= e;
+    if (unlikely(page->state != PAGE_ANON))
+        count_other(c, page);
+}
+
+/* The entries of a part of one of the child's leaf tables are there: count them. */
+static void entries_count(struct fork *f, const uint64_t *entry, uint64_t count)
+{
+    struct copied c = {.all = ~0UL};
+    const uint64_t *at = entry, *end = entry + count;
+    const uintptr_t bias = phys.pages_bias;
+
+    for (; at + 4 <= end; at += 4) {
+        count_entry(&c, bias, at[0]);
+        count_entry(&c, bias, at[1]);
+        count_entry(&c, bias, at[2]);
+        count_entry(&c, bias, at[3]);
+    }
+    for (; at < end; at++)
+        count_entry(&c, bias, *at);
+    for (at = entry; !(c.all & ENTRY_V) && at < end; at++)
+        f->child->parked += entry_is_parked(*at);
+    f->child->anon_pages += count - c.absent - c.others;
+    f->child->file_pages += c.files;
 }
 
 /* Perform what was gathered, account for what of it was done. 0 or -LINUX_ENOMEM. */
@@ -93,7 +123,7 @@ static long fork_send(struct fork *f)
             const uint64_t *entry = pt_entry(f->child, op->address, 0);
 
             if (entry)
-                entries_count(f, entry, entry + op->count);
+                entries_count(f, entry, op->count);
         }
     }
     return done == count ? 0 : -LINUX_ENOMEM;
@@ -158,7 +188,7 @@ static long tables_copy(struct fork *f)
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
         const uint64_t *table;
 
-        if (!v->anon || !vma_is_copied(v) || v->end <= next)
+        if (!vma_is_copied(v) || v->end <= next)
             continue;
         vaddr_t a = pt_next_table(f->parent, max_u64(next, v->start), v->end, &table);
         for (; a < v->end; a = pt_next_table(f->parent, next, v->end, &table)) {

@@ -104,7 +104,7 @@ void mm_clear(struct worker *w, struct mm *mm)
 
     mm_lock(mm);
     mm_settle_locked(w, mm);
-    zap_range(w, mm, 0, mm_user_end);
+    zap_all(w, mm);
     while ((v = RB_ROOT(&mm->vmas)))
         vma_remove(w, mm, v);
     pt_free_all_tables(w, mm);

@@ -144,6 +144,15 @@ static inline struct page *page_of(pfn_t pfn)
 {
     return (struct page *)(phys.pages_bias + pfn * sizeof(struct page));
 }
+/* The page that an entry names; `bias` is phys.pages_bias, which loops keep in a register. One
+ * shift brings the page number to where it is a descriptor's offset. */
+static inline struct page *page_of_entry(uintptr_t bias, uint64_t entry)
+{
+    const unsigned down = ENTRY_PAGE_SHIFT - 5;
+
+    _Static_assert(sizeof(struct page) == 1 << 5, "the offset is the number shifted by five");
+    return (struct page *)(bias + (entry >> down & ENTRY_PAGE_MASK >> down));
+}
 static inline pfn_t page_number(const struct page *page)
 {
     return ((uintptr_t)page - phys.pages_bias) / sizeof(struct page);

@@ -24,6 +24,18 @@ const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level)
     return &table[pt_index(address, level)];
 }
 
+/* Nothing is below the entry of `address` in that table of level l: where its next entry is that is
+ * not empty, or the table ends. */
+static vaddr_t empties_skip(const uint64_t *table, vaddr_t address, vaddr_t end, unsigned l)
+{
+    uint64_t span = 1UL << pt_shift(l), i = pt_index(address, l) + 1;
+    uint64_t stop = min_u64(TABLE_ENTRIES, i + ((end - address) >> pt_shift(l)));
+
+    while (i < stop && !table[i])
+        i++;
+    return ROUND_DOWN(address, span << TABLE_SHIFT) + i * span;
+}
+
 vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsigned level,
                          const uint64_t **found)
 {
@@ -42,8 +54,7 @@ vaddr_t pt_next_table_of(const struct mm *mm, vaddr_t address, vaddr_t end, unsi
             *found = table;
             return address;
         }
-        /* Nothing below this entry: go on behind what it covers. */
-        address = ROUND_DOWN(address, 1UL << pt_shift(l)) + (1UL << pt_shift(l));
+        address = empties_skip(table, address, end, l);
     }
     return end;
 }
@@ -332,10 +343,52 @@ void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
         table_keep(w, mm, a);
 }
 
+/* What pt_free_all_tables() has gathered. */
+struct table_list {
+    unsigned count;
+    pfn_t page[BATCH_OPS_MAX];
+};
+
+/* Gather the removal of all tables below one of `level`, the lowest first. */
+static void tables_gather(struct worker *w, struct mm *mm, struct table_list *gone,
+                          const uint64_t *table, vaddr_t base, unsigned level)
+{
+    uint64_t span = 1UL << pt_shift(level);
+    uint64_t stop = min_u64(TABLE_ENTRIES, (mm_user_end - base) >> pt_shift(level));
+
+    for (uint64_t i = 0; i < stop; i++) {
+        uint64_t entry = table[i];
+
+        if (!entry) {
+            while (i + 8 < stop && !(table[i + 1] | table[i + 2] | table[i + 3] | table[i + 4] |
+                                     table[i + 5] | table[i + 6] | table[i + 7] | table[i + 8]))
+                i += 8;
+            continue;
+        }
+        if (!entry_is_table(entry))
+            continue;
+        if (level > 1)
+            tables_gather(w, mm, gone, table_below(entry), base + i * span, level - 1);
+        if (gone->count == BATCH_OPS_MAX) {
+            tables_flush(w, gone->page, gone->count);
+            gone->count = 0;
+        }
+        gone->page[gone->count++] = entry_page(entry);
+        op_add(w, mm, BATCH_TABLE_REMOVE, base + i * span)->level = (uint8_t)level;
+        mm->tables--;
+        mm_count(w, table_removed);
+    }
+}
+
 void pt_free_all_tables(struct worker *w, struct mm *mm)
 {
+    struct table_list gone = {.count = 0};
+
     mm->kept_count = 0;
-    tables_remove(w, mm, 0, mm_user_end, 0, mm_user_end);
+    mm_fast_drop_locked(mm);
+    ops_send(w);
+    tables_gather(w, mm, &gone, mm->root, 0, mm_levels - 1);
+    tables_flush(w, gone.page, gone.count);
 }
 
 unsigned pt_sweep_kept(struct worker *w, struct mm *mm)

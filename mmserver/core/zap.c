@@ -17,56 +17,67 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
     mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
 }
 
-/* What is not an anonymous page of which this was the only mapping. Is it to be freed now? */
-static __attribute__((noinline)) bool zap_other(struct zap *z, uint64_t entry)
+/* What is not an anonymous page. */
+static __attribute__((noinline)) void zap_other(struct zap *z, struct page *page)
 {
-    struct page *page = page_of(entry_page(entry));
-
-    if (!page_is_ours(entry_page(entry)))
-        return false; /* device memory */
     switch (page->state) {
-    case PAGE_ANON:
-        mm_assert(__atomic_load_n(&page->maps, __ATOMIC_RELAXED) > 0);
-        z->mm->anon_pages--;
-        return !__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL);
     case PAGE_FILE:
         z->mm->file_pages--;
         object_page_put(z->w, page, 1);
-        return false;
+        return;
     case PAGE_ZERO:
     case PAGE_SERVER: /* the archive's or the start page's: kept by whoever mapped it */
-        return false;
+        return;
     default:
         mm_assert(!"a page that no client can have is mapped");
     }
-    return false;
+}
+
+/* Where zap_flush() is. */
+struct flush {
+    uint64_t *freed; /* page numbers of those that nobody maps any more go here */
+    uint64_t others;
+    uintptr_t bias, first, bytes; /* of the descriptors */
+};
+
+static inline __attribute__((always_inline)) void flush_entry(struct zap *z, struct flush *f,
+                                                              uint64_t entry)
+{
+    struct page *page = page_of_entry(f->bias, entry);
+
+    if (unlikely((uintptr_t)page - f->first >= f->bytes || page->state != PAGE_ANON)) {
+        f->others++;
+        if (page_is_ours(entry_page(entry))) /* else device memory */
+            zap_other(z, page);
+    } else if (__atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED) == 1) {
+        *f->freed++ = entry_page(entry);
+    }
 }
 
 void zap_flush(struct zap *z)
 {
-    uint64_t *gather = z->w->gather;
-    uint64_t only = 0, parked = 0, freed = 0;
-    const uint64_t pages_bias = phys.pages_bias, first = phys.first, span = phys.end - phys.first;
+    uint64_t *gather = z->w->gather, *at = gather, *end = gather + z->count;
+    struct flush f = {.freed = gather,
+                      .bias = phys.pages_bias,
+                      .first = (uintptr_t)page_of(phys.first),
+                      .bytes = (phys.end - phys.first) * sizeof(struct page)};
 
     ops_send(z->w);
-    for (uint64_t i = 0; i < z->count; i++) {
-        uint64_t entry = gather[i];
-        pfn_t pfn = entry_page(entry);
-        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
+    for (; z->mm->parked && at < end; at++)
+        z->mm->parked -= entry_is_parked(*at);
+    for (at = gather; at + 4 <= end; at += 4) {
+        uint64_t a = at[0], b = at[1], c = at[2], d = at[3];
 
-        parked += !(entry & ENTRY_V);
-        if (likely(pfn - first < span && page->maps == 1 && page->state == PAGE_ANON)) {
-            page->maps = 0;
-            only++;
-        } else if (!zap_other(z, entry)) {
-            continue;
-        }
-        gather[freed++] = pfn;
+        flush_entry(z, &f, a);
+        flush_entry(z, &f, b);
+        flush_entry(z, &f, c);
+        flush_entry(z, &f, d);
     }
-    z->mm->anon_pages -= only;
-    z->mm->parked -= parked;
+    for (; at < end; at++)
+        flush_entry(z, &f, *at);
+    z->mm->anon_pages -= z->count - f.others;
     z->count = 0;
-    page_free_bulk(z->w, freed, gather);
+    page_free_bulk(z->w, (uint64_t)(f.freed - gather), gather);
 }
 
 /* The entries from `slot` to `end` that are not empty; how many. */
@@ -77,6 +88,11 @@ static uint64_t gather_slots(uint64_t *to, const uint64_t *slot, const uint64_t 
     for (; slot + 4 <= end; slot += 4) {
         uint64_t a = slot[0], b = slot[1], c = slot[2], d = slot[3];
 
+        if (likely(a && b && c && d)) {
+            to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+            to += 4;
+            continue;
+        }
         *to = a, to += a != 0;
         *to = b, to += b != 0;
         *to = c, to += c != 0;
@@ -121,6 +137,30 @@ void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 
         zap_table(&z, table, a, stop);
         a = stop;
+    }
+    zap_flush(&z);
+}
+
+void zap_all(struct worker *w, struct mm *mm)
+{
+    const uint64_t *table;
+    struct zap z;
+    vaddr_t next = 0;
+
+    zap_begin(&z, w, mm);
+    for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
+        vaddr_t a = pt_next_table(mm, max_u64(v->start, next), v->end, &table);
+
+        while (a < v->end) {
+            vaddr_t block_end = ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES, stop = v->end;
+
+            /* As far as VMAs go in this table. */
+            for (const struct vma *n = v->next; n && n->start < block_end; n = n->next)
+                stop = n->end;
+            zap_table(&z, table, a, min_u64(stop, block_end));
+            next = block_end;
+            a = next < v->end ? pt_next_table(mm, next, v->end, &table) : v->end;
+        }
     }
     zap_flush(&z);
 }

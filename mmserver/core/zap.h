@@ -34,4 +34,7 @@ static inline void zap_entry(struct zap *z, uint64_t entry)
 /* Empty every leaf entry of [start, end) and free what was behind. Tables stay. */
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
+/* The same for the whole address space, which has entries only where it has VMAs. */
+void zap_all(struct worker *w, struct mm *mm);
+
 #endif
