@@ -19,10 +19,11 @@
 #include "mmserver/core/text.h"
 #include "mmserver/core/zone.h"
 
-#define HOT_SHARE   64  /* all hot lists together hold at most 1/64 of memory, */
-#define STOCK_SHARE 256 /* a stock 1/256 */
-#define HOT_MIN     16UL
-#define STOCK_MIN   8UL
+#define HOT_SHARE        64  /* all hot lists together hold at most 1/64 of memory, */
+#define STOCK_SHARE      256 /* a stock 1/256 */
+#define HOT_MIN          16UL
+#define DRAIN_WAIT_TICKS 20000 /* some 2 ms: a worker in the middle of something may not come */
+#define STOCK_MIN        8UL
 
 void page_clear(void *page)
 {
@@ -160,30 +161,18 @@ static bool hot_fill(struct worker *w, gfp_t gfp)
 
 void pages_drain(struct worker *w)
 {
-    w->drain_wanted = false;
     list_drain(w->hot, &w->hot_count, 0);
     list_drain(w->zeroed, &w->zeroed_count, 0);
     list_drain(w->tables, &w->tables_count, 0);
     for (unsigned i = 0; i < ARRAY_COUNT(w->stock); i++)
         list_drain(w->stock[i].page, &w->stock[i].count, 0);
+    __atomic_store_n(&w->drain_wanted, 0, __ATOMIC_RELEASE);
     mm_count(w, page_drain);
 }
 
 static uint64_t pages_in_list(const struct worker *w)
 {
     return w->hot_count + w->zeroed_count + w->tables_count + w->stock[0].count + w->stock[1].count;
-}
-
-uint64_t pages_drain_all(struct worker *w)
-{
-    uint64_t before = pages_in_list(w);
-
-    pages_drain(w);
-    for (uint32_t i = 0; i < worker_count; i++) {
-        if (&workers[i] != w && pages_in_list(&workers[i]))
-            before += place_drain(&workers[i]);
-    }
-    return before;
 }
 
 uint64_t pages_in_lists(void)
@@ -193,6 +182,43 @@ uint64_t pages_in_lists(void)
     for (uint32_t i = 0; i < worker_count; i++)
         total += pages_in_list(&workers[i]);
     return total;
+}
+
+/* A hart's lists are its worker's alone: it is told to drain them, by a signal that interrupts the
+ * client it runs. */
+static void drain_ask(struct worker *other)
+{
+    __atomic_store_n(&other->drain_wanted, 1, __ATOMIC_RELEASE);
+    mm_assert(!place_signal(other->signal_slot));
+}
+
+static bool drains_pending(const struct worker *w)
+{
+    for (uint32_t i = 0; i < worker_count; i++) {
+        if (&workers[i] != w && __atomic_load_n(&workers[i].drain_wanted, __ATOMIC_ACQUIRE))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The wait is for a moment only: a worker that is in the middle of something may be waiting for a
+ * lock that this one holds. What it drains later, a later allocation finds.
+ */
+uint64_t pages_drain_all(struct worker *w)
+{
+    uint64_t before = pages_in_lists(), until;
+
+    pages_drain(w);
+    for (uint32_t i = 0; i < worker_count; i++) {
+        if (&workers[i] != w && pages_in_list(&workers[i]))
+            drain_ask(&workers[i]);
+    }
+    until = place_ticks() + DRAIN_WAIT_TICKS;
+    while (drains_pending(w) && place_ticks() < until)
+        place_relax();
+    uint64_t now = pages_in_lists();
+    return before > now ? before - now : 0;
 }
 
 uint64_t pages_free_total(void)

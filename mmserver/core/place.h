@@ -75,9 +75,6 @@ static inline bool place_alloc_fails(void)
 }
 #endif
 
-/* Have another hart give its page lists back (pages_drain); pages that are back when it returns. */
-uint64_t place_drain(struct worker *other);
-
 /* ---- thin wrappers: one per kernel call in use ---- */
 
 #ifdef PAGODA_KERNEL
@@ -145,6 +142,14 @@ static inline long place_thread_set(uint64_t thread, uint64_t field, uint64_t va
 static inline long place_thread_regs(uint64_t thread, struct user_regs *regs, bool write)
 {
     return place_call(CALL_THREAD_REGS, thread, (uintptr_t)regs, write, 0, 0, 0, NULL);
+}
+static inline long place_signal(uint64_t notification)
+{
+    return place_call(CALL_SIGNAL, notification, 1, 0, 0, 0, 0, NULL);
+}
+static inline long place_notification_bind(uint64_t notification, uint64_t thread)
+{
+    return place_call(CALL_NOTIFICATION_BIND, notification, thread, 0, 0, 0, 0, NULL);
 }
 static inline long place_thread_start(uint64_t thread)
 {

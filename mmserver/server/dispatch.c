@@ -86,6 +86,13 @@ struct answer server_idle(struct worker *w)
     return answer_make(ANSWER_PARK, more, 0);
 }
 
+struct answer server_signal(struct worker *w)
+{
+    if (w->drain_wanted)
+        pages_drain(w);
+    return answer_make(ANSWER_PARK, 0, 0);
+}
+
 struct answer server_answer_refused(struct worker *w, enum answer_kind kind, long error)
 {
     if (kind == ANSWER_PARK)

@@ -26,6 +26,8 @@ struct answer server_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, ui
                           uint64_t a5, uint64_t badge, long number, struct worker *w);
 /* A bounded step of background work. */
 struct answer server_idle(struct worker *w);
+/* Another hart wants something of this worker: see struct worker, drain_wanted. */
+struct answer server_signal(struct worker *w);
 /* The kernel refused another answer of that kind. */
 struct answer server_answer_refused(struct worker *w, enum answer_kind kind, long error);
 

@@ -134,10 +134,22 @@ static void workers_init(const struct boot_info *info, struct worker *boot)
         worker_thread(boot, &workers[i]);
 }
 
-static void workers_bind(void)
+/* How other workers get its attention while its hart runs a client. */
+static void worker_signal(struct worker *boot, struct worker *w)
+{
+    pfn_t page;
+
+    require(!kobj_create(boot, CAP_NOTIFICATION, 0, &w->signal_slot, &page) &&
+                !place_notification_bind(w->signal_slot, w->thread_slot),
+            "a worker's notification");
+}
+
+static void workers_bind(struct worker *boot)
 {
     for (uint32_t i = 0; i < worker_count; i++)
         require(!place_worker_bind(&workers[i]), "a worker cannot be bound");
+    for (uint32_t i = 0; i < worker_count && worker_count > 1; i++)
+        worker_signal(boot, &workers[i]);
 }
 
 void mmserver_start(const struct boot_info *info)
@@ -152,6 +164,6 @@ void mmserver_start(const struct boot_info *info)
     core_init(info, boot);
     workers_init(info, boot);
     require(personality_make(boot, info), "there is no process personality");
-    workers_bind();
+    workers_bind(boot);
     require(personality_start(), "the process personality cannot be started");
 }

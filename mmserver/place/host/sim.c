@@ -31,15 +31,6 @@ uint32_t *lock_ranks(void)
     return &lock_ranks_held;
 }
 
-/* All harts are simulated by calling, and no worker is inside while another runs. */
-uint64_t place_drain(struct worker *other)
-{
-    uint64_t before = pages_in_lists();
-
-    pages_drain(other);
-    return before - pages_in_lists();
-}
-
 /* ---- memory and walks ---- */
 
 bool sim_page_is_there(pfn_t page)
@@ -182,6 +173,28 @@ static uint32_t object_make(enum cap_type type, pfn_t page, uint64_t pages, uint
     if (type == CAP_TABLE && parameter)
         o->entries = table_make((uint32_t)parameter * CAPS_PER_PAGE, index);
     return index;
+}
+
+static long call_notification_bind(uint64_t notification, uint64_t thread)
+{
+    struct sim_object *n = sim_object(notification, CAP_NOTIFICATION);
+    struct sim_object *t = sim_object(thread, CAP_THREAD);
+
+    if (!n || !t)
+        return -ERR_TYPE;
+    n->worker = &workers[t->hart];
+    return 0;
+}
+
+/* While one worker runs all others are parked, or seem so to it: the other enters at once. */
+static long call_signal(uint64_t notification)
+{
+    struct sim_object *n = sim_object(notification, CAP_NOTIFICATION);
+
+    if (!n || !n->worker)
+        return -ERR_TYPE;
+    mm_assert(answer_kind(server_signal(n->worker)) == ANSWER_PARK);
+    return 0;
 }
 
 static long call_object_create(const uint64_t a[6])
@@ -476,6 +489,10 @@ long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
         return c && c->type ? cap_revoke(c) : -ERR_EMPTY;
     case CALL_CAP_READ:
         return call_cap_read(a, out);
+    case CALL_NOTIFICATION_BIND:
+        return call_notification_bind(a0, a1);
+    case CALL_SIGNAL:
+        return call_signal(a0);
     case CALL_OBJECT_CREATE:
         return call_object_create(a);
     case CALL_BLOCK_CLASS:

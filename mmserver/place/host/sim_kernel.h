@@ -39,6 +39,7 @@ struct sim_object {
     uint32_t space, table; /* Thread: objects */
     uint64_t pager_badge, hart, mask[8];
     bool pager, personality;
+    struct worker *worker; /* Notification: bound to */
     struct user_regs regs;
     struct sim_table *entries; /* Table */
 };

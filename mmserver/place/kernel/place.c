@@ -61,13 +61,6 @@ _Noreturn void place_panic(const char *file, int line, const char *what)
     place_power_off(1);
 }
 
-/* It does so when it is entered next. */
-uint64_t place_drain(struct worker *other)
-{
-    __atomic_store_n(&other->drain_wanted, 1, __ATOMIC_RELAXED);
-    return 0;
-}
-
 bool place_worker_prepare(struct worker *boot, struct worker *w)
 {
     (void)boot; /* kernel stacks serve */
@@ -186,6 +179,9 @@ bool pager_enter(unsigned kind, const uint64_t a[8])
         break;
     case ENTER_IDLE:
         answer = server_idle(w);
+        break;
+    case ENTER_SIGNAL:
+        answer = server_signal(w);
         break;
     case ENTER_MESSAGE: /* nobody is given the right to send one */
         answer = answer_make(ANSWER_REPLY, (uint64_t)-ERR_CALL, 0);

@@ -92,13 +92,6 @@ static bool stack_make(struct worker *boot, const struct worker *w)
     return stack[w->hart] != NULL;
 }
 
-/* It does so when it is entered next. */
-uint64_t place_drain(struct worker *other)
-{
-    __atomic_store_n(&other->drain_wanted, 1, __ATOMIC_RELAXED);
-    return 0;
-}
-
 bool place_worker_prepare(struct worker *boot, struct worker *w)
 {
     long error = place_thread_set(w->thread_slot, THREAD_SPACE, SLOT_SPACE, 0);

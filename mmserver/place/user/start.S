@@ -38,8 +38,9 @@ worker_entry:
     /* message: nobody is given the right to send one */
     j       enter_refuse
     .balign 16
-    /* signal: no notification is bound */
-    j       enter_park
+    /* signal: another hart has set a flag of this worker */
+    mv      a0, tp
+    j       enter_signal
     .balign 16
     /* idle */
     mv      a0, tp
@@ -107,15 +108,18 @@ enter_idle:
     call    server_idle
     j       answer
 
+enter_signal:
+    call    server_signal
+    j       answer
+
 enter_refuse:
     li      a0, -ERR_CALL_VALUE
     li      a7, CALL_REPLY_PARK
     ecall
-enter_park:
-    li      a0, 0
+1:  li      a0, 0
     li      a7, CALL_PARK
     ecall
-    j       enter_park
+    j       1b
 
 /* long place_call_switching(number, a0, a1, a2): a call that preserves only sp, tp and gp. */
     .globl place_call_switching

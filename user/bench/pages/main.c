@@ -33,12 +33,6 @@ long place_call_switching(long number, uint64_t a0, uint64_t a1, uint64_t a2)
     return place_call(number, a0, a1, a2, 0, 0, 0, NULL);
 }
 
-uint64_t place_drain(struct worker *other)
-{
-    pages_drain(other);
-    return 0;
-}
-
 void place_relax(void)
 {
 }
