@@ -293,7 +293,7 @@ static void tables_release(struct batch *b)
 {
     kernel_lock();
     for (unsigned i = 0; i < b->removed; i++)
-        page_release(b->table[i]);
+        page_release_zero(b->table[i]); /* found empty when nobody could fill it any more */
     kernel_unlock();
 }
 

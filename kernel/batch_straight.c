@@ -27,7 +27,8 @@ enum outcome {
 };
 
 /* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
-static inline bool covered(const struct thread *w, uint64_t slot, uint64_t entry, uint64_t bits)
+static inline __attribute__((always_inline)) bool covered(const struct thread *w, uint64_t slot,
+                                                          uint64_t entry, uint64_t bits)
 {
     if (unlikely(slot >= w->table_size))
         return false;
@@ -50,8 +51,8 @@ static inline void fence_page(struct hart *h, const struct space *s, vaddr_t add
     count(h, COUNT_fence_local);
 }
 
-static inline enum outcome map_one(struct hart *h, struct thread *w,
-                                   const volatile struct batch_op *op, uint64_t *slot)
+static inline __attribute__((always_inline)) enum outcome
+map_one(struct hart *h, struct thread *w, const volatile struct batch_op *op, uint64_t *slot)
 {
     uint64_t entry = op->entry | ENTRY_ALWAYS;
 
@@ -66,9 +67,9 @@ static inline enum outcome map_one(struct hart *h, struct thread *w,
 
 /* Rights are added. The page is fenced here all the same: this hart has just used the old
  * translation, and would fault once more. */
-static inline enum outcome protect_one(struct hart *h, struct thread *w, const struct space *s,
-                                       const volatile struct batch_op *op, uint64_t *slot,
-                                       vaddr_t address)
+static inline __attribute__((always_inline)) enum outcome
+protect_one(struct hart *h, struct thread *w, const struct space *s,
+            const volatile struct batch_op *op, uint64_t *slot, vaddr_t address)
 {
     const uint64_t which = ENTRY_W | ENTRY_X | ENTRY_D;
     uint64_t wanted = op->entry, old = slot_load(slot), more = wanted & ~old;
@@ -89,9 +90,9 @@ struct was {
     uint64_t entry;
 };
 
-static inline enum outcome replace_one(struct hart *h, struct thread *w, const struct space *s,
-                                       const volatile struct batch_op *op, uint64_t *slot,
-                                       struct was *was)
+static inline __attribute__((always_inline)) enum outcome
+replace_one(struct hart *h, struct thread *w, const struct space *s,
+            const volatile struct batch_op *op, uint64_t *slot, struct was *was)
 {
     uint64_t entry = op->entry | ENTRY_ALWAYS, old = slot_load(slot);
 

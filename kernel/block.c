@@ -119,6 +119,15 @@ long block_set_class(pfn_t first_page, unsigned class)
     return class == BLOCK_TABLES ? block_to_tables(first_page) : block_to_data(first_page);
 }
 
+/* Half of what memset() takes, which steps by words. */
+static void page_clear(uint64_t *word)
+{
+#define CLEAR_4(i) word[i] = word[(i) + 1] = word[(i) + 2] = word[(i) + 3] = 0
+#define CLEAR_16(i) CLEAR_4(i), CLEAR_4((i) + 4), CLEAR_4((i) + 8), CLEAR_4((i) + 12)
+    for (uint64_t *end = word + TABLE_ENTRIES; word < end; word += 32)
+        CLEAR_16(0), CLEAR_16(16);
+}
+
 long page_take(pfn_t page, uint64_t word)
 {
     kassert(kernel_lock_held());
@@ -128,20 +137,31 @@ long page_take(pfn_t page, uint64_t word)
     if (page_word_use(*entry) != PAGE_FREE)
         return -ERR_BUSY;
     kassert(page_word_use(word) != PAGE_FREE && page_word_use(word) != PAGE_DIRECTORY);
-    memset(page_to_virt(page), 0, PAGE_BYTES);
+    if (*entry != PAGE_FREE_ZERO)
+        page_clear(page_to_virt(page));
     *entry = word;
     __atomic_fetch_add(block_counter(page), 1, __ATOMIC_RELAXED);
     return 0;
 }
 
-void page_release(pfn_t page)
+static void release(pfn_t page, uint64_t word)
 {
     kassert(kernel_lock_held());
     uint64_t *entry = page_directory(page);
     kassert(entry != NULL);
     kassert(page_word_use(*entry) != PAGE_FREE && page_word_use(*entry) != PAGE_DIRECTORY);
-    *entry = page_word(PAGE_FREE, 0, 0);
+    *entry = word;
     __atomic_fetch_sub(block_counter(page), 1, __ATOMIC_RELEASE);
+}
+
+void page_release(pfn_t page)
+{
+    release(page, page_word(PAGE_FREE, 0, 0));
+}
+
+void page_release_zero(pfn_t page)
+{
+    release(page, PAGE_FREE_ZERO);
 }
 
 static long decode_block_class(struct thread *t, const struct call_args *c, pfn_t *first_page)

@@ -47,6 +47,9 @@ static inline unsigned page_word_detail(uint64_t w)
     return (w >> 8) & 0xff;
 }
 
+/* The word of a free page that is known to be all zero: nothing but the kernel can write it. */
+#define PAGE_FREE_ZERO page_word(PAGE_FREE, 1, 0)
+
 /* The directory word of a page in a tables block; NULL if the block is not of that class. */
 uint64_t *page_directory(pfn_t page);
 
@@ -80,7 +83,8 @@ static inline int32_t *block_of_entry(int32_t *blocks, uint64_t entry)
 long block_set_class(pfn_t first_page, unsigned class);
 /* Take a free page of a tables block into use (zeroed); -ERR_CLASS, -ERR_BUSY. */
 long page_take(pfn_t page, uint64_t word);
-/* Give it back. */
+/* Give it back. The second: a page table of which no entry is left, not to be cleared again. */
 void page_release(pfn_t page);
+void page_release_zero(pfn_t page);
 
 #endif

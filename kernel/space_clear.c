@@ -61,7 +61,7 @@ static bool destroy_one(struct space *s, long *budget)
     pfn_t page = entry_page(*parent);
     *parent = 0;
     s->tables--;
-    page_release(page);
+    page_release_zero(page); /* every entry was taken out above */
     return true;
 }
 

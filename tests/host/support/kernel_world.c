@@ -315,6 +315,16 @@ static void check_object_page(pfn_t page, uint64_t word)
         CHECK(directory_word(page + i) >> 16 == page);
 }
 
+static bool page_is_zero(pfn_t page)
+{
+    const uint64_t *word = page_to_virt(page);
+
+    for (unsigned i = 0; i < PAGE_BYTES / sizeof(*word); i++)
+        if (word[i])
+            return false;
+    return true;
+}
+
 /* All pages of a tables block; answers how many are in use. */
 static uint64_t check_directory(pfn_t first)
 {
@@ -323,6 +333,7 @@ static uint64_t check_directory(pfn_t first)
     for (pfn_t page = first + 1; page < first + PAGES_PER_BLOCK; page++) {
         uint64_t word = directory_word(page);
         used += page_word_use(word) != PAGE_FREE;
+        CHECK(word != PAGE_FREE_ZERO || page_is_zero(page));
         CHECK(page_word_use(word) != PAGE_DIRECTORY && page_word_use(word) <= PAGE_CAPS);
         if (page_word_use(word) == PAGE_OBJECT)
             check_object_page(page, word);
