@@ -63,7 +63,7 @@ long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t 
 
     if (unlikely(error))
         return error;
-    if (unlikely(e & b->forbid & ~ENTRY_N))
+    if (unlikely(e & b->forbid & ~ENTRY_N) || unlikely(entry_pbmt_reserved(e)))
         return -ERR_ENTRY;
     if (unlikely(first >= b->pages || pages > b->pages - first))
         return -ERR_RANGE;
@@ -115,6 +115,18 @@ static long big_slots(struct batch *b, const struct op *op, uint64_t count, uint
         if (entry_is_table(slot_load(*slot + i)))
             return -ERR_LEVEL;
     return 0;
+}
+
+long batch_run_ends(const struct op *op, const uint64_t *slot)
+{
+    const uint64_t run = 16, first = op->address >> PAGE_SHIFT, end = first + op->count;
+    const uint64_t large = ENTRY_V | ENTRY_N;
+
+    if (op->level)
+        return 0;
+    if (first % run && (slot_load(slot) & large) == large)
+        return -ERR_ALIGN;
+    return end % run && (slot_load(slot + op->count - 1) & large) == large ? -ERR_ALIGN : 0;
 }
 
 static long other_slots(struct batch *b, const struct op *op, uint64_t count, uint64_t **slot)

@@ -22,6 +22,7 @@
 #include "kernel/block.h"
 #include "kernel/gather.h"
 #include "kernel/hart.h"
+#include "arch/arch.h"
 #include <pagoda/batch.h>
 
 /* Entries handled before the hart lets others see that it is not stuck. */
@@ -182,6 +183,14 @@ static inline void batch_fence(struct batch *b, const struct op *op, uint64_t fi
                                uint64_t seen)
 {
     slots_fence(&b->gather, op, first, last, seen);
+}
+
+/* Would the operation cut a 64 KiB run in two? Runs are whole and aligned: looking at both ends is
+ * enough. -ERR_ALIGN if so. */
+long batch_run_ends(const struct op *op, const uint64_t *slot);
+static inline long batch_runs_whole(const struct op *op, const uint64_t *slot)
+{
+    return likely(!(arch_features & BOOT_HAS_SVNAPOT)) ? 0 : batch_run_ends(op, slot);
 }
 
 /* Slots of a run that lost something: what has to be fenced in the end. */

@@ -135,6 +135,8 @@ long batch_unmap(struct batch *b, const struct op *op)
 
     if (unlikely(slot == NULL))
         return b->error;
+    if (unlikely(batch_runs_whole(op, slot)))
+        return -ERR_ALIGN;
     if (likely(all_counted(b) && !(op->flags & BATCH_KEEP)))
         i = unmap_groups(b, &t, slot, op->count);
     long error = i < op->count ? unmap_rest(b, op, &t, slot, i) : 0;
@@ -388,7 +390,7 @@ long batch_protect(struct batch *b, const struct op *op)
         return -ERR_ENTRY;
     if ((slot = batch_slots(b, op, op->count)) == NULL)
         return b->error;
-    if ((error = keep_decode(b, op)) ||
+    if ((error = keep_decode(b, op)) || (error = batch_runs_whole(op, slot)) ||
         ((c.more & GRANTS) && (error = protect_decode(b, op, slot, &c))))
         return error;
     slots_change(b, op, &c, slot);
@@ -406,7 +408,7 @@ long batch_clear_bits(struct batch *b, const struct op *op)
         return -ERR_ENTRY;
     if ((slot = batch_slots(b, op, op->count)) == NULL)
         return b->error;
-    if ((error = keep_decode(b, op)) != 0)
+    if ((error = keep_decode(b, op)) || (error = batch_runs_whole(op, slot)))
         return error;
     slots_change(b, op, &c, slot);
     return 0;

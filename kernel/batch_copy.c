@@ -257,7 +257,7 @@ static long source_slots(struct space *source, const struct op *op, uint64_t **f
     for (uint64_t i = 0; op->level && i < op->count; i++)
         if (entry_is_table(slot_load(*from + i)))
             return -ERR_LEVEL;
-    return 0;
+    return batch_runs_whole(op, *from);
 }
 
 static long copy_locked(struct batch *b, const struct op *op, struct space *source)

@@ -271,6 +271,8 @@ long batch_map_list(struct batch *b, const struct op *op)
     list_read(&l, b->page->result + first, count);
     if (unlikely(l.any & (b->forbid | ENTRY_N))) /* 64 KiB runs are not scattered */
         return -ERR_ENTRY;
+    if (unlikely(entry_pbmt_reserved(l.any))) /* or both kinds in one list: one at a time */
+        return -ERR_ENTRY;
     if (unlikely(!list_covered(b, &l, count)))
         return -ERR_RANGE;
     if (unlikely(slots_or(slot, count) & ENTRY_V))
@@ -310,6 +312,8 @@ long batch_replace(struct batch *b, const struct op *op)
     if ((slot = batch_slots(b, op, 1)) == NULL)
         return b->error;
     if ((error = batch_entry(b, op, 1UL << (TABLE_SHIFT * op->level), &entry)) != 0)
+        return error;
+    if ((error = batch_runs_whole(op, slot)) != 0)
         return error;
     if ((op->flags & BATCH_KEEP) && !batch_result_room(b))
         return -ERR_LIMIT;

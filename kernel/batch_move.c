@@ -150,6 +150,11 @@ long batch_move(struct batch *b, const struct op *op)
         return b->error;
     if (unlikely(from < to + op->count && to < from + op->count))
         return -ERR_ARGUMENT;
+    if (unlikely(batch_runs_whole(op, from)))
+        return -ERR_ALIGN;
+    if (unlikely((op->address ^ op->extra) % (16 * PAGE_BYTES) && op->level == 0 &&
+                 (arch_features & BOOT_HAS_SVNAPOT) && (slots_or(from, op->count) & ENTRY_N)))
+        return -ERR_ALIGN; /* a run would no longer be aligned */
     uint64_t done = slots_move(b, &moved, from, to, op->count);
     lost_fence(b, op, &moved.lost);
     if (unlikely(done < op->count))

@@ -299,7 +299,7 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
     if (!cap)
         return -error;
     entry |= ENTRY_ALWAYS;
-    if (entry & (cap->forbid | ENTRY_N)) /* a run of pages is a batch's business */
+    if ((entry & (cap->forbid | ENTRY_N)) || entry_pbmt_reserved(entry)) /* runs: by a batch */
         return -ERR_ENTRY;
     if (entry_page(entry) - cap->first >= cap->pages)
         return -ERR_RANGE;

@@ -33,6 +33,15 @@
 #define ENTRY_PBMT_IO    (2UL << 61) /* Svpbmt: not cached, not idempotent */
 #define ENTRY_N          (1UL << 63) /* Svnapot: one of a 64 KiB run */
 
+/*
+ * 64 KiB runs: BATCH_MAP only, 16 slots at a time, aligned in both kinds of address; every
+ * operation takes whole runs or is refused (ERR_ALIGN). Hardware sets accessed and dirty in any one
+ * of the 16.
+ *
+ * PBMT: one kind at a time, for memory whose capability carries RIGHT_IO. Ordinary memory is never
+ * mapped uncached: the kernel and the memory server see it cached at the same time.
+ */
+
 /* What every mapping of a page has, whatever the server asks for. */
 #define ENTRY_ALWAYS (ENTRY_V | ENTRY_R | ENTRY_U | ENTRY_A)
 /* What a server may choose for a leaf entry beyond that. */
@@ -53,6 +62,11 @@ static inline uint64_t entry_make(uint64_t page_number, uint64_t bits)
 static inline uint64_t entry_page(uint64_t entry)
 {
     return (entry & ENTRY_PAGE_MASK) >> ENTRY_PAGE_SHIFT;
+}
+
+static inline int entry_pbmt_reserved(uint64_t entry)
+{
+    return !(~entry & (ENTRY_PBMT_NC | ENTRY_PBMT_IO));
 }
 
 static inline int entry_is_leaf(uint64_t entry)

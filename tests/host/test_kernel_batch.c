@@ -198,11 +198,81 @@ KTAP_CASE(map_of_64_kib_runs)
     refused(op_map(VA + 0x40000, 16, data_page(17), ENTRY_N), ERR_ALIGN);
     refused(with_level(op_map(BIG, 16, data_page(0), ENTRY_N), 1), ERR_RANGE);
     refused(with_level(op_map(BIG, 1, data_page(0), ENTRY_N), 1), ERR_ENTRY);
-    /* Part of a run goes: the fence is for all of it. */
-    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA + 0x10000, 1, 0)), 0);
-    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA + 0x11000, 15, 0)), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA + 0x10000, 16, 0)), 0);
     EXPECT(!sim_load(0, VA + 0x15008, NULL));
     EXPECT_EQ(mappings(data_page(0)), 16);
+    CHECK_ALL();
+}
+
+KTAP_CASE(a_64_kib_run_is_not_cut)
+{
+    start_with((struct machine_options){.asid_bits = 16, .features = BOOT_HAS_SVNAPOT});
+    const vaddr_t at = VA + 0x10000, other = VA + 0x80000;
+    EXPECT_EQ(op_on(0, op_map(at, 32, data_page(16), ENTRY_N | W | D)), 0);
+    struct batch_op replace = op_simple(BATCH_REPLACE, at, 1, entry_make(data_page(0), W));
+    replace.extra = entry_of(0, at, 0);
+    refused(replace, ERR_ALIGN);
+    static const struct {
+        unsigned first, count;
+        bool whole;
+    } part[] = {{0, 1, false},  {1, 15, false}, {0, 17, false}, {15, 2, false},
+                {8, 24, false}, {0, 16, true},  {16, 16, true}, {0, 32, true}};
+    for (unsigned i = 0; i < sizeof(part) / sizeof(*part); i++) {
+        vaddr_t from = at + part[i].first * PAGE_BYTES;
+        struct batch_op move = op_simple(BATCH_MOVE, from, part[i].count, 0), back = move;
+        move.extra = other + part[i].first * PAGE_BYTES;
+        back.address = move.extra;
+        back.extra = move.address;
+        struct batch_op copy = op_simple(BATCH_COPY_TABLE, from, part[i].count, 0);
+        copy.extra = SPACE_SLOT(0);
+        if (!part[i].whole) {
+            refused(op_simple(BATCH_UNMAP, from, part[i].count, 0), ERR_ALIGN);
+            refused(op_simple(BATCH_PROTECT, from, part[i].count, 0), ERR_ALIGN);
+            refused(op_simple(BATCH_CLEAR_BITS, from, part[i].count, ENTRY_A), ERR_ALIGN);
+            refused(move, ERR_ALIGN);
+            EXPECT_EQ(op_on(1, copy), -ERR_ALIGN);
+            continue;
+        }
+        EXPECT(sim_store(0, from + 0x3000, i));
+        EXPECT_EQ(op_on(0, op_simple(BATCH_PROTECT, from, part[i].count, 0)), 0);
+        EXPECT(!sim_store(0, from + 0x4000, i));
+        EXPECT_EQ(op_on(0, op_simple(BATCH_PROTECT, from, part[i].count, W | D)), 0);
+        EXPECT(sim_store(0, from + 0x4000, i));
+        EXPECT_EQ(op_on(0, move), 0);
+        EXPECT(!sim_load(0, from + 0x3000, NULL));
+        EXPECT(sim_load(0, move.extra + 0x3000, NULL));
+        EXPECT_EQ(op_on(0, back), 0);
+        move.extra += PAGE_BYTES;
+        refused(move, ERR_ALIGN);
+        CHECK_ALL();
+    }
+    struct batch_op copy = op_simple(BATCH_COPY_TABLE, at, 32, 0);
+    copy.extra = SPACE_SLOT(0);
+    EXPECT_EQ(op_on(1, copy), 0);
+    EXPECT(!sim_store(0, at, 1));
+    for (unsigned i = 0; i < 32; i++)
+        EXPECT_EQ(entry_of(1, at + i * PAGE_BYTES, 0) | ENTRY_A | D,
+                  entry_of(0, at + i * PAGE_BYTES, 0) | ENTRY_A | D);
+    CHECK_ALL();
+}
+
+KTAP_CASE(memory_types_are_for_devices)
+{
+    start_with(
+        (struct machine_options){.asid_bits = 16, .features = BOOT_HAS_SVPBMT, .device_pages = 16});
+    struct batch_op op =
+        with_memory(op_map(VA, 1, world_cap(WORLD_SLOT_DEVICE)->first, W | D), WORLD_SLOT_DEVICE);
+    uint64_t plain = op.entry;
+    refused(op_map(VA, 1, data_page(0), ENTRY_PBMT_NC), ERR_ENTRY);
+    refused(op_map(VA, 1, data_page(0), ENTRY_PBMT_IO), ERR_ENTRY);
+    op.entry = plain | ENTRY_PBMT_NC | ENTRY_PBMT_IO;
+    refused(op, ERR_ENTRY);
+    op.entry = plain | ENTRY_PBMT_IO;
+    EXPECT_EQ(op_on(0, op), 0);
+    EXPECT_EQ(entry_of(0, VA, 0), op.entry | ENTRY_ALWAYS);
+    op.entry = plain | ENTRY_PBMT_NC;
+    op.address += PAGE_BYTES;
+    EXPECT_EQ(op_on(0, op), 0);
     CHECK_ALL();
 }
 
