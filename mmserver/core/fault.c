@@ -496,6 +496,35 @@ static __attribute__((noinline)) enum fault_outcome fault_as_writer(struct fault
     return outcome;
 }
 
+/* The mm is being read no more, unless the fault was none of a page: account, and answer. */
+static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t address,
+                                      uint64_t cause, vaddr_t pc, uint64_t begun,
+                                      enum fault_outcome outcome)
+{
+    struct worker *w = f->w;
+
+    if (likely(f->reply))
+        mm_read_end_reply(w, f->batch ? f->reply_at : address, f->reply);
+    else if (outcome != FAULT_NONE)
+        mm_read_end(w);
+    if (unlikely(outcome == FAULT_NEEDS_WRITER))
+        outcome = fault_as_writer(f);
+    if (outcome != FAULT_ANON_PREZEROED)
+        w->count[outcome_counter[outcome]]++;
+    fault_record(w, c->id, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
+    if (unlikely(outcome == FAULT_NONE || fault_is_bad(outcome)))
+        return answer_bad(outcome);
+    c->minor_faults++;
+    if (unlikely(!f->reply))
+        return answer_make(ANSWER_REPLY, 0, 0);
+    if (f->batch) {
+        w->ops_count = 0;
+        w->batch_ops = f->batch;
+        return answer_make(ANSWER_BATCH, f->mm->space_slot, f->batch);
+    }
+    return answer_make(ANSWER_FAULT, f->reply, page_of(entry_page(f->reply))->slot);
+}
+
 /* Everything but the straight way. `by_reply` is false when a reply was refused. */
 static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
                                 vaddr_t pc, bool by_reply, uint64_t begun)
@@ -505,32 +534,11 @@ static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t addr
                       .address = PAGE_DOWN(address),
                       .access = cause_access(cause),
                       .by_reply = by_reply};
-    enum fault_outcome outcome = FAULT_NONE;
 
-    if (cause_is_page_fault(cause)) {
-        mm_read(w, f.mm);
-        outcome = fault_resolve(&f);
-        if (f.reply)
-            mm_read_end_reply(w, f.batch ? f.reply_at : address, f.reply);
-        else
-            mm_read_end(w);
-        if (outcome == FAULT_NEEDS_WRITER)
-            outcome = fault_as_writer(&f);
-    }
-    if (outcome != FAULT_ANON_PREZEROED)
-        w->count[outcome_counter[outcome]]++;
-    fault_record(w, c->id, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
-    if (outcome == FAULT_NONE || fault_is_bad(outcome))
-        return answer_bad(outcome);
-    c->minor_faults++;
-    if (!f.reply)
-        return answer_make(ANSWER_REPLY, 0, 0);
-    if (f.batch) {
-        w->ops_count = 0;
-        w->batch_ops = f.batch;
-        return answer_make(ANSWER_BATCH, f.mm->space_slot, f.batch);
-    }
-    return answer_make(ANSWER_FAULT, f.reply, page_of(entry_page(f.reply))->slot);
+    if (!cause_is_page_fault(cause))
+        return fault_end(&f, c, address, cause, pc, begun, FAULT_NONE);
+    mm_read(w, f.mm);
+    return fault_end(&f, c, address, cause, pc, begun, fault_resolve(&f));
 }
 
 /*
@@ -601,6 +609,17 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
 
         if (leaf && !*leaf && fast_slot_set(w, mm, v, address, leaf))
             return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
+        if (leaf && !*leaf && v->ops && v->ops->fault) {
+            struct fault f = {.w = w,
+                              .mm = mm,
+                              .vma = v,
+                              .address = PAGE_DOWN(address),
+                              .access = cause_access(cause),
+                              .by_reply = true};
+
+            if (cause_is_page_fault(cause) && access_allowed(&f))
+                return fault_end(&f, c, address, cause, pc, begun, v->ops->fault(&f));
+        }
     }
     mm_read_end(w);
     return fault_slow(w, c, address, cause, pc, true, begun);

@@ -341,20 +341,6 @@ static pfn_t page_make(struct worker *w, struct object *o, uint64_t index)
     return pfn;
 }
 
-pfn_t object_page_find_locked(struct object *o, uint64_t index, bool write)
-{
-    struct radix_node *node = radix_bottom(&o->pages, index);
-    uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
-
-    if (!slot || !*slot)
-        return 0;
-    pfn_t pfn = *slot & OBJECT_WORD_PAGE;
-    __atomic_fetch_add(&page_of(pfn)->maps, 1, __ATOMIC_RELAXED);
-    if (write)
-        *slot |= OBJECT_WORD_DIRTY;
-    return pfn;
-}
-
 /* object_page_get(), also behind the end if `beyond`. */
 static long page_get(struct worker *w, struct object *o, uint64_t index, bool write, bool beyond)
 {

@@ -109,7 +109,19 @@ bool object_handle_drop(struct worker *w, uint64_t handle, bool until_unused);
  */
 long object_page_get(struct worker *w, struct object *o, uint64_t index, bool write);
 /* Object locked: the same only if it is cached and below the end; else 0. */
-pfn_t object_page_find_locked(struct object *o, uint64_t index, bool write);
+static inline pfn_t object_page_find_locked(struct object *o, uint64_t index, bool write)
+{
+    struct radix_node *node = radix_bottom(&o->pages, index);
+    uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
+
+    if (!slot || !*slot)
+        return 0;
+    pfn_t pfn = *slot & OBJECT_WORD_PAGE;
+    __atomic_fetch_add(&page_of(pfn)->maps, 1, __ATOMIC_RELAXED);
+    if (write)
+        *slot |= OBJECT_WORD_DIRTY;
+    return pfn;
+}
 /* `count` holds or mappings of a page are gone. No lock from LOCK_SLAB on is held. */
 void object_page_put(struct worker *w, struct page *page, uint32_t count);
 

@@ -74,53 +74,62 @@ static enum fault_outcome page_map(struct fault *f, pfn_t pfn, uint64_t bits,
     return error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
 }
 
-/* Runs of pages gathered for one batch: one operation each, entries in the result words. */
+/* Pages gathered for one batch: an operation for each run, entries in the result words. */
 struct around {
     struct fault *f;
-    struct batch_op *op; /* of the run that may go on, or NULL */
-    uint32_t count;      /* entries so far */
-    vaddr_t last;        /* address of the newest */
+    uint64_t count; /* entries so far */
+    vaddr_t last;   /* address of the newest */
 };
 
-static void around_add(struct around *a, vaddr_t address, pfn_t pfn, uint64_t bits)
+/* The run that is being gathered ends; entries from number `first` on are its. */
+static inline void run_end(const struct around *a, struct batch_op *op, uint64_t first)
 {
-    struct worker *w = a->f->w;
-    const struct page *page = page_of(pfn);
-
-    if (!a->op || a->op->memory != page->slot) {
-        a->op = op_add(w, a->f->mm, BATCH_MAP_LIST, address);
-        a->op->count = 0;
-        a->op->memory = page->slot;
-        a->op->extra = a->count;
-    }
-    w->ops->result[a->count++] = entry_make(pfn, bits);
-    a->op->count++;
-    a->last = address;
+    if (op)
+        op->count = (uint32_t)(a->count - first);
 }
 
 /* Object locked: gather what is cached in [start, end), where entries are empty. */
 static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t bits)
 {
-    const struct fault *f = a->f;
-    struct object *o = f->vma->object;
-    const uint64_t *leaf = pt_entry(f->mm, start, 0);
-    uint64_t index = vma_offset_at(f->vma, start), stop = object_pages(o);
-    uint64_t dirty = bits & ENTRY_W ? OBJECT_WORD_DIRTY : 0;
+    struct worker *w = a->f->w;
+    const struct object *o = a->f->vma->object;
+    const uint64_t *leaf = pt_entry(a->f->mm, start, 0);
+    const uintptr_t pages_bias = w->pages_bias;
+    uint64_t *result = w->ops->result;
+    uint64_t index = vma_offset_at(a->f->vma, start), stop = object_pages(o);
+    uint64_t dirty = bits & ENTRY_W ? OBJECT_WORD_DIRTY : 0, first = 0;
     struct radix_node *node = radix_bottom(&o->pages, index);
+    struct batch_op *op = NULL;
 
-    for (; start < end && index < stop; start += PAGE_BYTES, index++, leaf++) {
-        if (!(index & (RADIX_SLOTS - 1)))
+    stop = min_u64(stop, index + ((end - start) >> PAGE_SHIFT));
+    for (; index < stop; start += PAGE_BYTES, index++, leaf++) {
+        uint64_t at = index & (RADIX_SLOTS - 1);
+
+        if (!at)
             node = radix_bottom(&o->pages, index);
-        uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
-        if (!slot || !*slot || *leaf || a->f->w->ops_count == BATCH_OPS_MAX) {
-            a->op = NULL;
+        uint64_t word = node ? node->slot[at] : 0;
+        if (unlikely(!word || *leaf)) {
+            run_end(a, op, first);
+            op = NULL;
             continue;
         }
-        pfn_t pfn = *slot & OBJECT_WORD_PAGE;
-        __atomic_fetch_add(&page_of(pfn)->maps, 1, __ATOMIC_RELAXED);
-        *slot |= dirty;
-        around_add(a, start, pfn, bits);
+        pfn_t pfn = word & OBJECT_WORD_PAGE;
+        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
+        if (unlikely(!op || op->memory != page->slot)) {
+            run_end(a, op, first);
+            if (w->ops_count == BATCH_OPS_MAX)
+                return;
+            op = op_add(w, a->f->mm, BATCH_MAP_LIST, start);
+            op->memory = page->slot;
+            op->extra = first = a->count;
+        }
+        __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+        if (dirty)
+            node->slot[at] = word | dirty;
+        result[a->count++] = entry_make(pfn, bits);
+        a->last = start;
     }
+    run_end(a, op, first);
 }
 
 /* Put what a batch was to map and has not: `done` of its operations were performed. */
@@ -185,6 +194,27 @@ static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
     return a.count ? around_send(&a) : 0;
 }
 
+/* The page of the fault, held, if it is cached and below the end; else 0. */
+static inline pfn_t page_find(const struct fault *f, uint64_t index, bool write)
+{
+    struct object *o = f->vma->object;
+    pfn_t pfn = 0;
+
+    lock_take(&o->lock);
+    if (likely(index < object_pages(o)))
+        pfn = object_page_find_locked(o, index, write);
+    lock_drop(&o->lock);
+    return pfn;
+}
+
+/* The same; it is made if it is not cached, and then the answer may be an error. */
+static inline long page_have(const struct fault *f, uint64_t index, bool write)
+{
+    pfn_t pfn = page_find(f, index, write);
+
+    return likely(pfn) ? (long)pfn : object_page_get(f->w, f->vma->object, index, write);
+}
+
 /* The window of a read fault, inside the VMA. */
 static vaddr_t around_start(const struct fault *f)
 {
@@ -216,14 +246,14 @@ static enum fault_outcome object_read_fault(struct fault *f)
             return FAULT_FILE_READ;
         mm_assert(!f->reply);
     }
-    long pfn = object_page_get(f->w, o, index, shared);
+    long pfn = page_have(f, index, shared);
     return pfn < 0 ? page_refused(pfn)
                    : page_map(f, (pfn_t)pfn, page_bits(f, false), FAULT_FILE_READ);
 }
 
 static enum fault_outcome object_write_fault(struct fault *f)
 {
-    long pfn = object_page_get(f->w, f->vma->object, fault_index(f), true);
+    long pfn = page_have(f, fault_index(f), true);
 
     if (pfn < 0)
         return page_refused(pfn);
@@ -236,7 +266,7 @@ static enum fault_outcome object_write_fault(struct fault *f)
 
 static enum fault_outcome object_copy_fault(struct fault *f)
 {
-    long from = object_page_get(f->w, f->vma->object, fault_index(f), false);
+    long from = page_have(f, fault_index(f), false);
 
     if (from < 0)
         return page_refused(from);
