@@ -13,6 +13,7 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
@@ -21,7 +22,7 @@ static bool advice_is_known(uint64_t advice)
     switch (advice) {
     case MADV_NORMAL ... MADV_DONTNEED:
     case MADV_FREE ... MADV_KEEPONFORK:
-    case MADV_COLD ... MADV_DONTNEED_LOCKED:
+    case MADV_COLD ... MADV_COLLAPSE:
     case MADV_HWPOISON:
     case MADV_SOFT_OFFLINE:
         return true;
@@ -123,6 +124,8 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
         mm_settle_locked(w, mm);
+        if (huge_split_edges(w, mm, start, end))
+            return -LINUX_ENOMEM;
         zap_range(w, mm, start, end);
         return 0;
     case MADV_FREE:
@@ -134,6 +137,9 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         mm_settle_locked(w, mm);
         clear_bits(w, mm, start, end, ENTRY_A);
         return 0;
+    case MADV_COLLAPSE:
+        mm_settle_locked(w, mm);
+        return huge_collapse_range(w, mm, v, start, end);
     default:
         return vma_modify(w, mm, v, start, end, advised_flags(v->flags, advice)) ? 0
                                                                                  : -LINUX_EAGAIN;

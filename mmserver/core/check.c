@@ -10,6 +10,7 @@
  */
 #include "mmserver/core/check.h"
 #include "mmserver/core/memblock.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap_walk.h"
@@ -205,11 +206,36 @@ static void check_kept(struct check *c, struct mm *mm, vaddr_t block)
     expect(c, kept, "leaf table of no use", block, mm->kept_count, 0);
 }
 
+/* A huge leaf lies in one VMA of private anonymous memory, and its page is nobody else's. */
+static void check_huge(struct check *c, struct mm *mm, vaddr_t block, uint64_t entry,
+                       uint64_t counts[PAGE_STATES + 1])
+{
+    struct page *page = page_of(entry_page(entry));
+    struct vma *v = vma_at(mm, block);
+
+    expect(c, v && v->end >= block + BLOCK_BYTES && vma_is_private_anon(v), "huge leaf and its VMA",
+           block, entry, 0);
+    expect(c, mm->huge_used, "huge leaf in a space that has none", block, entry, 0);
+    expect_equal(c, "order of a huge page", block, page->order, HUGE_ORDER);
+    if (page->state == PAGE_ZERO || !v) {
+        expect(c, !(entry & ENTRY_W), "writable zero page", block, entry, 0);
+        return;
+    }
+    page->private ++;
+    counts[PAGE_ANON] += HUGE_PAGES;
+    expect_equal(c, "state of a huge page", block, page->state, PAGE_ANON);
+    expect(c, page->owner == v->anon || rmap_is_linked(v, page->owner), "owner of a huge page",
+           block, entry, 0);
+    expect_equal(c, "index of a huge page", block, page->index,
+                 rmap_index(v->offset, v->start, block));
+    expect(c, !(entry & ENTRY_W) || (v->flags & VM_WRITE), "writable huge leaf", block, entry, 0);
+}
+
 /* All leaves, and the number of tables. */
 static void check_tables(struct check *c, struct mm *mm)
 {
     uint64_t counts[PAGE_STATES + 1] = {0};
-    uint64_t tables = 0;
+    uint64_t tables = 0, entry;
     const uint64_t *table;
 
     for (vaddr_t a = pt_next_table(mm, 0, mm_user_end, &table); a < mm_user_end;
@@ -228,6 +254,9 @@ static void check_tables(struct check *c, struct mm *mm)
              a = pt_next_table_of(mm, a + span, mm_user_end, level, &table))
             tables++;
     }
+    for (vaddr_t a = huge_next(mm, 0, mm_user_end, &entry); a < mm_user_end;
+         a = huge_next(mm, a + BLOCK_BYTES, mm_user_end, &entry))
+        check_huge(c, mm, a, entry, counts);
     expect_equal(c, "resident anonymous pages", mm->id, mm->anon_pages, counts[PAGE_ANON]);
     expect_equal(c, "resident file pages", mm->id, mm->file_pages, counts[PAGE_FILE]);
     expect_equal(c, "parked pages", mm->id, mm->parked, counts[PAGE_STATES]);

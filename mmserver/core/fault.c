@@ -27,6 +27,7 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/clear.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/vma_ops.h"
@@ -113,6 +114,10 @@ static void anon_account(struct fault *f, pfn_t pfn)
 
 static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
 {
+    if (unlikely(page_of(pfn)->order)) {
+        huge_put(w, mm, entry_make(pfn, 0));
+        return;
+    }
     page_of(pfn)->maps = 0;
     mm_add(&mm->anon_pages, -1);
     page_free(w, pfn);
@@ -420,12 +425,24 @@ static enum fault_outcome fault_resolve(struct fault *f)
         return FAULT_ACCERR;
     const uint64_t *leaf = pt_entry(mm, f->address, 0);
     if (!leaf) {
+        uint64_t above = huge_entry(mm, f->address);
+
+        if (unlikely(entry_is_leaf(above)))
+            return huge_fault_leaf(f, above);
+        if (!above && huge_fits(f->vma, f->address)) {
+            enum fault_outcome outcome = huge_fault_empty(f);
+
+            if (outcome != FAULT_NONE)
+                return outcome;
+        }
         mm_count(f->w, fault_table);
         if (f->by_reply && vma_is_private_anon(f->vma))
             return fault_with_tables(f);
         if (pt_ensure(f->w, mm, f->address))
             return FAULT_OOM;
         leaf = pt_entry(mm, f->address, 0);
+        if (!leaf)
+            return FAULT_RACED; /* somebody put a huge page there */
     }
     f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
     if (!f->entry)
@@ -743,7 +760,7 @@ enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t ad
                       .address = PAGE_DOWN(address),
                       .access = write ? VM_WRITE : VM_READ,
                       .writer = true};
-    uint64_t entry = pt_leaf(mm, address);
+    uint64_t entry = pt_any_leaf(mm, address);
 
     /* Nothing to do, and nothing to fence, if it is there already with the right asked for. */
     if (entry_is_leaf(entry) && (!write || (entry & ENTRY_W)) && vma_at(mm, address))

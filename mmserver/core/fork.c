@@ -16,6 +16,7 @@
  * wrote to, as Linux does it.
  */
 #include "mmserver/core/fork.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
 #include <string.h>
@@ -239,7 +240,7 @@ static long fork_locked(struct fork *f)
     struct mm *from = f->parent, *to = f->child;
 
     mm_inherit(to, from);
-    if (vmas_copy(f))
+    if (huge_split_all(f->w, from, 0, mm_user_end) || vmas_copy(f))
         return -LINUX_ENOMEM;
     long error = tables_copy(f);
     if (error)

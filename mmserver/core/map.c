@@ -10,6 +10,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/placement.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
@@ -49,6 +50,8 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
         return -LINUX_EINVAL;
     if (!v || v->start >= end || start == end)
         return 0;
+    if (huge_split_edges(w, mm, start, end))
+        return -LINUX_ENOMEM;
     if (v->start < start && v->end > end)
         return unmap_hole(w, mm, v, start, end);
     mm_fast_drop_locked(mm);

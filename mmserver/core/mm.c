@@ -4,6 +4,7 @@
  */
 #include "mmserver/core/mm.h"
 #include "mmserver/core/fault.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/limit.h"
@@ -161,7 +162,7 @@ static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other,
     mm_count(w, settle);
     while (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) == at &&
            __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm) {
-        if (!((pt_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_KEEPS)))
+        if (!((pt_any_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_KEEPS)))
             return true;
         if (__atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE))
             return false;
@@ -206,8 +207,10 @@ void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address)
 /* Tables that were kept since the last look get another chance. */
 static void sweep_one(struct worker *w, struct mm *mm)
 {
-    if (!mm->kept_count || !mm_trylock(mm))
+    if ((!mm->kept_count && huge_mode == HUGE_NEVER) || !mm_trylock(mm))
         return;
+    mm_settle_locked(w, mm);
+    huge_step(w, mm);
     if (mm->kept_new)
         mm->kept_new = false;
     else

@@ -5,7 +5,7 @@
  * threads go on.
  */
 #include "mmserver/core/populate.h"
-#include "mmserver/core/fault.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
 
@@ -82,6 +82,8 @@ static long populate_part(struct worker *w, struct mm *mm, struct vma *v, vaddr_
     if (rmap_prepare(w, v) || pt_ensure(w, mm, start))
         return -LINUX_ENOMEM;
     const uint64_t *leaf = pt_entry(mm, start, 0);
+    if (!leaf)
+        return 0; /* a huge page was put there */
     uint64_t count = (end - start) >> PAGE_SHIFT;
     for (uint64_t i = 0; i < count; i++)
         wanted += !leaf[i];
@@ -134,7 +136,8 @@ static long populate_visit(struct worker *w, struct mm *mm, vaddr_t at, vaddr_t 
     end = min_u64(end, ROUND_DOWN(at, BLOCK_BYTES) + BLOCK_BYTES);
     end = min_u64(end, at + PART_PAGES * PAGE_BYTES);
     *write = flag == VM_WRITE;
-    if (!*write || !vma_is_private_anon(v))
+    if (!*write || !vma_is_private_anon(v) ||
+        (huge_fits(v, at) && !entry_is_table(huge_entry(mm, at))))
         return (long)end;
     long error = populate_part(w, mm, v, at, end, all);
     return error ? error : (long)end;
@@ -143,7 +146,7 @@ static long populate_visit(struct worker *w, struct mm *mm, vaddr_t at, vaddr_t 
 /* Is the page there, with the right that is wanted? */
 static bool page_is_there(const struct mm *mm, vaddr_t address, bool write)
 {
-    uint64_t entry = pt_leaf(mm, address);
+    uint64_t entry = pt_any_leaf(mm, address);
 
     return entry_is_leaf(entry) && (!write || (entry & ENTRY_W));
 }

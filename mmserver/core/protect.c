@@ -10,6 +10,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/zap.h"
 
 /* Is the page behind this entry the client's own, so that it may be parked? */
@@ -149,8 +150,11 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     } else if ((old & VM_ACCOUNT) && vma_is_private_anon(v) && !v->anon) {
         flags &= ~VM_ACCOUNT; /* there is no page to keep the promise for */
     }
+    if (!(flags & VM_ACCESS) && huge_split_all(w, mm, start, end))
+        return -LINUX_ENOMEM;
     if (!vma_modify(w, mm, v, start, end, flags))
         return -LINUX_ENOMEM;
+    huge_protect(w, mm, start, end, flags);
     protect_pages(w, mm, start, end, flags, old);
     return 0;
 }

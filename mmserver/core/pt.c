@@ -399,3 +399,9 @@ unsigned pt_sweep_kept(struct worker *w, struct mm *mm)
         gone += kept_drop_oldest(w, mm);
     return gone;
 }
+
+void pt_remove_leaf_table(struct worker *w, struct mm *mm, vaddr_t block)
+{
+    mm_fast_drop_locked(mm);
+    tables_free_level(w, mm, block, block + BLOCK_BYTES, 1);
+}

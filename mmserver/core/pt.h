@@ -64,6 +64,18 @@ static inline void leaf_unlock(const uint64_t *entry)
     __atomic_store_n(&pt_page(entry)->maps, 0, __ATOMIC_RELEASE);
 }
 
+/* The leaf's value whatever its level; 0 if there is none. */
+static inline uint64_t pt_any_leaf(const struct mm *mm, vaddr_t address)
+{
+    const uint64_t *entry = pt_entry(mm, address, 0);
+
+    if (unlikely(!entry)) {
+        entry = pt_entry(mm, address, 1);
+        if (!entry || entry_is_table(*entry))
+            return 0;
+    }
+    return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
 /* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a
  * leaf table, which goes to *table; `end` if there is none. */
 vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const uint64_t **table);
@@ -94,6 +106,9 @@ void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
                     vaddr_t ceiling);
 /* The same for all: there is no VMA. */
 void pt_free_all_tables(struct worker *w, struct mm *mm);
+/* The empty leaf table of the block goes, and nothing above it; its entry is empty then. mm locked.
+ */
+void pt_remove_leaf_table(struct worker *w, struct mm *mm, vaddr_t block);
 /* Remove the kept tables that still are of no use; how many went. mm locked. */
 unsigned pt_sweep_kept(struct worker *w, struct mm *mm);
 

@@ -3,6 +3,7 @@
  * and puts them into the other, table by table; no page is copied.
  */
 #include "mmserver/core/fault.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/zap.h"
@@ -69,6 +70,8 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
                                   v->anon ? v : NULL};
     vaddr_t end = r->address + r->old_bytes;
 
+    if (huge_split_all(r->w, r->mm, r->address, end))
+        return -LINUX_ENOMEM;
     /* Cut first where the old range will be a hole, so that nothing can fail once pages moved. */
     if (!(r->flags & MREMAP_DONTUNMAP) && v->start < r->address && v->end > end &&
         !vma_split(r->w, r->mm, v, end))

@@ -11,6 +11,7 @@
 /* The tree's rotations call this with the node that went down; its parent took its place. */
 #define RB_AUGMENT(v) vma_rotated(v)
 
+#include "mmserver/core/huge.h"
 #include "mmserver/core/mm.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/vma_ops.h"
@@ -425,6 +426,8 @@ static void cut(struct worker *w, struct mm *mm, struct vma *v, struct vma *uppe
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address)
 {
     mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
+    if (huge_split_edges(w, mm, address, address))
+        return NULL;
     struct vma *upper = mm->map_count < MAP_COUNT_MAX ? part_of(w, v, address, v->end) : NULL;
 
     if (upper)
@@ -512,6 +515,8 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     mm_assert(v->start <= start && start < end && end <= v->end);
     if (flags == v->flags)
         return v;
+    if (huge_split_edges(w, mm, start, end))
+        return NULL;
     if (start != v->start || !below || !continues_below(below, start, &kind))
         below = NULL;
     if (end != v->end || !above || !continues_above(above, start, end, &kind))

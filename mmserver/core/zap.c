@@ -7,6 +7,7 @@
  * A page table's worth of entries is one operation, however many holes it has.
  */
 #include "mmserver/core/zap.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/object.h"
 
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
@@ -14,6 +15,7 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
     z->w = w;
     z->mm = mm;
     z->count = 0;
+    z->huge_count = 0;
     mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
 }
 
@@ -78,6 +80,8 @@ void zap_flush(struct zap *z)
     z->mm->anon_pages -= z->count - f.others;
     z->count = 0;
     page_free_bulk(z->w, (uint64_t)(f.freed - gather), gather);
+    while (z->huge_count)
+        huge_put(z->w, z->mm, z->huge[--z->huge_count]);
 }
 
 /* The entries from `slot` to `end` that are not empty; how many. */
@@ -125,12 +129,28 @@ static void zap_table(struct zap *z, const uint64_t *table, vaddr_t start, vaddr
     op_add(z->w, z->mm, BATCH_UNMAP, at)->count = (uint32_t)span;
 }
 
+/* The huge leaves of [start, end), whose edges are split. */
+static void zap_huge(struct zap *z, vaddr_t start, vaddr_t end)
+{
+    uint64_t entry;
+
+    for (vaddr_t a = huge_next(z->mm, start, end, &entry); a < end;
+         a = huge_next(z->mm, a + BLOCK_BYTES, end, &entry)) {
+        if (!zap_has_room(z, 0, 1))
+            zap_flush(z);
+        z->huge[z->huge_count++] = entry;
+        op_add(z->w, z->mm, BATCH_UNMAP, a)->level = 1;
+    }
+}
+
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     const uint64_t *table;
     struct zap z;
 
     zap_begin(&z, w, mm);
+    if (unlikely(mm->huge_used))
+        zap_huge(&z, start, end);
     for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
          a = pt_next_table(mm, a, end, &table)) {
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);

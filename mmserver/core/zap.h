@@ -14,6 +14,8 @@ struct zap {
     struct worker *w;
     struct mm *mm;
     uint64_t count; /* entries in w->gather */
+    uint32_t huge_count;
+    uint64_t huge[BATCH_OPS_MAX]; /* entries of 2 MiB */
 };
 
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm);
@@ -31,7 +33,8 @@ static inline void zap_entry(struct zap *z, uint64_t entry)
     z->w->gather[z->count++] = entry;
 }
 
-/* Empty every leaf entry of [start, end) and free what was behind. Tables stay. */
+/* Empty every leaf entry of [start, end) and free what was behind. Tables stay. No huge leaf
+ * has one of the ends inside it (huge_split_edges). */
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
 /* The same for the whole address space, which has entries only where it has VMAs. */

@@ -11,6 +11,7 @@
 #include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/numa.h"
@@ -74,6 +75,9 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     mm_levels = info->levels;
     mm_user_end = info->user_end;
     random_state = info->rng_seed;
+    huge_init(argument_given(info->args, "thp=always")  ? HUGE_ALWAYS
+              : argument_given(info->args, "thp=never") ? HUGE_NEVER
+                                                        : HUGE_MADVISE);
     placement_level =
         argument_given(info->args, "norandmaps") || argument_given(info->args, "aslr=0")
             ? PLACEMENT_FIXED

@@ -1,0 +1,86 @@
+/*
+ * Huge pages: private anonymous memory mapped by 2 MiB leaves.
+ *
+ * A huge page is one allocation of order 9: only its first descriptor is used, as for any
+ * multi-page allocation; `maps` counts its one leaf. It is never shared: fork splits it first. A
+ * huge leaf lies in one VMA: who cuts a VMA, or changes a part of a leaf, splits it first
+ * (huge_split_edges); then it is 512 small pages in a leaf table.
+ *
+ * The huge zero page is one for all; its leaves are not counted.
+ *
+ * pt_entry(mm, a, 0) is NULL and pt_next_table() goes on where there is a huge leaf.
+ */
+#ifndef MMSERVER_CORE_HUGE_H
+#define MMSERVER_CORE_HUGE_H
+
+#include "mmserver/core/fault.h"
+#include "mmserver/core/pt.h"
+
+#define HUGE_ORDER TABLE_SHIFT
+#define HUGE_PAGES TABLE_ENTRIES
+
+/* Which VMAs get huge pages: Linux's names. Boot argument thp=. */
+enum huge_mode { HUGE_NEVER, HUGE_MADVISE, HUGE_ALWAYS };
+extern enum huge_mode huge_mode;
+void huge_init(enum huge_mode mode);
+
+/* The level-1 entry of `address`, 0 without a table there. */
+static inline uint64_t huge_entry(const struct mm *mm, vaddr_t address)
+{
+    const uint64_t *entry = pt_entry(mm, address, 1);
+
+    return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
+}
+
+/* May the 2 MiB around `address` be one page of v? */
+static inline bool huge_fits(const struct vma *v, vaddr_t address)
+{
+    vaddr_t block = ROUND_DOWN(address, BLOCK_BYTES);
+
+    return huge_mode != HUGE_NEVER && block >= v->start && block + BLOCK_BYTES <= v->end &&
+           vma_is_private_anon(v) && (v->flags & VM_ACCESS) && !(v->flags & VM_NOHUGEPAGE) &&
+           (huge_mode == HUGE_ALWAYS || (v->flags & VM_HUGEPAGE));
+}
+
+/*
+ * For fault_resolve(), where there is no leaf table. huge_fault_empty: the entry above is empty;
+ * FAULT_NONE: small pages have to do. huge_fault_leaf: it is this huge leaf.
+ */
+enum fault_outcome huge_fault_empty(struct fault *f);
+enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry);
+
+/* The writer's, from here on. All but huge_split_page settle themselves. */
+
+long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool edges_only);
+/* Make sure that no huge leaf has `start` or `end` inside it. 0, or -LINUX_ENOMEM. */
+static inline long huge_split_edges(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, true);
+}
+/* Make sure that there is no huge leaf in [start, end). 0, or -LINUX_ENOMEM. */
+static inline long huge_split_all(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, false);
+}
+/* Give all huge leaves of [start, end), whose edges are split, the rights of a VMA's flags. */
+void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags);
+/* The first address >= `address` below `end` that is the start of a huge leaf, which goes to
+ * *entry; `end` if there is none. */
+vaddr_t huge_next(const struct mm *mm, vaddr_t address, vaddr_t end, uint64_t *entry);
+/* The page of an entry that is gone is not mapped any more. */
+void huge_put(struct worker *w, struct mm *mm, uint64_t entry);
+
+/*
+ * Make the small pages of a block one huge page. Empty entries become zeros if `holes`. 0;
+ * -LINUX_EINVAL where that cannot be, -LINUX_ENOMEM, -LINUX_EAGAIN if a page is somebody else's
+ * too.
+ */
+long huge_collapse(struct worker *w, struct mm *mm, struct vma *v, vaddr_t block, bool holes);
+/* The same for every whole block of [start, end) in v; huge ones stay. The first error. */
+long huge_collapse_range(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start,
+                         vaddr_t end);
+/* A bounded step of background work on that mm, mm locked and settled: look at one block that may
+ * be collapsed. Did it find one? */
+bool huge_step(struct worker *w, struct mm *mm);
+
+#endif
