@@ -25,7 +25,8 @@
 #define DRAIN_WAIT_TICKS 20000 /* some 2 ms: a worker in the middle of something may not come */
 #define STOCK_MIN        8UL
 
-void page_clear(void *page)
+/* Not inline: an assembler may take the offsets of page_clear_here() only once in a function. */
+__attribute__((noinline)) void page_clear(void *page)
 {
     page_clear_here(page, phys.clear_blocks);
 }
@@ -523,11 +524,51 @@ static inline uint64_t pages_to_hot(pfn_t *to, const pfn_t *pages, uint64_t coun
     return done;
 }
 
+/*
+ * The list is full: what follows each other in a block goes straight back as the chunks it makes
+ * up, if its descriptors are all alike. How many; 0 if there are fewer than BULK_STEP.
+ */
+static uint64_t run_to_zone(struct worker *w, const pfn_t *pages, uint64_t count, uintptr_t caller)
+{
+    struct page *first = page_of(pages[0]), *page = first;
+    uint64_t tag = first->tag, n = 1;
+    long step = count > 1 && pages[1] < pages[0] ? -1 : 1;
+    pfn_t pfn = pages[0], left = PAGES_PER_BLOCK - 1 - (pfn & (PAGES_PER_BLOCK - 1));
+
+    if (count < BULK_STEP)
+        return 0;
+    page_check_single(first, caller);
+    mm_assert(page_type(first) != MIGRATE_TABLES);
+    count = min_u64(count, 1 + (step < 0 ? PAGES_PER_BLOCK - 1 - left : left));
+    for (; n < count; n++) {
+        pfn += (pfn_t)step;
+        page += step;
+        if (pages[n] != pfn || page->tag != tag)
+            break;
+        page->state = PAGE_TAIL;
+    }
+    first->state = PAGE_TAIL;
+    struct zone *z = zone_of(first);
+    pfn = min_u64(pages[0], pages[n - 1]);
+    lock_take(&z->lock);
+    zone_add_free_locked(z, pfn, pfn + n);
+    lock_drop(&z->lock);
+    w->count[MMCOUNT_page_free] += n;
+    return n;
+}
+
 void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
 {
     const pfn_t *end = pages + count;
 
     while (pages != end) {
+        if (w->hot_count == w->hot_high) {
+            uint64_t gone = run_to_zone(w, pages, (uint64_t)(end - pages), CALLER);
+
+            pages += gone;
+            if (gone)
+                continue;
+        }
         uint64_t had = w->hot_count, tag = page_of(*pages)->tag;
 
         /* The first is looked at in full; those that are just like it need no second look. */
