@@ -151,6 +151,9 @@ enum mm_report_kind {
     MM_REPORT_LEAKS,        /* objects in use from after the mark, by cache and place */
     MM_REPORT_LEAK_SCAN,    /* looks for objects that nothing refers to */
     MM_REPORT_VMALLOCINFO,  /* /proc/vmallocinfo: regions of the server's own space */
+    MM_REPORT_SMAPS,        /* /proc/PID/smaps of mm id */
+    MM_REPORT_STATUS,       /* the lines on memory of its status */
+    MM_REPORT_PAGEMAP,      /* its pagemap: binary, 8 bytes a page */
     MM_REPORT_KINDS
 };
 

@@ -253,6 +253,8 @@ static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t page
     uint64_t *class = mm_account_class(mm, flags);
 
     mm->total_pages += (uint64_t)pages;
+    if (mm->total_pages > mm->total_peak)
+        mm->total_peak = mm->total_pages;
     if (class)
         *class += (uint64_t)pages;
     if (flags & VM_ACCOUNT)

@@ -7,6 +7,7 @@
  *                       maps becomes writable, so that the next write does not fault; any other
  *                       page only executable
  */
+#include "mmserver/core/fault.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
@@ -21,10 +22,16 @@ static bool entry_is_own(uint64_t entry)
     return page_is_ours(pfn) && page_of(pfn)->state == PAGE_ANON;
 }
 
-/* And may its entry be writable, as nobody else maps it? */
-static bool entry_may_write(uint64_t entry)
+/* And may its entry be writable? A private page if nobody else maps it; of a shared mapping, the
+ * object's page. */
+static bool entry_may_write(uint64_t entry, bool shared)
 {
-    return entry_is_own(entry) && page_of(entry_page(entry))->maps == 1;
+    pfn_t pfn = entry_page(entry);
+
+    if (!page_is_ours(pfn))
+        return false;
+    const struct page *page = page_of(pfn);
+    return shared ? page->state == PAGE_FILE : page->state == PAGE_ANON && page->maps == 1;
 }
 
 static void protect_run(struct worker *w, struct mm *mm, vaddr_t at, uint64_t count, uint64_t bits,
@@ -49,23 +56,23 @@ static void protect_less(struct worker *w, struct mm *mm, const uint64_t *table,
         protect_run(w, mm, base + (i << PAGE_SHIFT), stop - i, bits, 0);
 }
 
-/* The same: they may get rights. `bits` for own pages, without W and D for others. */
+/* The same: they may get rights. `bits` for pages that may be written, without W for others. */
 static void protect_more(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t base,
-                         uint64_t i, uint64_t stop, uint64_t bits)
+                         uint64_t i, uint64_t stop, uint64_t bits, bool shared)
 {
     while (i < stop) {
         uint64_t entry = table[i], first = i++;
 
         if (!entry_is_leaf(entry))
             continue;
-        bool own = (bits & ENTRY_W) && entry_may_write(entry);
+        bool own = (bits & ENTRY_W) && entry_may_write(entry, shared);
         uint32_t slot = page_of(entry_page(entry))->slot;
         for (; i < stop && entry_is_leaf(table[i]); i++) {
             if (page_of(entry_page(table[i]))->slot != slot ||
-                ((bits & ENTRY_W) && entry_may_write(table[i]) != own))
+                ((bits & ENTRY_W) && entry_may_write(table[i], shared) != own))
                 break;
         }
-        protect_run(w, mm, base + (first << PAGE_SHIFT), i - first, own ? bits : bits & ENTRY_X,
+        protect_run(w, mm, base + (first << PAGE_SHIFT), i - first, own ? bits : bits & ~ENTRY_W,
                     slot);
     }
 }
@@ -75,10 +82,15 @@ static void protect_table(struct worker *w, struct mm *mm, const uint64_t *table
 {
     uint64_t i = pt_index(start, 0), stop = i + ((end - start) >> PAGE_SHIFT);
     uint64_t bits = (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
-    bool more = flags & ~old & (VM_WRITE | VM_EXEC);
+    vaddr_t base = ROUND_DOWN(start, BLOCK_BYTES);
 
-    (more || (flags & VM_WRITE) ? protect_more : protect_less)(
-        w, mm, table, ROUND_DOWN(start, BLOCK_BYTES), i, stop, bits);
+    /* That a page of an object was written to must not be forgotten. */
+    if (flags & VM_SHARED)
+        bits |= ENTRY_D;
+    if ((flags & VM_WRITE) || (flags & ~old & VM_EXEC))
+        protect_more(w, mm, table, base, i, stop, bits, flags & VM_SHARED);
+    else
+        protect_less(w, mm, table, base, i, stop, bits);
 }
 
 /* Take the page out and leave its number behind, in two operations. */
@@ -156,6 +168,11 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
         return -LINUX_ENOMEM;
     huge_protect(w, mm, start, end, flags);
     protect_pages(w, mm, start, end, flags, old);
+    /* Locked private pages that may be written from now on are made the program's own at once. */
+    if (unlikely((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE))) {
+        for (vaddr_t a = start; a < end; a += PAGE_BYTES)
+            fault_page_locked(w, mm, a, true);
+    }
     return 0;
 }
 

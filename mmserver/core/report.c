@@ -3,6 +3,7 @@
  * that its programs read them.
  */
 #include "mmserver/core/report.h"
+#include "mmserver/core/report_mm.h"
 #include "mmserver/core/vmap.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
@@ -19,8 +20,7 @@
 const char *report_command_line = "";
 uint64_t report_table_entries;
 
-#define MAPS_NAME_COLUMN 73
-#define KIB_PER_PAGE     (PAGE_BYTES / 1024)
+#define KIB_PER_PAGE (PAGE_BYTES / 1024)
 
 uint64_t report_count(enum mm_counter counter)
 {
@@ -30,49 +30,6 @@ uint64_t report_count(enum mm_counter counter)
         sum += counter == MMCOUNT_fault_anon_prezeroed ? fault_prezeroed_count(&workers[i])
                                                        : workers[i].count[counter];
     return sum;
-}
-
-static const char *vma_name(const struct vma *v)
-{
-    if (v->object)
-        return v->object->name;
-    if (v->start <= v->mm->stack_start && v->end > v->mm->stack_start)
-        return "[stack]";
-    if (v->start < v->mm->brk_end && v->end > v->mm->brk_start)
-        return "[heap]";
-    if (v->flags & VM_DEVICE)
-        return "[device]";
-    return "";
-}
-
-static void report_maps(struct text *t, struct mm *mm)
-{
-    mm_lock(mm);
-    for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
-        uint64_t start = text_mark(t);
-        const char *name = vma_name(v);
-
-        text_format(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", v->start, v->end,
-                    v->flags & VM_READ ? 'r' : '-', v->flags & VM_WRITE ? 'w' : '-',
-                    v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_SHARED ? 's' : 'p',
-                    v->object ? v->offset << PAGE_SHIFT : 0UL,
-                    v->object ? (uint64_t)v->object->id : 0UL);
-        text_char(t, ' ');
-        if (*name) {
-            text_pad(t, start, MAPS_NAME_COLUMN);
-            text_string(t, name);
-        }
-        text_char(t, '\n');
-    }
-    mm_unlock(mm);
-}
-
-static void report_statm(struct text *t, struct mm *mm)
-{
-    mm_lock(mm);
-    text_format(t, "%lu %lu %lu %lu 0 %lu 0\n", mm->total_pages, mm_resident(mm), mm->file_pages,
-                mm->exec_pages, mm->data_pages + mm->stack_pages);
-    mm_unlock(mm);
 }
 
 static const char *const cap_names[CAP_TYPES] = {
@@ -302,6 +259,15 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         return true;
     case MM_REPORT_STATM:
         report_statm(t, mm);
+        return true;
+    case MM_REPORT_SMAPS:
+        report_smaps(t, mm);
+        return true;
+    case MM_REPORT_STATUS:
+        report_status(t, mm);
+        return true;
+    case MM_REPORT_PAGEMAP:
+        report_pagemap(t, mm);
         return true;
     case MM_REPORT_CAPS:
         if (!mm)

@@ -326,7 +326,8 @@ static long call_map_file(struct worker *w, struct client *c, const uint64_t a[6
 
 static bool report_needs_mm(uint64_t kind)
 {
-    return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS;
+    return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS ||
+           kind == MM_REPORT_SMAPS || kind == MM_REPORT_STATUS || kind == MM_REPORT_PAGEMAP;
 }
 
 /* mm or thread of the number, both held; NULL where the kind needs none. */

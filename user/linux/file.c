@@ -115,10 +115,33 @@ static long read_memory(const char *data, size_t size, struct space *space, uint
     return done || !bytes ? (long)done : -LINUX_EFAULT;
 }
 
+/* Words of eight bytes, whole ones only, as many as the caller wants. */
+static long read_pagemap(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                         uint64_t *offset)
+{
+    size_t done = 0;
+
+    if (bytes % 8 || *offset % 8)
+        return -LINUX_EINVAL;
+    while (done < bytes) {
+        size_t part = bytes - done < BUFFER_BYTES ? bytes - done : BUFFER_BYTES;
+        long got = proc_pagemap(&file->place, buffer, part, *offset);
+        if (got <= 0)
+            return done ? (long)done : got;
+        if (copy_out(space, address + done, buffer, (size_t)got))
+            return done ? (long)done : -LINUX_EFAULT;
+        done += (size_t)got;
+        *offset += (uint64_t)got;
+    }
+    return (long)done;
+}
+
 /* The text is made when its start is read, and stays the same until its start is read again. */
 static long read_text(struct file *file, struct space *space, uint64_t address, size_t bytes,
                       uint64_t *offset)
 {
+    if (file->place.pid && file->place.node->detail == PROC_PAGEMAP)
+        return read_pagemap(file, space, address, bytes, offset);
     if (*offset == 0 || !file->text) {
         free(file->text);
         long size = proc_text(&file->place, &file->text);

@@ -208,6 +208,8 @@ static bool add_proc(void)
         {"exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
         {"cwd", NODE_CWD, LINUX_S_IFLNK | 0777, 0},
         {"maps", NODE_TEXT, TEXT_MODE, PROC_MAPS},
+        {"smaps", NODE_TEXT, TEXT_MODE, PROC_SMAPS},
+        {"pagemap", NODE_TEXT, TEXT_MODE, PROC_PAGEMAP},
         {"stat", NODE_TEXT, TEXT_MODE, PROC_STAT},
         {"statm", NODE_TEXT, TEXT_MODE, PROC_STATM},
         {"status", NODE_TEXT, TEXT_MODE, PROC_STATUS},

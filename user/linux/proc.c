@@ -326,8 +326,7 @@ static void status_lines(struct text *text, const struct process *p)
                 p->pid, p->pid, p->parent ? p->parent->pid : 0);
     text_printf(text, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%d\n", FDS_MAX);
     if (p->space)
-        text_printf(text, "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\n", proc_statm(p->pid, 0) * PAGE_KIB,
-                    proc_statm(p->pid, 1) * PAGE_KIB);
+        text_report(text, MM_REPORT_STATUS, p->space->mm);
     text_printf(text, "Threads:\t%u\n", p->thread_count);
     if (first)
         text_printf(text, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
@@ -354,6 +353,10 @@ static void of_process(struct text *text, enum proc_text kind, const struct proc
     case PROC_STAT:
         stat_line(text, p);
         break;
+    case PROC_SMAPS:
+        if (mm)
+            text_report(text, MM_REPORT_SMAPS, mm);
+        break;
     case PROC_STATM:
         if (mm)
             text_report(text, MM_REPORT_STATM, mm);
@@ -374,6 +377,15 @@ static void of_process(struct text *text, enum proc_text kind, const struct proc
             text_report(text, MM_REPORT_CAPS, mm);
         break;
     }
+}
+
+long proc_pagemap(const struct place *place, char *to, size_t bytes, uint64_t offset)
+{
+    const struct process *p = process_by_pid(place->pid);
+
+    if (!p)
+        return -LINUX_ESRCH;
+    return p->space ? mmcall_report(MM_REPORT_PAGEMAP, p->space->mm, to, bytes, offset) : 0;
 }
 
 long proc_text(const struct place *place, char **out)

@@ -32,6 +32,8 @@ enum proc_text {
     PROC_PAGODA_CHECK,
     PROC_SYSVIPC_SHM,
     PROC_MAPS,
+    PROC_SMAPS,
+    PROC_PAGEMAP, /* no text: see proc_pagemap() */
     PROC_STAT,
     PROC_STATM,
     PROC_STATUS,
@@ -42,6 +44,8 @@ enum proc_text {
 
 /* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing
  * is to be freed). -ESRCH if the process is no more. */
+/* A part of a process's pagemap, from byte `offset` on: bytes, 0 at the end, or -errno. */
+long proc_pagemap(const struct place *place, char *to, size_t bytes, uint64_t offset);
 long proc_text(const struct place *place, char **text);
 /* A number in a report such as /proc/meminfo: the one after "name:"; 0 if it is not there. */
 uint64_t proc_report_number(unsigned kind, const char *name);

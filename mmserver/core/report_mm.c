@@ -1,0 +1,265 @@
+/*
+ * maps, smaps, statm, status and pagemap. Which page an entry leads to is looked up in the page
+ * tables; a page that several map is counted in parts (Pss).
+ */
+#include "mmserver/core/report_mm.h"
+#include "mmserver/core/object.h"
+#include "mmserver/core/pt.h"
+
+#define NAME_COLUMN  73
+#define KIB_PER_PAGE (PAGE_BYTES / 1024)
+#define VALUE_COLUMN 16
+#define PSS_SHIFT    12
+
+static const char *vma_name(const struct vma *v)
+{
+    if (v->object)
+        return v->object->name;
+    if (v->start <= v->mm->stack_start && v->end > v->mm->stack_start)
+        return "[stack]";
+    if (v->start < v->mm->brk_end && v->end > v->mm->brk_start)
+        return "[heap]";
+    if (v->flags & VM_DEVICE)
+        return "[device]";
+    return "";
+}
+
+static void maps_line(struct text *t, const struct vma *v)
+{
+    uint64_t start = text_mark(t);
+    const char *name = vma_name(v);
+
+    text_format(t, "%08lx-%08lx %c%c%c%c %08lx 00:00 %lu", v->start, v->end,
+                v->flags & VM_READ ? 'r' : '-', v->flags & VM_WRITE ? 'w' : '-',
+                v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_MAYSHARE ? 's' : 'p',
+                v->object ? v->offset << PAGE_SHIFT : 0UL,
+                v->object ? (uint64_t)v->object->id : 0UL);
+    text_char(t, ' ');
+    if (*name) {
+        text_pad(t, start, NAME_COLUMN);
+        text_string(t, name);
+    }
+    text_char(t, '\n');
+}
+
+void report_maps(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    for (const struct vma *v = vma_first(mm); v; v = vma_next(v))
+        maps_line(t, v);
+    mm_unlock(mm);
+}
+
+/* ---- smaps ---- */
+
+/* Pages of a VMA. */
+struct tally {
+    uint64_t resident, anon, referenced, lazy_free;
+    uint64_t pss, pss_dirty; /* in parts of a page, see PSS_SHIFT */
+    uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
+    uint64_t huge;
+};
+
+static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
+{
+    pfn_t pfn = entry_page(entry);
+
+    if (!page_is_ours(pfn) || page_of(pfn)->state == PAGE_ZERO)
+        return;
+    const struct page *page = page_of(pfn);
+    uint64_t maps = max_u64(page->maps & INT32_MAX, 1);
+    uint64_t part = (pages << PSS_SHIFT) / maps;
+    bool anon = page->state == PAGE_ANON, dirty = entry & ENTRY_D;
+
+    c->resident += pages;
+    c->anon += anon ? pages : 0;
+    c->referenced += entry & ENTRY_A ? pages : 0;
+    c->lazy_free += anon && (entry & ENTRY_W) && !dirty ? pages : 0;
+    c->pss += part;
+    c->pss_dirty += dirty ? part : 0;
+    *(maps > 1 ? dirty ? &c->shared_dirty : &c->shared_clean
+      : dirty  ? &c->private_dirty
+               : &c->private_clean) += pages;
+    c->huge += pages > 1 ? pages : 0;
+}
+
+static struct tally tally_vma(const struct mm *mm, const struct vma *v)
+{
+    struct tally c = {0};
+
+    for (vaddr_t a = v->start; a < v->end;) {
+        vaddr_t stop = min_u64(v->end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+        const uint64_t *above = pt_entry(mm, a, 1), *entry = pt_entry(mm, a, 0);
+
+        if (above && entry_is_leaf(*above))
+            tally_entry(&c, *above, (stop - a) >> PAGE_SHIFT);
+        for (uint64_t i = 0; entry && i < (stop - a) >> PAGE_SHIFT; i++)
+            if (entry[i])
+                tally_entry(&c, entry[i], 1);
+        a = stop;
+    }
+    return c;
+}
+
+static void kib_line(struct text *t, const char *name, uint64_t kib)
+{
+    uint64_t start = text_mark(t);
+
+    text_string(t, name);
+    text_pad(t, start, VALUE_COLUMN);
+    text_format(t, "%8lu kB\n", kib);
+}
+
+static void pages_line(struct text *t, const char *name, uint64_t pages)
+{
+    kib_line(t, name, pages * KIB_PER_PAGE);
+}
+
+/* Two letters for each flag, in Linux's order. */
+static void flags_line(struct text *t, uint64_t flags)
+{
+    static const struct {
+        uint64_t flag;
+        char text[4];
+    } names[] = {
+        {VM_READ, "rd "},       {VM_WRITE, "wr "},      {VM_EXEC, "ex "},
+        {VM_SHARED, "sh "},     {VM_MAYREAD, "mr "},    {VM_MAYWRITE, "mw "},
+        {VM_MAYEXEC, "me "},    {VM_MAYSHARE, "ms "},   {VM_GROWSDOWN, "gd "},
+        {VM_DEVICE, "io "},     {VM_LOCKED, "lo "},     {VM_LOCKONFAULT, "lf "},
+        {VM_SEQ_READ, "sr "},   {VM_RAND_READ, "rr "},  {VM_DONTFORK, "dc "},
+        {VM_DONTEXPAND, "de "}, {VM_ACCOUNT, "ac "},    {VM_NORESERVE, "nr "},
+        {VM_HUGETLB, "ht "},    {VM_DONTDUMP, "dd "},   {VM_WIPEONFORK, "wf "},
+        {VM_HUGEPAGE, "hg "},   {VM_NOHUGEPAGE, "nh "}, {VM_MERGEABLE, "mg "},
+    };
+
+    text_string(t, "VmFlags: ");
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
+        if (flags & names[i].flag)
+            text_string(t, names[i].text);
+    text_char(t, '\n');
+}
+
+static bool may_be_huge(const struct vma *v)
+{
+    return vma_is_private_anon(v) && !(v->flags & VM_NOHUGEPAGE) &&
+           ROUND_UP(v->start, BLOCK_BYTES) + BLOCK_BYTES <= v->end;
+}
+
+static void smaps_of(struct text *t, const struct mm *mm, const struct vma *v)
+{
+    const struct tally c = tally_vma(mm, v);
+    uint64_t pss_kib = (c.pss * KIB_PER_PAGE) >> PSS_SHIFT;
+
+    maps_line(t, v);
+    pages_line(t, "Size:", vma_pages(v));
+    pages_line(t, "KernelPageSize:", 1);
+    pages_line(t, "MMUPageSize:", 1);
+    pages_line(t, "Rss:", c.resident);
+    kib_line(t, "Pss:", pss_kib);
+    kib_line(t, "Pss_Dirty:", (c.pss_dirty * KIB_PER_PAGE) >> PSS_SHIFT);
+    pages_line(t, "Shared_Clean:", c.shared_clean);
+    pages_line(t, "Shared_Dirty:", c.shared_dirty);
+    pages_line(t, "Private_Clean:", c.private_clean);
+    pages_line(t, "Private_Dirty:", c.private_dirty);
+    pages_line(t, "Referenced:", c.referenced);
+    pages_line(t, "Anonymous:", c.anon);
+    pages_line(t, "KSM:", 0);
+    pages_line(t, "LazyFree:", c.lazy_free);
+    pages_line(t, "AnonHugePages:", c.huge);
+    pages_line(t, "ShmemPmdMapped:", 0);
+    pages_line(t, "FilePmdMapped:", 0);
+    pages_line(t, "Shared_Hugetlb:", 0);
+    pages_line(t, "Private_Hugetlb:", 0);
+    pages_line(t, "Swap:", 0);
+    pages_line(t, "SwapPss:", 0);
+    kib_line(t, "Locked:", v->flags & VM_LOCKED ? pss_kib : 0);
+    text_format(t, "THPeligible:    %8lu\n", (uint64_t)may_be_huge(v));
+    flags_line(t, v->flags);
+}
+
+void report_smaps(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    for (const struct vma *v = vma_first(mm); v; v = vma_next(v))
+        smaps_of(t, mm, v);
+    mm_unlock(mm);
+}
+
+/* ---- the whole space ---- */
+
+static uint64_t text_pages(const struct mm *mm)
+{
+    return (PAGE_UP(mm->code_end) - PAGE_DOWN(mm->code_start)) >> PAGE_SHIFT;
+}
+
+void report_statm(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    text_format(t, "%lu %lu %lu %lu 0 %lu 0\n", mm->total_pages, mm_resident(mm), mm->file_pages,
+                text_pages(mm), mm->data_pages + mm->stack_pages);
+    mm_unlock(mm);
+}
+
+void report_status(struct text *t, struct mm *mm)
+{
+    mm_lock(mm);
+    uint64_t text = text_pages(mm), resident = mm_resident(mm);
+    const struct {
+        const char *name;
+        uint64_t pages;
+    } lines[] = {
+        {"VmPeak:\t", max_u64(mm->total_peak, mm->total_pages)},
+        {"VmSize:\t", mm->total_pages},
+        {"VmLck:\t", mm->locked_pages},
+        {"VmPin:\t", mm->pinned_pages},
+        {"VmHWM:\t", max_u64(mm->resident_peak, resident)},
+        {"VmRSS:\t", resident},
+        {"RssAnon:\t", mm->anon_pages},
+        {"RssFile:\t", mm->file_pages},
+        {"RssShmem:\t", 0},
+        {"VmData:\t", mm->data_pages},
+        {"VmStk:\t", mm->stack_pages},
+        {"VmExe:\t", text},
+        {"VmLib:\t", mm->exec_pages > text ? mm->exec_pages - text : 0},
+        {"VmPTE:\t", mm->tables + 1},
+        {"VmSwap:\t", 0},
+    };
+    mm_unlock(mm);
+    for (unsigned i = 0; i < ARRAY_COUNT(lines); i++)
+        text_format(t, "%s%8lu kB\n", lines[i].name, lines[i].pages * KIB_PER_PAGE);
+}
+
+#define PAGEMAP_PRESENT   (1UL << 63)
+#define PAGEMAP_FILE      (1UL << 61) /* of an object, or shared */
+#define PAGEMAP_EXCLUSIVE (1UL << 56)
+
+static uint64_t pagemap_word(const struct mm *mm, vaddr_t address)
+{
+    const uint64_t *above = pt_entry(mm, address, 1);
+    bool huge = above && entry_is_leaf(*above);
+    uint64_t entry = huge ? *above : pt_leaf(mm, address);
+    pfn_t pfn = entry_page(entry) + (huge ? pt_index(address, 0) : 0);
+
+    if (!entry)
+        return 0;
+    if (!page_is_ours(pfn))
+        return PAGEMAP_PRESENT | pfn;
+    const struct page *page = page_of(entry_page(entry));
+    return PAGEMAP_PRESENT | pfn | (page->state == PAGE_ANON ? 0 : PAGEMAP_FILE) |
+           (page->maps == 1 ? PAGEMAP_EXCLUSIVE : 0);
+}
+
+void report_pagemap(struct text *t, struct mm *mm)
+{
+    vaddr_t address = t->offset / 8 << PAGE_SHIFT;
+
+    t->at = t->offset - t->offset % 8;
+    mm_lock(mm);
+    for (; address < mm_user_end && t->at < t->offset + t->bytes; address += PAGE_BYTES) {
+        uint64_t word = pagemap_word(mm, address);
+
+        for (unsigned byte = 0; byte < 8; byte++)
+            text_char(t, (char)(word >> (8 * byte)));
+    }
+    mm_unlock(mm);
+}
