@@ -26,7 +26,7 @@ struct check {
     struct worker *w;
     bool say; /* log what is found */
     uint64_t wrong;
-    uint64_t tables, vmas, mms;
+    uint64_t tables, vmas, mms, object_vmas;
     uint64_t state[PAGE_STATES];
 };
 
@@ -187,6 +187,12 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
         expect_equal(c, "anonymous page's index", address, page->index,
                      rmap_index(v->offset, v->start, address));
     }
+    if (page->state == PAGE_FILE) {
+        expect(c, page->owner == v->object, "page of another object", address, pfn, 0);
+        expect_equal(c, "object page's index", address, page->index, vma_offset_at(v, address));
+        expect(c, vma_offset_at(v, address) < object_pages(v->object), "page behind the end",
+               address, pfn, 0);
+    }
     expect(c,
            !(entry & ENTRY_W) ||
                ((page->state == PAGE_ANON || (v->flags & VM_SHARED)) && (v->flags & VM_WRITE)),
@@ -300,6 +306,7 @@ static void check_vmas(struct check *c, struct mm *mm)
         expect(c, !v->next || v->next->prev == v, "neighbours", v->start, v->end, 0);
         end = v->end;
         pages += vma_pages(v);
+        c->object_vmas += v->object != NULL;
         promised += v->flags & VM_ACCOUNT ? vma_pages(v) : 0;
         locked += v->flags & VM_LOCKED ? vma_pages(v) : 0;
         data += mm_account_class(mm, v->flags) == &mm->data_pages ? vma_pages(v) : 0;
@@ -406,6 +413,7 @@ static uint64_t check_once(struct worker *w, bool say)
     check_spaces(&c);
     check_pages(&c);
     check_slabs(&c);
+    c.wrong += object_check(w, say, c.object_vmas);
     c.wrong += vmap_check();
     return c.wrong;
 }

@@ -19,7 +19,7 @@ static struct lock list_lock; /* the list, its counts, the handles */
 static struct object_list objects;
 static uint64_t object_count;
 static uint64_t archive_start, archive_bytes;
-static uint64_t last_id;
+static uint64_t last_id, last_serial;
 static struct object *handles[OBJECTS_MAX];
 static uint32_t last_handle;
 static uint64_t cached_total, memory_total; /* changed by atomic additions */
@@ -31,7 +31,7 @@ void object_init(uint64_t start, uint64_t bytes)
     memset(handles, 0, sizeof handles);
     archive_start = start;
     archive_bytes = bytes;
-    last_id = last_handle = 0;
+    last_id = last_serial = last_handle = 0;
     object_count = cached_total = memory_total = 0;
 }
 
@@ -73,6 +73,7 @@ static void list_add_locked(struct object *o)
 {
     if (!o->id)
         o->id = ++last_id;
+    o->serial = ++last_serial;
     LIST_INSERT_HEAD(&objects, o, link);
     object_count++;
 }
@@ -779,14 +780,22 @@ uint64_t object_memory_pages(void)
     return __atomic_load_n(&memory_total, __ATOMIC_RELAXED);
 }
 
-void object_for_each(void (*each)(struct object *o, void *context), void *context)
+struct object *object_next(uint64_t *serial)
 {
-    struct object *o;
+    struct object *o, *next = NULL;
 
     lock_take(&list_lock);
     LIST_FOREACH(o, &objects, link)
     {
-        each(o, context);
+        bool used = o->kind == OBJECT_ARCHIVE || __atomic_load_n(&o->references, __ATOMIC_RELAXED);
+
+        if (used && o->serial > *serial && (!next || o->serial < next->serial))
+            next = o;
+    }
+    if (next) {
+        object_ref(next, 1);
+        *serial = next->serial;
     }
     lock_drop(&list_lock);
+    return next;
 }

@@ -68,6 +68,7 @@ struct object {
     uint32_t until_unused; /* bool: the handle goes with the last mapping */
     uint64_t memory_type;  /* device: ENTRY_PBMT_* */
     uint64_t id;           /* shown as inode number */
+    uint64_t serial;       /* which one it was to be made */
     LIST_ENTRY(object) link;
     char name[OBJECT_NAME_BYTES];
 };
@@ -166,6 +167,10 @@ static inline const struct vma_ops *object_vma_ops_of(const struct object *o)
 {
     return o->kind == OBJECT_DEVICE ? &device_vma_ops : &object_vma_ops;
 }
+static inline struct vma *object_vma_of(struct interval *i)
+{
+    return (struct vma *)((char *)i - offsetof(struct vma, i_map));
+}
 /* mm locked: v, linked in its mm, maps its object; it does no more; its bounds changed. */
 void object_vma_open(struct vma *v);
 void object_vma_close(struct worker *w, struct vma *v);
@@ -186,7 +191,10 @@ uint64_t object_shrink(struct worker *w);
 /* Pages in all caches; of them those of memory objects. */
 uint64_t object_cached_pages(void);
 uint64_t object_memory_pages(void);
-/* Calls `each` for every object, the list locked. */
-void object_for_each(void (*each)(struct object *o, void *context), void *context);
+/* For the recount, which found so many VMAs with an object: how many things are wrong. */
+uint64_t object_check(struct worker *w, bool say, uint64_t vmas);
+/* The next object made after number *serial, which becomes its own, with one more reference; NULL
+ * at the end. */
+struct object *object_next(uint64_t *serial);
 
 #endif

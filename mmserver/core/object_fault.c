@@ -28,11 +28,6 @@
 
 uint64_t object_around_bytes = 16 * PAGE_BYTES;
 
-static inline struct vma *vma_of(struct interval *i)
-{
-    return (struct vma *)((char *)i - offsetof(struct vma, i_map));
-}
-
 static uint64_t fault_index(const struct fault *f)
 {
     return vma_offset_at(f->vma, f->address);
@@ -381,7 +376,7 @@ static struct vma *unmap_next_locked(const struct unmap *u)
 
     for (struct interval *i = interval_first(&u->o->mappers, u->first, u->last); i;
          i = interval_next(i, u->first, u->last)) {
-        struct vma *v = vma_of(i);
+        struct vma *v = object_vma_of(i);
 
         if (v->i_linked > u->linked && (!next || v->i_linked < next->i_linked))
             next = v;
