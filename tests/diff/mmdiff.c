@@ -433,19 +433,22 @@ static void audit_maps(void)
     }
 }
 
+/* Runs of pages that are present. */
 static void audit_incore(void)
 {
-    static unsigned char vector[ARENA_PAGES];
-    unsigned present = 0;
+    unsigned char present;
+    uint64_t first = 0;
 
-    for (uint64_t page = 0; page < ARENA_PAGES; page++) {
-        vector[page] = 2;
-        if (pg_syscall(SYS_mincore, ARENA + page * PAGE, PAGE, vector + page) == 0)
-            present += vector[page] & 1;
+    for (uint64_t page = 0; page <= ARENA_PAGES; page++) {
+        present = 0;
+        if (page < ARENA_PAGES && pg_syscall(SYS_mincore, ARENA + page * PAGE, PAGE, &present))
+            present = 0;
+        if (present & 1)
+            continue;
+        if (first < page)
+            tell("incore %lu..%lu", first, page);
+        first = page + 1;
     }
-    uint64_t before = hash;
-    hash_bytes((const char *)vector, sizeof(vector));
-    tell("incore %u %lx", present, before ^ hash);
 }
 
 static void audit_contents(void)
