@@ -168,6 +168,8 @@ void zap_all(struct worker *w, struct mm *mm)
     vaddr_t next = 0;
 
     zap_begin(&z, w, mm);
+    if (unlikely(mm->huge_used))
+        zap_huge(&z, 0, mm_user_end);
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         vaddr_t a = pt_next_table(mm, max_u64(v->start, next), v->end, &table);
 
