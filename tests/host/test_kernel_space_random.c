@@ -163,7 +163,7 @@ static long model_copy(struct range *r, struct range *source, const struct step 
     if (error)
         return error;
     if (!source->table)
-        return -ERR_NOTABLE;
+        return source->large ? -ERR_LEVEL : -ERR_NOTABLE;
     uint64_t *from = source->slot + s->first, *to = r->slot + s->first;
     for (uint64_t i = 0; i < s->count; i++)
         if (to[i])
@@ -481,6 +481,29 @@ static void do_batch(void)
             EXPECT_EQ(operation_page()->op[k].done, done[k]);
 }
 
+/* A large leaf becomes a table of small ones; those outside the window go in the same batch. */
+static void do_split(void)
+{
+    unsigned n = (unsigned)below(SPACES), i = (unsigned)below(BLOCKS);
+    struct range *r = &model[n].range[i];
+    pfn_t page = table_page_any();
+    long error;
+
+    if (!r->large)
+        return;
+    operation_page()->op[0] = op_simple(BATCH_SPLIT, address_of(i, 0), 0, entry_make(page, 0));
+    operation_page()->op[0].level = 1;
+    operation_page()->op[1] =
+        op_simple(BATCH_UNMAP, address_of(i, SLOTS), (uint32_t)(TABLE_ENTRIES - SLOTS), 0);
+    EXPECT_EQ(batch_on(n, 2, &error), 2);
+    if (free_table_count && page == free_tables[free_table_count - 1])
+        free_table_count--;
+    uint64_t leaf = r->large;
+    *r = (struct range){.table = true, .page = page};
+    for (uint64_t s = 0; s < SLOTS; s++)
+        r->slot[s] = leaf + (s << ENTRY_PAGE_SHIFT);
+}
+
 static void do_drop(void)
 {
     unsigned n = (unsigned)below(SPACES);
@@ -525,6 +548,8 @@ static void play(struct machine_options o)
             run_on(hart, (unsigned)ran[hart]);
         } else if (what < 3) {
             do_drop();
+        } else if (what < 4) {
+            do_split();
         } else {
             do_batch();
         }
