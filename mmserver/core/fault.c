@@ -249,6 +249,37 @@ static bool entry_is_same(const struct fault *f, const uint64_t *leaf)
 }
 
 /*
+ * The page will not be mapped by this entry any more once the reply has been performed, but counts
+ * so from now on: until then no thread of the mm runs that could see what its last owner writes to
+ * it. Not if it is ours alone by now.
+ */
+static bool cow_displace(struct fault *f, struct page *old)
+{
+    if (old->state != PAGE_ANON || f->mm->clients != 1)
+        return false;
+    if (__atomic_fetch_sub(&old->maps, 1, __ATOMIC_ACQ_REL) == 1) {
+        __atomic_store_n(&old->maps, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    mm_add(&f->mm->anon_pages, -1);
+    f->w->visit.displaced = f->entry;
+    return true;
+}
+
+/* The leaf table is locked: `entry` replaces what stands there by the reply. */
+static void reply_replace(struct fault *f, uint64_t entry, uint64_t mark)
+{
+    struct batch_op *op = op_add(f->w, f->mm, BATCH_REPLACE, f->address);
+
+    op->entry = entry;
+    op->extra = f->entry;
+    op->memory = page_of(entry_page(entry))->slot;
+    f->batch = 1;
+    f->reply_at = f->address;
+    f->reply = entry | mark;
+}
+
+/*
  * A page that is not to be written to is replaced by a page of our own. What is allocated is
  * allocated before the leaf table is locked, what is given back is given back after.
  */
@@ -272,10 +303,15 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
     leaf_lock(leaf);
     if (entry_is_same(f, leaf)) {
         mm_settle_entry(f->w, f->mm, f->address);
+        uint64_t entry = entry_make(pfn, vma_entry_bits(f->vma, true));
         if (!zero)
             page_copy(page_pointer(pfn), page_pointer(page_number(old)));
-        error = pt_replace(f->w, f->mm, f->address, f->entry,
-                           entry_make(pfn, vma_entry_bits(f->vma, true)));
+        if (f->by_reply && (zero || cow_displace(f, old))) {
+            reply_replace(f, entry, zero ? 0 : VISIT_DISPLACES);
+            leaf_unlock(leaf);
+            return outcome;
+        }
+        error = pt_replace(f->w, f->mm, f->address, f->entry, entry);
     }
     leaf_unlock(leaf);
     if (error) {
@@ -315,13 +351,7 @@ static enum fault_outcome entry_allow(struct fault *f, const uint64_t *leaf)
         mm_settle_entry(f->w, f->mm, f->address);
         if (f->by_reply) {
             /* That it is our own can only be changed by a writer, who waits for the reply. */
-            struct batch_op *op = op_add(f->w, f->mm, BATCH_REPLACE, f->address);
-            op->entry = entry;
-            op->extra = f->entry;
-            op->memory = page->slot;
-            f->batch = 1;
-            f->reply_at = f->address;
-            f->reply = entry | VISIT_KEEPS;
+            reply_replace(f, entry, VISIT_KEEPS);
             error = 0;
         } else {
             error = pt_replace(f->w, f->mm, f->address, f->entry, entry);
@@ -661,12 +691,29 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
 }
 
+/* The old page may be somebody else's by now, so the new one takes its place after all; if even
+ * that is refused, nothing does. */
+static void displaced_finish(struct worker *w, const struct visit *v)
+{
+    uint64_t entry = v->entry & ~VISIT_MARKS;
+
+    if (!pt_replace(w, v->mm, v->at, v->displaced, entry))
+        return;
+    op_add(w, v->mm, BATCH_UNMAP, PAGE_DOWN(v->at));
+    ops_send(w);
+    anon_unaccount(w, v->mm, entry_page(entry));
+}
+
 void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
 {
     pfn_t pfn = entry_page(owner->visit.entry);
 
     if (owner->visit.entry & VISIT_KEEPS)
         return;
+    if (owner->visit.entry & VISIT_DISPLACES) {
+        displaced_finish(w, &owner->visit);
+        return;
+    }
     if (page_of(pfn)->state == PAGE_ANON) {
         anon_unaccount(w, owner->visit.mm, pfn);
     } else if (page_of(pfn)->state == PAGE_FILE) {

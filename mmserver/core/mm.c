@@ -162,7 +162,7 @@ static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other,
     mm_count(w, settle);
     while (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) == at &&
            __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm) {
-        if (!((pt_any_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_KEEPS)))
+        if (!((pt_any_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_MARKS)))
             return true;
         if (__atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE))
             return false;

@@ -261,3 +261,36 @@ KTAP_CASE(core_migrate_fail_each_kernel_call)
     }
     family_end();
 }
+
+/* A write to a shared page is answered by a batch, which the kernel refuses: the write happens all
+ * the same, and nobody else sees it. */
+KTAP_CASE(core_cow_reply_refused)
+{
+    vaddr_t at = family_boot();
+    bool failed = true;
+
+    for (unsigned n = 1; failed; n++) {
+        uint8_t value = 5, other = 0;
+        vaddr_t page = at + n * PAGE_BYTES;
+
+        core_world_poke(family[0], page, &value, 1);
+        struct client *child = core_world_fork(family[0], 0);
+        EXPECT(child != NULL);
+        value = 6;
+        sim_fail_call(n);
+        struct sim_outcome o = sim_access(child, page, SIM_WRITE, &value);
+        failed = sim_failed();
+        sim_fail_call(0);
+        EXPECT(o.done || (failed && o.signal == LINUX_SIGKILL));
+        core_world_peek(family[0], page, &other, 1);
+        EXPECT_EQ(other, 5);
+        if (o.done)
+            core_world_peek(child, page, &other, 1);
+        EXPECT_EQ(other, o.done ? 6 : 5);
+        core_world_check();
+        core_world_end(child);
+        core_world_check();
+        EXPECT(n < 7);
+    }
+    family_end();
+}
