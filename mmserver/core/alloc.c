@@ -9,6 +9,7 @@
  *   fail   who holds what (oom.c), unless GFP_NOWARN
  */
 #include "mmserver/core/oom.h"
+#include "mmserver/core/compact.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/zone.h"
@@ -95,21 +96,45 @@ static uint64_t shrink(struct worker *w)
     return freed;
 }
 
+/* Is it a chunk that is wanted? Tables come out of a free block. */
+static bool wants_chunk(const struct request *r)
+{
+    return r->order || (r->gfp & GFP_TABLES);
+}
+
+/* Idle harts shall see to it that the next one finds one. */
+static void background_want(const struct worker *w, const struct request *r)
+{
+    const struct node *node = &nodes[w->node];
+
+    work_wanted = true;
+    if (!wants_chunk(r) || !node->count)
+        return;
+    for (uint32_t i = 0; i < node->count; i++) {
+        if (node->list[i]->kind <= gfp_zone(r->gfp)) {
+            compact_want(node->list[i], r->order ? r->order : BLOCK_ORDER);
+            return;
+        }
+    }
+}
+
 static uint64_t zones_slow(struct worker *w, const struct request *r)
 {
     enum depth depth = r->gfp & GFP_MEMALLOC ? DEPTH_NOTHING : DEPTH_MIN;
     uint64_t got;
 
     if (r->gfp & GFP_BACKGROUND_RECLAIM)
-        work_wanted = true;
+        background_want(w, r);
     got = zones_try(w, r, depth);
     if (got || !(r->gfp & GFP_DIRECT_RECLAIM))
         return got;
     uint64_t freed = pages_drain_all(w);
     for (unsigned round = 0; !got && round < ROUNDS_MAX; round++) {
-        freed += shrink(w);
+        bool compacted = wants_chunk(r) && compact_direct(w, r);
+        if (!compacted)
+            freed += shrink(w);
         pages_drain(w);
-        if (!freed)
+        if (!freed && !compacted)
             break;
         got = zones_try(w, r, depth);
         freed = 0;

@@ -10,7 +10,7 @@
  * it at hand; a change writes them all. Lock: the zone's. The kernel may refuse; then nothing has
  * changed.
  */
-#include "mmserver/core/zone.h"
+#include "mmserver/core/isolate.h"
 
 static long block_class_set(const struct page *block, uint64_t class)
 {
@@ -154,12 +154,19 @@ enum migrate_type block_isolate(pfn_t block)
 
     lock_take(&z->lock);
     enum migrate_type type = page_type(page_of(block));
-    if (type >= MIGRATE_ISOLATE)
+    if (type >= MIGRATE_ISOLATE) {
         type = MIGRATE_TYPES;
-    else
+    } else {
         block_set_type_locked(z, block, MIGRATE_ISOLATE);
+        *phys_block(block) |= (uint8_t)(type << BLOCK_TYPE_SHIFT);
+    }
     lock_drop(&z->lock);
     return type;
+}
+
+enum migrate_type block_type_before(pfn_t block)
+{
+    return (enum migrate_type)(*phys_block(block) >> BLOCK_TYPE_SHIFT);
 }
 
 void block_release(pfn_t block, enum migrate_type type)
@@ -168,6 +175,7 @@ void block_release(pfn_t block, enum migrate_type type)
 
     lock_take(&z->lock);
     mm_assert(page_type(page_of(block)) == MIGRATE_ISOLATE && type < MIGRATE_ISOLATE);
+    *phys_block(block) &= (1U << BLOCK_TYPE_SHIFT) - 1;
     block_set_type_locked(z, block, type);
     /* A chunk that is the whole block merges with the next one now, as if it was freed again. */
     struct page *page = page_of(block);
@@ -206,9 +214,68 @@ uint64_t block_take_free(pfn_t first, pfn_t end, struct page_list *list)
     return pages;
 }
 
+unsigned block_piece_order(pfn_t pfn, pfn_t end)
+{
+    unsigned order = 0;
+
+    while (order < BLOCK_ORDER && !(pfn & ((2UL << order) - 1)) && pfn + (2UL << order) <= end)
+        order++;
+    return order;
+}
+
+static bool range_is_free(pfn_t block, pfn_t first, pfn_t end)
+{
+    for (pfn_t pfn = block; pfn < end; pfn += step(page_of(pfn))) {
+        const struct page *page = page_of(pfn);
+
+        if (page->state != PAGE_FREE && pfn + step(page) > first)
+            return false;
+    }
+    return true;
+}
+
+/* Free chunks leave the lists; what sticks out of the range goes back. */
+static void range_unlink(struct zone *z, pfn_t block, pfn_t first, pfn_t end)
+{
+    for (pfn_t pfn = block, next; pfn < end; pfn = next) {
+        struct page *page = page_of(pfn);
+
+        next = pfn + step(page);
+        if (next <= first)
+            continue;
+        chunk_unlink(z, page);
+        page->state = PAGE_TAIL;
+        zone_add_free_locked(z, pfn, max_u64(pfn, first));
+        zone_add_free_locked(z, min_u64(end, next), next);
+    }
+}
+
+bool block_take_range(pfn_t first, pfn_t end)
+{
+    pfn_t block = ROUND_DOWN(first, PAGES_PER_BLOCK);
+    struct zone *z = zone_of(page_of(first));
+
+    mm_assert(first < end && end <= block + PAGES_PER_BLOCK);
+    lock_take(&z->lock);
+    block_separate(z, block);
+    bool good = range_is_free(block, first, end);
+    if (good)
+        range_unlink(z, block, first, end);
+    for (pfn_t pfn = first, pages; good && pfn < end; pfn += pages) {
+        struct page *page = page_of(pfn);
+
+        page->maps = 0;
+        page->order = (uint8_t)block_piece_order(pfn, end);
+        page->state = PAGE_USED;
+        pages = 1UL << page->order;
+    }
+    lock_drop(&z->lock);
+    return good;
+}
+
 static bool is_movable(const struct page *page)
 {
-    return page->state == PAGE_ANON || page->state == PAGE_FILE;
+    return page_is_of_movable_kind(page);
 }
 
 bool block_next_movable(pfn_t *at, pfn_t end, struct page **page)

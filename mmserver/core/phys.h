@@ -123,8 +123,11 @@ struct phys_range {
 };
 
 /* What is known of a 2 MiB block without looking at its descriptors. */
-#define BLOCK_PRESENT 0x1 /* there is room for its descriptors */
-#define BLOCK_READY   0x2 /* they are written */
+#define BLOCK_PRESENT    0x1 /* there is room for its descriptors */
+#define BLOCK_READY      0x2 /* they are written */
+#define BLOCK_NOT_FROM   0x4 /* compaction: there was nothing to move away, */
+#define BLOCK_NOT_TO     0x8 /* or no room to move to */
+#define BLOCK_TYPE_SHIFT 5   /* of an isolated block: the migrate type that it had */
 
 struct phys {
     uintptr_t pages_bias; /* address of the descriptor that page 0 would have */

@@ -34,6 +34,20 @@ struct free_area {
     uint64_t chunks;
 };
 
+/* Where the compaction of a zone stands (compact.h). */
+struct compaction {
+    uint64_t busy;    /* bool: a worker makes a step */
+    pfn_t migrate_at; /* what is below has been emptied as far as it goes; 0: a pass begins */
+    pfn_t free_at;    /* what is from here on has been filled */
+    uint64_t moved;   /* in the block that is being emptied */
+    uint64_t flush;   /* bool: the next pass looks at all blocks again */
+    uint64_t considered, defer_shift, order_failed; /* deferral, as Linux */
+    uint64_t wanted;           /* 1 + order that somebody did not get; 0: none */
+    uint64_t whole;            /* bool: the pass goes on to its end whatever is free */
+    uint64_t proactive;        /* bool: the free memory is being gathered without a request */
+    uint64_t rest, rest_shift; /* idle steps to let pass after a pass that gained nothing */
+};
+
 #define MIGRATE_ROOM 8  /* a power of two, for the sake of indexing */
 #define DEFERRED_MAX 64 /* runs in one zone */
 
@@ -52,6 +66,7 @@ struct zone {
     uint64_t deferred_pages;
     uint32_t deferred_count;
     struct deferred deferred[DEFERRED_MAX];
+    struct compaction compact;
     struct free_area area[ORDERS][MIGRATE_ROOM];
 };
 
@@ -203,11 +218,19 @@ uint64_t block_set_type_locked(struct zone *z, pfn_t block, enum migrate_type ty
 /* Unlocked. The type it had, or MIGRATE_TYPES if it is a tables block, isolated, or not ready. */
 enum migrate_type block_isolate(pfn_t block);
 void block_release(pfn_t block, enum migrate_type type);
+/* The type that an isolated block had. */
+enum migrate_type block_type_before(pfn_t block);
+/* All of [first, end) of one isolated block, if all of it is free: pages in pieces, as
+ * contig_free() takes them. Unlocked. */
+bool block_take_range(pfn_t first, pfn_t end);
+/* The naturally aligned piece that begins at `pfn` and ends by `end`, within a block. */
+unsigned block_piece_order(pfn_t pfn, pfn_t end);
 /* Unlocked: take the free chunks in [first, end) out of the lists, whatever their type; each
  * becomes PAGE_USED with its order. How many pages. */
 uint64_t block_take_free(pfn_t first, pfn_t end, struct page_list *list);
-/* The next page at or behind *at and before `end` whose state is ANON or FILE and that is in a
- * block that is ready; false: none. *at goes on behind it. Looks without a lock: ask its owner. */
+/* The next page at or behind *at and before `end` whose state is one of those that move and that is
+ * in a block that is ready; false: none. *at goes on behind it. Looks without a lock: ask its
+ * owner. */
 bool block_next_movable(pfn_t *at, pfn_t end, struct page **page);
 /* Pages of the block that are free (or in harts' lists), movable, and neither. */
 struct block_account {

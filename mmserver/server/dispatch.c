@@ -1,4 +1,5 @@
 /* One function for each way in which a worker is entered; faults go straight to the core. */
+#include "mmserver/core/compact.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
@@ -81,8 +82,8 @@ struct answer server_idle(struct worker *w)
     if (zones_idle(w))
         return answer_make(ANSWER_PARK, 1, 0);
     unsigned done = pages_zero_ahead(w, IDLE_PAGES_ONCE);
-    bool more =
-        done == IDLE_PAGES_ONCE || slab_idle(w) || mm_sweep(w, IDLE_MMS_ONCE) || vm_purge(w);
+    bool more = done == IDLE_PAGES_ONCE || slab_idle(w) || mm_sweep(w, IDLE_MMS_ONCE) ||
+                vm_purge(w) || compact_idle(w);
     return answer_make(ANSWER_PARK, more, 0);
 }
 
