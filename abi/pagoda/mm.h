@@ -65,6 +65,11 @@
  * faults, so where it lives is not the program's to change. */
 #define MM_NATIVE_THREAD 1042
 
+/* mm_device_map(slot, prot) -> address: the registers that the Memory capability at `slot` of the
+ * caller's table stands for are mapped, all of them, with the memory type that they need. A device's
+ * capability only (-EACCES), and writable only if it is. A child does not inherit the mapping. */
+#define MM_DEVICE_MAP 1043
+
 /*
  * Objects: memory with a size and contents that several can map: memfd, files of /tmp and /dev/shm,
  * SysV segments. Privileged, all of them: the personality names objects by handles, small positive

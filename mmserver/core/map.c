@@ -23,6 +23,8 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
         flags |= VM_SHARED | VM_MAYSHARE;
     if (unlikely(r->nowrite))
         flags &= ~VM_MAYWRITE;
+    if (unlikely(r->object && r->object->kind == OBJECT_DEVICE))
+        flags |= VM_DEVICE;
     if (r->flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)) {
         flags |= r->flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0;
         flags |= r->flags & MAP_LOCKED ? VM_LOCKED : 0;

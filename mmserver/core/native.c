@@ -6,6 +6,10 @@
  * table, a page mapped in a space), which goes in the same or the next round.
  */
 #include "mmserver/core/native.h"
+#include "mmserver/core/object.h"
+#include "mmserver/core/map.h"
+#include "mmserver/core/linux_abi.h"
+#include "mmserver/core/device.h"
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/caches.h"
@@ -291,4 +295,49 @@ void native_release_all(struct worker *w, struct mm *mm)
     }
     if (!LIST_EMPTY(&mm->native_objects))
         orphans_add(mm);
+}
+
+/* What a capability in the program's own table says it may map. */
+static long device_decode(const struct mm *mm, uint64_t slot, uint64_t prot, pfn_t *first,
+                          uint64_t *pages)
+{
+    uint64_t out[2];
+
+    if (!mm->native_table_slot || slot >= mm->native_table_entries ||
+        (prot & ~(uint64_t)(PROT_READ | PROT_WRITE)) || !prot)
+        return -LINUX_EINVAL;
+    long kind = place_cap_read(mm->native_table_slot, slot, out);
+    if (kind < 0 || (kind & 0xff) != CAP_MEMORY)
+        return -LINUX_EBADF;
+    uint64_t rights = (uint64_t)kind >> 8;
+    if (!(rights & RIGHT_IO) || ((prot & PROT_WRITE) && !(rights & RIGHT_WRITE)))
+        return -LINUX_EACCES;
+    *first = out[0];
+    *pages = out[1];
+    return 0;
+}
+
+/* The server maps by its own capability of the device, so revoking the program's does not unmap. */
+long native_device_map(struct worker *w, struct client *c, uint64_t slot, uint64_t prot)
+{
+    uint64_t pages;
+    uint32_t own;
+    pfn_t first;
+    long error = device_decode(c->mm, slot, prot, &first, &pages);
+
+    if (error)
+        return error;
+    if (!device_memory(first, pages, &own))
+        return -LINUX_EINVAL;
+    struct object *o = object_device(w, own, first, pages, device_bits(true), "[device]");
+    if (!o)
+        return -LINUX_ENOMEM;
+    const struct map_request r = {.bytes = pages << PAGE_SHIFT,
+                                  .prot = prot,
+                                  .flags = MAP_SHARED,
+                                  .object = o,
+                                  .nowrite = !(prot & PROT_WRITE)};
+    long at = map_mmap(w, c->mm, &r);
+    object_put(w, o);
+    return at;
 }

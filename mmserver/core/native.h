@@ -27,4 +27,7 @@ long native_thread(struct worker *w, struct client *c, uint64_t slot,
 /* All native objects of an address space without threads. */
 void native_release_all(struct worker *w, struct mm *mm);
 
+/* MM_DEVICE_MAP: the device's Memory capability at `slot` of c's table. Address or -LINUX_x. */
+long native_device_map(struct worker *w, struct client *c, uint64_t slot, uint64_t prot);
+
 #endif

@@ -446,6 +446,7 @@ static enum fault_outcome device_fault(struct fault *f)
         return f->entry ? FAULT_ACCERR : FAULT_BUSERR;
     if (f->vma->flags & VM_WRITE)
         bits |= ENTRY_W | ENTRY_D;
+    mm_assert(!(f->vma->flags & VM_EXEC));
     struct batch_op *op = op_add(f->w, f->mm, BATCH_MAP, f->address);
     op->entry = entry_make(o->start + index, bits);
     op->memory = o->slot;

@@ -398,6 +398,8 @@ static long mm_call_open(struct worker *w, struct client *c, long number, const 
         return native_enable(w, c, a[0]);
     case MM_NATIVE_CREATE:
         return native_create(w, c, a[0], a[1], a[2]);
+    case MM_DEVICE_MAP:
+        return native_device_map(w, c, a[0], a[1]);
     case MM_NATIVE_THREAD:
         return call_native_thread(w, c, a);
     default:
