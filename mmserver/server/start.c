@@ -92,6 +92,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     require(caches_init(boot, info->args), "no memory for object caches");
     rmap_init();
     object_init(info->initrd_start, info->initrd_bytes);
+    object_arguments(info->args);
     mm_ids_init();
     client_ids_init();
 }
