@@ -143,6 +143,8 @@ static void report_stat(struct text *t)
         stat_line(t, server_name[i][0], report_count((enum mm_counter)i), server_name[i][1]);
     stat_line(t, "pages_total", phys.total_pages, "pages that the server manages");
     stat_line(t, "pages_free", pages_free_total(), "pages that nobody uses");
+    stat_line(t, "pages_descriptors", phys.descriptor_pages,
+              "pages of page descriptors and the table of blocks");
     stat_line(t, "table_blocks", zones_blocks(MIGRATE_TABLES), "2 MiB blocks of the tables class");
     stat_line(t, "slots_free", kobj_slots_free(), "empty slots of the server's capability table");
 }
