@@ -33,13 +33,35 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
     return flags | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
 }
 
+#define UNMAP_FEW_PAGES 8
+
+/* What is below a range that is going to be unmapped? */
+enum below { NOTHING, EMPTY_TABLE, PAGES };
+
+/* Most calls unmap a few pages, often untouched: then a look saves all gathering. */
+static enum below look_below(const struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    uint64_t any = 0;
+
+    if ((start ^ (end - 1)) >> BLOCK_SHIFT || mm->huge_used)
+        return PAGES;
+    const uint64_t *entry = pt_entry(mm, start, 0);
+    if (!entry)
+        return NOTHING;
+    if (end - start > UNMAP_FEW_PAGES << PAGE_SHIFT)
+        return PAGES;
+    for (; start < end; start += PAGE_BYTES)
+        any |= *entry++;
+    return any ? PAGES : EMPTY_TABLE;
+}
+
 /* [start, end) out of the middle of v: what is above it becomes a VMA of its own. */
 static long unmap_hole(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
-    if (!vma_split(w, mm, v, end))
+    if (!vma_cut_out(w, mm, v, start, end))
         return -LINUX_ENOMEM;
-    zap_range(w, mm, start, end);
-    vma_resize(mm, v, v->start, start);
+    if (look_below(mm, start, end) == PAGES)
+        zap_range(w, mm, start, end);
     pt_free_tables(w, mm, start, end, start, end);
     return 0;
 }
@@ -57,7 +79,9 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
     if (v->start < start && v->end > end)
         return unmap_hole(w, mm, v, start, end);
     mm_fast_drop_locked(mm);
-    zap_range(w, mm, start, end);
+    enum below there = look_below(mm, start, end);
+    if (there == PAGES)
+        zap_range(w, mm, start, end);
     struct vma *below = v->start < start ? v : v->prev;
     for (; v && v->start < end; v = next) {
         next = v->next;
@@ -68,6 +92,8 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
         else
             vma_remove(w, mm, v);
     }
+    if (there == NOTHING)
+        return 0;
     struct vma *above = below ? below->next : vma_first(mm);
     pt_free_tables(w, mm, start, end, below ? below->end : 0, above ? above->start : mm_user_end);
     return 0;

@@ -181,8 +181,11 @@ void mm_settle_locked(struct worker *w, struct mm *mm)
 
         if (__atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm || at <= VISIT_OVER)
             continue;
-        /* This worker was entered again, so its own last reply has arrived. */
-        if (other != w && !reply_arrived(w, mm, other, at))
+        if (other == w) { /* it was entered again, so its own last reply has arrived */
+            *(struct mm *volatile *)&w->visit.mm = NULL;
+            continue;
+        }
+        if (!reply_arrived(w, mm, other, at))
             fault_pending_undo_locked(w, other);
         __atomic_compare_exchange_n(&other->visit.mm, &expected, NULL, false, __ATOMIC_RELEASE,
                                     __ATOMIC_RELAXED);

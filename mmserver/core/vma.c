@@ -248,15 +248,23 @@ static void vma_free(struct worker *w, struct vma *v)
 static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
                             const struct vma_kind *kind)
 {
-    struct vma *v = slab_zalloc(w, vma_cache);
+    struct vma *v = slab_alloc(w, vma_cache);
 
     if (!v)
         return NULL;
+    /* What is not set here is set by who links it: into the tree, to an object, to an anon_vma. */
     v->start = start;
     v->end = end;
     v->flags = kind->flags;
     v->object = kind->object;
     v->offset = kind->offset;
+    v->file_end = 0;
+    v->ops = NULL;
+    v->i_linked = 0;
+    v->mm = NULL;
+    v->anon = NULL;
+    v->chain.anon = NULL;
+    v->chain.next = NULL;
     if (v->object) {
         v->ops = object_vma_ops_of(v->object);
         object_ref(v->object, 1);
@@ -435,6 +443,19 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
     return upper;
 }
 
+struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+{
+    mm_assert(v->start < start && start < end && end < v->end);
+    struct vma *upper = mm->map_count < MAP_COUNT_MAX ? part_of(w, v, end, v->end) : NULL;
+
+    if (!upper)
+        return NULL;
+    bounds_change(mm, v, v->start, start);
+    link_below(mm, upper, v->next);
+    mm_count(w, vma_split);
+    return upper;
+}
+
 /* Cut v so that [start, end) is a VMA of its own, with those flags. */
 static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start,
                            vaddr_t end, uint64_t flags)
@@ -451,10 +472,14 @@ static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr
             vma_free(w, upper);
         return NULL;
     }
-    if (upper)
-        cut(w, mm, v, upper);
+    bounds_change(mm, v, v->start, below ? start : end);
+    if (upper) {
+        link_below(mm, upper, v->next);
+        mm_count(w, vma_split);
+    }
     if (middle) {
-        cut(w, mm, v, middle);
+        link_below(mm, middle, v->next);
+        mm_count(w, vma_split);
         v = middle;
     }
     flags_set(mm, v, flags);

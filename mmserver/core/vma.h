@@ -124,6 +124,8 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
 bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages);
 /* Cut v in two at `address`, strictly inside; the upper part. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
+/* [start, end), strictly inside v, is mapped no more: v ends at `start`. The part above it. */
+struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
 /* v grows up to `end`, where nothing is, and joins what follows there. */
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end);
 /* New bounds, still in the same place of the order; what is behind `start` keeps its offset. */
