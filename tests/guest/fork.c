@@ -19,6 +19,11 @@
 #define ANON  (MAP_PRIVATE | MAP_ANONYMOUS)
 #define PAGES 64UL
 
+#define SYS_CLONE3  435
+#define SYS_WAITID  95
+#define WAIT_EXITED 4
+#define WAIT_LOOK   0x1000000 /* WNOWAIT */
+
 #define MADV_WIPE 18 /* WIPEONFORK */
 #define MADV_KEEP 19 /* KEEPONFORK */
 
@@ -529,4 +534,34 @@ KTAP_CASE(fork_wait_errors)
     kill(pid, SIGTERM);
     EXPECT_EQ(waitpid(pid, &status, 0), pid);
     EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+struct clone3_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_bytes, tls;
+};
+
+KTAP_CASE(fork_clone3_and_waitid)
+{
+    static volatile int child_word;
+    struct clone3_args args = {
+        .flags = CLONE_CHILD_SETTID, .child_tid = (uintptr_t)&child_word, .exit_signal = SIGCHLD};
+    int info[32];
+
+    if (is_emulated((void *)((uintptr_t)&number & ~(PAGE - 1))))
+        SKIP("clone3 is not emulated");
+    EXPECT_ERROR(pg_syscall(SYS_CLONE3, (uintptr_t)&args, 8), EINVAL);
+    args.flags |= 1; /* a signal does not belong there */
+    EXPECT_ERROR(pg_syscall(SYS_CLONE3, (uintptr_t)&args, sizeof args), EINVAL);
+    args.flags &= ~1UL;
+    long pid = pg_syscall(SYS_CLONE3, (uintptr_t)&args, sizeof args);
+    REQUIRE(pid >= 0);
+    if (pid == 0)
+        _exit(child_word == getpid() ? 7 : 1);
+    EXPECT_ERROR(pg_syscall(SYS_WAITID, 1, (uintptr_t)pid, (uintptr_t)info, 0, 0), EINVAL);
+    EXPECT_EQ(
+        pg_syscall(SYS_WAITID, 1, (uintptr_t)pid, (uintptr_t)info, WAIT_EXITED | WAIT_LOOK, 0), 0);
+    EXPECT(info[0] == SIGCHLD && info[2] == 1 && info[4] == pid && info[6] == 7);
+    EXPECT_EQ(pg_syscall(SYS_WAITID, 0, 0, (uintptr_t)info, WAIT_EXITED, 0), 0);
+    EXPECT(info[4] == pid && info[6] == 7);
+    EXPECT_ERROR(pg_syscall(SYS_WAITID, 0, 0, (uintptr_t)info, WAIT_EXITED, 0), ECHILD);
 }

@@ -280,6 +280,11 @@ enum linux_cc {
 
 #define LINUX_WNOHANG    0x00000001
 #define LINUX_WUNTRACED  0x00000002
+#define LINUX_WEXITED    0x00000004
+#define LINUX_WNOWAIT    0x01000000
+#define LINUX_P_ALL      0 /* waitid */
+#define LINUX_P_PID      1
+#define LINUX_P_PGID     2
 #define LINUX_WCONTINUED 0x00000008
 #define LINUX_WALL       0x40000000
 #define LINUX_WNOTHREAD  0x20000000
@@ -492,6 +497,19 @@ struct linux_sigaltstack {
     int32_t pad;
     uint64_t bytes;
 };
+
+/* clone3; versions of 64, 80 and 88 bytes. */
+struct linux_clone_args {
+    uint64_t flags;
+    uint64_t pidfd;
+    uint64_t child_tid, parent_tid;
+    uint64_t exit_signal;
+    uint64_t stack, stack_bytes;
+    uint64_t tls;
+    uint64_t set_tid, set_tid_count;
+    uint64_t cgroup;
+};
+#define LINUX_CLONE_ARGS_BYTES_MIN 64
 
 struct linux_siginfo {
     int32_t signo;

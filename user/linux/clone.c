@@ -7,6 +7,8 @@
  */
 #include "user/linux/calls.h"
 
+#include <string.h>
+
 #include "user/linux/futex.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
@@ -117,16 +119,66 @@ static long clone_again(struct thread *t)
     return REQUEST_WAITS;
 }
 
+static long clone_any(struct thread *t, const struct clone *c)
+{
+    long error = check_flags(c->flags);
+
+    if (error)
+        return error;
+    return c->flags & LINUX_CLONE_THREAD ? clone_thread(t, c) : clone_process(t, c);
+}
+
 long linux_clone(struct thread *t, const uint64_t *a)
 {
-    struct clone c = {(uint32_t)a[0], a[1], a[2], a[3], a[4]};
+    const struct clone c = {(uint32_t)a[0], a[1], a[2], a[3], a[4]};
+
+    return t->again ? clone_again(t) : clone_any(t, &c);
+}
+
+/* Arguments of a later version than ours may be longer if what is too much is zero. */
+static long clone_args_in(struct thread *t, struct linux_clone_args *args, uint64_t from,
+                          uint64_t bytes)
+{
+    char more[64];
+
+    if (bytes < LINUX_CLONE_ARGS_BYTES_MIN)
+        return -LINUX_EINVAL;
+    if (bytes > 4096)
+        return -LINUX_E2BIG;
+    memset(args, 0, sizeof(*args));
+    uint64_t known = bytes < sizeof(*args) ? bytes : sizeof(*args);
+    if (copy_in(t->process->space, args, from, known))
+        return -LINUX_EFAULT;
+    for (uint64_t at = known; at < bytes; at += sizeof(more)) {
+        uint64_t part = bytes - at < sizeof(more) ? bytes - at : sizeof(more);
+
+        if (copy_in(t->process->space, more, from + at, part))
+            return -LINUX_EFAULT;
+        for (uint64_t i = 0; i < part; i++)
+            if (more[i])
+                return -LINUX_E2BIG;
+    }
+    return 0;
+}
+
+/* The signal has a field of its own, and the stack its lower end; pids cannot be chosen, and there
+ * are neither pidfds nor cgroups. */
+long linux_clone3(struct thread *t, const uint64_t *a)
+{
+    struct linux_clone_args args;
 
     if (t->again)
         return clone_again(t);
-    long error = check_flags(c.flags);
+    long error = clone_args_in(t, &args, a[0], a[1]);
     if (error)
         return error;
-    return c.flags & LINUX_CLONE_THREAD ? clone_thread(t, &c) : clone_process(t, &c);
+    if ((args.flags & (LINUX_CLONE_SIGNAL | LINUX_CLONE_DETACHED)) || args.flags >> 32 ||
+        args.exit_signal > LINUX_NSIG || args.set_tid || args.set_tid_count ||
+        !args.stack != !args.stack_bytes || ((args.flags & LINUX_CLONE_THREAD) && args.exit_signal))
+        return -LINUX_EINVAL;
+    const struct clone c = {args.flags | args.exit_signal, args.stack + args.stack_bytes,
+                            args.parent_tid, args.tls, args.child_tid};
+    return clone_any(t, &c);
 }
 
 /* The word by which others learn that the thread has left its stack. */

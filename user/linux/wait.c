@@ -1,4 +1,5 @@
-/* wait4: asking for children that have ended. */
+/* wait4, waitid: asking for children that have ended. Children do not stop here, so nobody is told
+ * that one has stopped or goes on. */
 #include "user/linux/calls.h"
 
 #include "user/linux/process.h"
@@ -31,6 +32,69 @@ static long collect(struct thread *t, struct process *child, uint64_t status, ui
         return -LINUX_EFAULT;
     process_reap(child);
     return pid;
+}
+
+/* waitid's siginfo of that child, or of none. */
+static long tell(struct thread *t, const struct process *child, uint64_t to)
+{
+    struct linux_siginfo info = {0};
+
+    if (!to)
+        return 0;
+    if (child) {
+        int signal = child->exit_status & 0x7f;
+
+        info.signo = LINUX_SIGCHLD;
+        info.code = signal ? LINUX_CLD_KILLED : LINUX_CLD_EXITED;
+        info.pid = child->pid;
+        info.status = signal ? signal : child->exit_status >> 8;
+    }
+    return copy_out(t->process->space, to, &info, sizeof(info));
+}
+
+static bool matches_id(const struct process *child, const struct process *parent, uint32_t type,
+                       int id)
+{
+    if (type == LINUX_P_ALL)
+        return true;
+    return type == LINUX_P_PID ? child->pid == id : child->pgid == (id ? id : parent->pgid);
+}
+
+static long collect_info(struct thread *t, struct process *child, const uint64_t *a)
+{
+    const struct linux_rusage none = {0};
+
+    if (tell(t, child, a[2]) || (a[4] && copy_out(t->process->space, a[4], &none, sizeof(none))))
+        return -LINUX_EFAULT;
+    if (!(a[3] & LINUX_WNOWAIT))
+        process_reap(child);
+    return 0;
+}
+
+long linux_waitid(struct thread *t, const uint64_t *a)
+{
+    const uint32_t kinds = LINUX_WEXITED | LINUX_WUNTRACED | LINUX_WCONTINUED;
+    struct process *p = t->process, *child;
+    uint32_t type = (uint32_t)a[0], options = (uint32_t)a[3];
+    int id = (int32_t)a[1];
+    bool some = false;
+
+    if ((options & ~(OPTIONS | kinds | LINUX_WNOWAIT)) || !(options & kinds) ||
+        type > LINUX_P_PGID || (type == LINUX_P_PID && id <= 0) || (type == LINUX_P_PGID && id < 0))
+        return -LINUX_EINVAL;
+    TAILQ_FOREACH(child, &p->children, sibling)
+    {
+        if (!matches_id(child, p, type, id))
+            continue;
+        some = true;
+        if (child->state == PROCESS_ZOMBIE && (options & LINUX_WEXITED))
+            return collect_info(t, child, a);
+    }
+    if (!some)
+        return -LINUX_ECHILD;
+    if (options & LINUX_WNOHANG)
+        return tell(t, NULL, a[2]);
+    return request_wait(t, &p->child_wait);
 }
 
 long linux_wait4(struct thread *t, const uint64_t *a)
