@@ -24,13 +24,20 @@ void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on)
         table->close_exec[fd / 64] &= ~bit;
 }
 
+static void open_at(struct fd_table *table, unsigned fd, struct file *file, bool close_exec)
+{
+    table->file[fd] = file;
+    fd_set_close_exec(table, fd, close_exec);
+    if (table->end <= fd)
+        table->end = fd + 1;
+}
+
 long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec)
 {
     for (unsigned fd = from; fd < FDS_MAX; fd++) {
         if (table->file[fd])
             continue;
-        table->file[fd] = file;
-        fd_set_close_exec(table, fd, close_exec);
+        open_at(table, fd, file, close_exec);
         return fd;
     }
     return -LINUX_EMFILE;
@@ -40,8 +47,7 @@ void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool clo
 {
     struct file *old = table->file[fd];
 
-    table->file[fd] = file;
-    fd_set_close_exec(table, fd, close_exec);
+    open_at(table, fd, file, close_exec);
     if (old)
         file_put(old);
 }
@@ -59,13 +65,14 @@ long fd_close(struct fd_table *table, int64_t fd)
 
 void fd_close_all(struct fd_table *table)
 {
-    for (int fd = 0; fd < FDS_MAX; fd++)
+    for (unsigned fd = 0; fd < table->end; fd++)
         fd_close(table, fd);
+    table->end = 0;
 }
 
 void fd_close_exec(struct fd_table *table)
 {
-    for (unsigned fd = 0; fd < FDS_MAX; fd++) {
+    for (unsigned fd = 0; fd < table->end; fd++) {
         if (table->file[fd] && fd_is_close_exec(table, fd))
             fd_close(table, fd);
     }
@@ -73,9 +80,10 @@ void fd_close_exec(struct fd_table *table)
 
 void fd_copy(struct fd_table *to, const struct fd_table *from)
 {
-    *to = *from;
-    for (unsigned fd = 0; fd < FDS_MAX; fd++) {
-        if (to->file[fd])
-            file_get(to->file[fd]);
+    for (unsigned fd = 0; fd < from->end; fd++) {
+        if (from->file[fd]) {
+            file_get(from->file[fd]);
+            open_at(to, fd, from->file[fd], fd_is_close_exec(from, fd));
+        }
     }
 }

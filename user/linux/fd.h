@@ -15,6 +15,7 @@ struct file;
 struct fd_table {
     struct file *file[FDS_MAX];
     uint64_t close_exec[FDS_MAX / 64];
+    unsigned end; /* none is open from here on */
 };
 
 /* NULL if fd is not open. */
@@ -27,6 +28,7 @@ void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool clo
 long fd_close(struct fd_table *table, int64_t fd);
 void fd_close_all(struct fd_table *table);
 void fd_close_exec(struct fd_table *table);
+/* Into an empty table. */
 void fd_copy(struct fd_table *to, const struct fd_table *from);
 bool fd_is_close_exec(const struct fd_table *table, unsigned fd);
 void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on);

@@ -118,7 +118,8 @@ struct process *process_create(struct process *parent)
     if (p == processes_end)
         processes_end++;
     int pid = pid_allocate();
-    memset(p, 0, sizeof(*p));
+    memset(p, 0, offsetof(struct process, pending));
+    p->pending.bits = 0;
     p->state = PROCESS_ALIVE;
     p->pid = pid;
     p->start_ticks = time_now_ticks();

@@ -37,7 +37,6 @@ struct process {
     struct thread_list threads;
     unsigned thread_count;
     struct space *space;
-    struct fd_table files;
     struct place cwd;
     struct place exe;
     uint32_t umask;
@@ -49,16 +48,20 @@ struct process {
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
 
-    struct linux_sigaction action[LINUX_NSIG];
-    unsigned handlers;         /* actions that are handlers */
-    struct signal_set pending; /* for any of its threads */
-    struct linux_rlimit limit[LINUX_RLIMITS];
-    uint32_t persona; /* personality(2) */
+    unsigned handlers; /* actions that are handlers */
+    uint32_t persona;  /* personality(2) */
 
     struct wait_queue child_wait; /* its threads in wait4 */
     struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */
     bool vfork_done;
     struct wait_queue alone_wait; /* its thread in execve, until it is the only one */
+
+    /* From here on not cleared when a place is used again: empty when the last one ended,
+     * inherited, or of meaning only with a bit set. */
+    struct signal_set pending; /* for any of its threads */
+    struct fd_table files;
+    struct linux_sigaction action[LINUX_NSIG];
+    struct linux_rlimit limit[LINUX_RLIMITS];
 };
 
 void processes_init(void);

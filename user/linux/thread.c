@@ -106,7 +106,8 @@ static struct thread *take_free(void)
     if (t == threads_end)
         threads_end++;
     uint32_t generation = t->generation + 1;
-    memset(t, 0, sizeof(*t));
+    memset(t, 0, offsetof(struct thread, pending));
+    t->pending.bits = 0;
     t->generation = generation;
     return t;
 }

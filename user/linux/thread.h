@@ -81,11 +81,12 @@ struct thread {
     struct space *exec_space; /* loaded by an execve that waits for the other threads' end */
     uint64_t exec_pc, exec_sp;
 
-    struct signal_set pending; /* directed at this thread */
     uint64_t mask;
     uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
     bool mask_saved;
     struct linux_sigaltstack altstack;
+
+    struct signal_set pending; /* directed at this thread; not cleared but for its bits */
 };
 
 /* The thread that a badge names; NULL if it is no more, or dying. */
