@@ -28,6 +28,7 @@
 #include "mmserver/core/clear.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/huge.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/vma_ops.h"
@@ -57,6 +58,10 @@ static bool stack_grow(struct fault *f)
         f->address - below->end < STACK_GUARD_BYTES)
         return false;
     if (below && f->address < below->end)
+        return false;
+    uint64_t pages = (v->start - f->address) >> PAGE_SHIFT;
+    if (!limit_expand(f->mm, v->flags, pages) || !limit_commit(pages) ||
+        ((v->flags & VM_LOCKED) && !limit_lock(f->mm, pages)))
         return false;
     if (!f->writer)
         return true; /* there is room; but growing is the writer's */
@@ -400,9 +405,10 @@ static uint64_t new_page(struct fault *f, enum fault_outcome *outcome)
 
 /*
  * Private anonymous memory whose leaf table is missing: the reply brings the tables and the page
- * at once. They are accounted before; what the kernel refuses is taken back (batch_reply_failed).
+ * at once, from below `level` down. They are accounted before; what the kernel refuses is taken
+ * back (batch_reply_failed).
  */
-static enum fault_outcome fault_with_tables(struct fault *f)
+static enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
 {
     struct worker *w = f->w;
     enum fault_outcome outcome;
@@ -411,11 +417,7 @@ static enum fault_outcome fault_with_tables(struct fault *f)
 
     if (rmap_prepare(w, f->vma) || !(entry = new_page(f, &outcome)))
         return FAULT_OOM;
-    for (unsigned level = mm_levels - 1; level > 0; level--) {
-        const uint64_t *above = table ? NULL : pt_entry(f->mm, f->address, level);
-
-        if (above && entry_is_table(*above))
-            continue;
+    for (; level > 0; level--) {
         table = pt_gather_table(w, f->mm, f->address, level);
         if (table)
             continue;
@@ -453,13 +455,14 @@ static enum fault_outcome fault_resolve(struct fault *f)
     }
     if (!access_allowed(f))
         return FAULT_ACCERR;
-    const uint64_t *leaf = pt_entry(mm, f->address, 0);
-    if (!leaf) {
-        uint64_t above = huge_entry(mm, f->address);
+    unsigned level;
+    const uint64_t *leaf = pt_lowest(mm, f->address, &level);
+    if (level) {
+        uint64_t above = __atomic_load_n(leaf, __ATOMIC_RELAXED);
 
         if (unlikely(entry_is_leaf(above)))
             return huge_fault_leaf(f, above);
-        if (!above && huge_fits(f->vma, f->address)) {
+        if (huge_fits(f->vma, f->address)) {
             enum fault_outcome outcome = huge_fault_empty(f);
 
             if (outcome != FAULT_NONE)
@@ -467,7 +470,7 @@ static enum fault_outcome fault_resolve(struct fault *f)
         }
         mm_count(f->w, fault_table);
         if (f->by_reply && vma_is_private_anon(f->vma))
-            return fault_with_tables(f);
+            return fault_with_tables(f, level);
         if (pt_ensure(f->w, mm, f->address))
             return FAULT_OOM;
         leaf = pt_entry(mm, f->address, 0);
@@ -543,6 +546,16 @@ static __attribute__((noinline)) enum fault_outcome fault_as_writer(struct fault
     return outcome;
 }
 
+/*
+ * Was what may be executed there written by us? Then no hart of this space may have anything older
+ * of the page in its instruction cache. Pages of zeros hold no code: who writes some fences
+ * himself.
+ */
+static bool code_is_new(enum fault_outcome outcome)
+{
+    return outcome == FAULT_FILE_READ || outcome == FAULT_FILE_COPY || outcome == FAULT_COW_COPY;
+}
+
 /* The mm is being read no more, unless the fault was none of a page: account, and answer. */
 static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t address,
                                       uint64_t cause, vaddr_t pc, uint64_t begun,
@@ -562,6 +575,8 @@ static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t
     if (unlikely(outcome == FAULT_NONE || fault_is_bad(outcome)))
         return answer_bad(outcome);
     c->minor_faults++;
+    if (unlikely(f->vma->flags & VM_EXEC) && code_is_new(outcome))
+        mm_assert(!place_instruction_fence(f->mm->space_slot));
     if (unlikely(!f->reply))
         return answer_make(ANSWER_REPLY, 0, 0);
     if (f->batch) {
@@ -604,7 +619,9 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
 
     if (unlikely(cause != CAUSE_STORE_PAGE)) {
         if (cause != CAUSE_LOAD_PAGE || mm->generation != w->fast.read_generation ||
-            address - w->fast.start >= w->fast.bytes || *leaf)
+            address - w->fast.start >= w->fast.bytes)
+            goto missed;
+        if (*leaf)
             goto not_plain;
         pfn = w->zero_page;
         page = (struct page *)(w->pages_bias + pfn * sizeof *page);
@@ -613,7 +630,9 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
         mm_count(w, fault_zero_page);
     } else {
         if (unlikely(mm->generation != w->fast.write_generation ||
-                     address - w->fast.start >= w->fast.bytes || *leaf))
+                     address - w->fast.start >= w->fast.bytes))
+            goto missed;
+        if (unlikely(*leaf != 0))
             goto not_plain;
         if (w->zeroed_count) {
             pfn = w->zeroed[--w->zeroed_count];
@@ -638,9 +657,10 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
     fault_record(w, badge, address, pc, what, begun);
     mm_read_end_reply(w, address, entry);
     return place_fault_answer(entry, page->slot);
-not_plain:
+missed:
     if (!again)
         return fault_middle(badge, address, cause, pc, begun, c, mm, w);
+not_plain:
     mm_read_end(w);
     return fault_slow(w, c, address, cause, pc, true, begun);
 }

@@ -24,6 +24,22 @@ const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level)
     return &table[pt_index(address, level)];
 }
 
+const uint64_t *pt_lowest(const struct mm *mm, vaddr_t address, unsigned *level)
+{
+    const uint64_t *table = mm->root;
+    unsigned l = mm_levels - 1;
+
+    for (;; l--) {
+        const uint64_t *entry = &table[pt_index(address, l)];
+
+        if (!l || !entry_is_table(*entry)) {
+            *level = l;
+            return entry;
+        }
+        table = table_below(*entry);
+    }
+}
+
 /* Nothing is below the entry of `address` in that table of level l: where its next entry is that is
  * not empty, or the table ends. */
 static vaddr_t empties_skip(const uint64_t *table, vaddr_t address, vaddr_t end, unsigned l)

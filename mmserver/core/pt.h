@@ -40,6 +40,9 @@ static inline unsigned pt_index(vaddr_t address, unsigned level)
 
 /* The entry of `address` in the table of `level`, or NULL if a table above is missing. */
 const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level);
+/* The entry of `address` in the lowest table there is, *level its level: either no leaf table is
+ * missing (0), or the entry leads to no table. */
+const uint64_t *pt_lowest(const struct mm *mm, vaddr_t address, unsigned *level);
 /* The leaf entry's value; 0 if a table is missing. */
 static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 {
