@@ -477,6 +477,7 @@ static enum fault_outcome fault_resolve(struct fault *f)
         if (!leaf)
             return FAULT_RACED; /* somebody put a huge page there */
     }
+    f->leaf = leaf;
     f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
     if (!f->entry)
         return fault_empty(f);
@@ -682,6 +683,7 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
                               .vma = v,
                               .address = PAGE_DOWN(address),
                               .access = cause_access(cause),
+                              .leaf = leaf,
                               .by_reply = true};
 
             if (cause_is_page_fault(cause) && access_allowed(&f))

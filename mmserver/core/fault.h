@@ -20,12 +20,13 @@ struct fault {
     struct worker *w;
     struct mm *mm;
     struct vma *vma;
-    vaddr_t address; /* of the page */
-    uint64_t access; /* VM_READ, VM_WRITE or VM_EXEC */
-    uint64_t entry;  /* the leaf as it was found */
-    bool by_reply;   /* may be answered by fault_reply */
-    bool writer;     /* the mm is locked and settled; else it is being read */
-    uint64_t reply;  /* out: entry to reply with; 0: it is mapped already */
+    vaddr_t address;      /* of the page */
+    uint64_t access;      /* VM_READ, VM_WRITE or VM_EXEC */
+    uint64_t entry;       /* the leaf as it was found */
+    const uint64_t *leaf; /* where it stands */
+    bool by_reply;        /* may be answered by fault_reply */
+    bool writer;          /* the mm is locked and settled; else it is being read */
+    uint64_t reply;       /* out: entry to reply with; 0: it is mapped already */
     /* out: the reply is this many operations of the worker's page; `reply` is the last entry that
      * they map, at `reply_at`. 0: one entry, where the fault was. */
     uint32_t batch;

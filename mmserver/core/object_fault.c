@@ -72,59 +72,75 @@ static enum fault_outcome page_map(struct fault *f, pfn_t pfn, uint64_t bits,
 /* Pages gathered for one batch: an operation for each run, entries in the result words. */
 struct around {
     struct fault *f;
-    uint64_t count; /* entries so far */
-    vaddr_t last;   /* address of the newest */
+    uint64_t count; /* entries */
+    vaddr_t last;   /* address of the last one */
 };
 
-/* The run that is being gathered ends; entries from number `first` on are its. */
-static inline void run_end(const struct around *a, struct batch_op *op, uint64_t first)
+/* Hold the page of one word of the tree; its entry. */
+static inline uint64_t around_take(uint64_t *slot, struct page *page, uint64_t bits)
 {
-    if (op)
-        op->count = (uint32_t)(a->count - first);
+    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+    if (bits & ENTRY_W)
+        *slot |= OBJECT_WORD_DIRTY;
+    return entry_make(*slot & OBJECT_WORD_PAGE, bits);
 }
 
-/* Object locked: gather what is cached in [start, end), where entries are empty. */
+/*
+ * Object locked: one run of pages from `start` on, which belongs to `index`; both are cached and
+ * empty. All lie in one node of the tree and under one capability. How many.
+ */
+static uint64_t around_run(struct around *a, uint64_t *slot, const uint64_t *leaf, uint64_t most,
+                           vaddr_t start, uint64_t bits)
+{
+    const uintptr_t pages_bias = a->f->w->pages_bias;
+    uint64_t *result = a->f->w->ops->result + a->count, *const first = result;
+    struct batch_op *op = op_add(a->f->w, a->f->mm, BATCH_MAP_LIST, start);
+    uint64_t *const stop = slot + most;
+    uint64_t memory = 0;
+
+    do {
+        uint64_t pfn = *slot & OBJECT_WORD_PAGE;
+        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
+
+        if (unlikely(page->slot != memory)) {
+            if (memory)
+                break;
+            memory = page->slot;
+        }
+        *result++ = around_take(slot, page, bits);
+        slot++, leaf++;
+    } while (slot < stop && *slot && !*leaf);
+    uint64_t count = (uint64_t)(result - first);
+    op->memory = (uint32_t)memory;
+    op->extra = a->count;
+    op->count = (uint32_t)count;
+    a->count += count;
+    a->last = start + ((count - 1) << PAGE_SHIFT);
+    return count;
+}
+
+/* Object locked: gather what is cached in [start, end), where entries are empty; nothing, if the
+ * page of the fault is not. */
 static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t bits)
 {
-    struct worker *w = a->f->w;
-    const struct object *o = a->f->vma->object;
-    const uint64_t *leaf = pt_entry(a->f->mm, start, 0);
-    const uintptr_t pages_bias = w->pages_bias;
-    uint64_t *result = w->ops->result;
-    uint64_t index = vma_offset_at(a->f->vma, start), stop = object_pages(o);
-    uint64_t dirty = bits & ENTRY_W ? OBJECT_WORD_DIRTY : 0, first = 0;
-    struct radix_node *node = radix_bottom(&o->pages, index);
-    struct batch_op *op = NULL;
+    const struct fault *f = a->f;
+    const struct object *o = f->vma->object;
+    const uint64_t *leaf = f->leaf - ((f->address - start) >> PAGE_SHIFT);
+    uint64_t index = vma_offset_at(f->vma, start), done;
+    uint64_t stop = min_u64(object_pages(o), index + ((end - start) >> PAGE_SHIFT));
 
-    stop = min_u64(stop, index + ((end - start) >> PAGE_SHIFT));
-    for (; index < stop; start += PAGE_BYTES, index++, leaf++) {
+    if (fault_index(f) >= stop || *f->leaf || !radix_get(&o->pages, fault_index(f)))
+        return;
+    for (; index < stop && f->w->ops_count < BATCH_OPS_MAX;
+         index += done, leaf += done, start += done << PAGE_SHIFT) {
+        struct radix_node *node = radix_bottom(&o->pages, index);
         uint64_t at = index & (RADIX_SLOTS - 1);
+        uint64_t most = min_u64(stop - index, RADIX_SLOTS - at);
 
-        if (!at)
-            node = radix_bottom(&o->pages, index);
-        uint64_t word = node ? node->slot[at] : 0;
-        if (unlikely(!word || *leaf)) {
-            run_end(a, op, first);
-            op = NULL;
-            continue;
-        }
-        pfn_t pfn = word & OBJECT_WORD_PAGE;
-        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
-        if (unlikely(!op || op->memory != page->slot)) {
-            run_end(a, op, first);
-            if (w->ops_count == BATCH_OPS_MAX)
-                return;
-            op = op_add(w, a->f->mm, BATCH_MAP_LIST, start);
-            op->memory = page->slot;
-            op->extra = first = a->count;
-        }
-        __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
-        if (dirty)
-            node->slot[at] = word | dirty;
-        result[a->count++] = entry_make(pfn, bits);
-        a->last = start;
+        done = node ? 1 : most;
+        if (node && node->slot[at] && !*leaf)
+            done = around_run(a, &node->slot[at], leaf, most, start, bits);
     }
-    run_end(a, op, first);
 }
 
 /* Put what a batch was to map and has not: `done` of its operations were performed. */
@@ -176,7 +192,11 @@ void object_batch_undo(struct worker *w, long done)
     around_undo(w, w->visit.mm, ops, done, count - 1);
 }
 
-static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
+/*
+ * Map what is cached of [start, end), if the page of the fault is. Is that mapped now, or on its
+ * way? Otherwise it is not cached, or another hart was faster.
+ */
+static inline bool around_map(struct fault *f, vaddr_t start, vaddr_t end, unsigned *mapped)
 {
     struct object *o = f->vma->object;
     struct around a = {.f = f};
@@ -185,8 +205,17 @@ static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
     lock_take(&o->lock);
     around_gather(&a, start, end, page_bits(f, false));
     lock_drop(&o->lock);
-    mm_count_add(f->w, fault_around, a.count);
-    return a.count ? around_send(&a) : 0;
+    *mapped = a.count ? around_send(&a) : 0;
+    mm_count_add(f->w, fault_around, *mapped);
+    return a.count && *mapped == a.count;
+}
+
+static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
+{
+    unsigned mapped;
+
+    around_map(f, start, end, &mapped);
+    return mapped;
 }
 
 /* The page of the fault, held, if it is cached and below the end; else 0. */
@@ -228,19 +257,14 @@ static enum fault_outcome page_refused(long error)
 
 static enum fault_outcome object_read_fault(struct fault *f)
 {
-    struct object *o = f->vma->object;
     uint64_t index = fault_index(f);
     vaddr_t start = around_start(f), end = around_end(f);
+    unsigned mapped;
     bool shared = (f->vma->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 
-    if (end - start > PAGE_BYTES && object_page_cached(o, index)) {
-        /* Whoever saw the page's entry empty has it mapped by now, or it went meanwhile. */
-        unsigned mapped = object_map_pages(f, start, end);
-
-        if (mapped && (f->reply || entry_is_leaf(pt_leaf(f->mm, f->address))))
-            return FAULT_FILE_READ;
-        mm_assert(!f->reply);
-    }
+    if (end - start > PAGE_BYTES &&
+        (likely(around_map(f, start, end, &mapped)) || (mapped && entry_is_leaf(*f->leaf))))
+        return FAULT_FILE_READ;
     long pfn = page_have(f, index, shared);
     return pfn < 0 ? page_refused(pfn)
                    : page_map(f, (pfn_t)pfn, page_bits(f, false), FAULT_FILE_READ);

@@ -13,15 +13,16 @@ static const uint64_t *table_below(uint64_t entry)
 const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level)
 {
     const uint64_t *table = mm->root;
+    unsigned shift = pt_shift(mm_levels - 1), stop = pt_shift(level);
 
-    for (unsigned l = mm_levels - 1; l > level; l--) {
-        uint64_t entry = table[pt_index(address, l)];
+    for (; shift > stop; shift -= TABLE_SHIFT) {
+        uint64_t entry = table[(address >> shift) & (TABLE_ENTRIES - 1)];
 
         if (!entry_is_table(entry))
             return NULL;
         table = table_below(entry);
     }
-    return &table[pt_index(address, level)];
+    return &table[(address >> shift) & (TABLE_ENTRIES - 1)];
 }
 
 const uint64_t *pt_lowest(const struct mm *mm, vaddr_t address, unsigned *level)
