@@ -123,11 +123,13 @@ static uint64_t zones_slow(struct worker *w, const struct request *r)
     enum depth depth = r->gfp & GFP_MEMALLOC ? DEPTH_NOTHING : DEPTH_MIN;
     uint64_t got;
 
+    mm_count(w, alloc_slow);
     if (r->gfp & GFP_BACKGROUND_RECLAIM)
         background_want(w, r);
     got = zones_try(w, r, depth);
     if (got || !(r->gfp & GFP_DIRECT_RECLAIM))
         return got;
+    mm_count(w, alloc_stall);
     uint64_t freed = pages_drain_all(w);
     for (unsigned round = 0; !got && round < ROUNDS_MAX; round++) {
         bool compacted = wants_chunk(r) && compact_direct(w, r);
@@ -181,7 +183,7 @@ bool zones_plenty(const struct worker *w, uint64_t pages)
 }
 
 /* Keep some memory described ahead of those who ask. */
-static bool grow_ahead(void)
+static bool grow_ahead(struct worker *w)
 {
     zone_for_each(z)
     {
@@ -189,7 +191,7 @@ static bool grow_ahead(void)
 
         if (!z->deferred_pages || ready >= GROWN_AHEAD || !lock_try(&z->lock))
             continue;
-        bool grown = zone_grow_locked(z);
+        bool grown = zone_grow_locked(w, z);
         lock_drop(&z->lock);
         if (grown)
             return true;
@@ -207,5 +209,5 @@ bool zones_idle(struct worker *w)
         work_wanted = zones_below(MARK_HIGH) && shrink(w) != 0;
         return true;
     }
-    return grow_ahead();
+    return grow_ahead(w);
 }

@@ -74,7 +74,7 @@ uint64_t block_set_type_locked(struct zone *z, pfn_t block, enum migrate_type ty
     return moved;
 }
 
-static struct page *free_block_find(struct zone *z)
+static struct page *free_block_find(struct worker *w, struct zone *z)
 {
     static const enum migrate_type from[] = {MIGRATE_UNMOVABLE, MIGRATE_RECLAIMABLE,
                                              MIGRATE_MOVABLE};
@@ -87,7 +87,7 @@ static struct page *free_block_find(struct zone *z)
                 return page;
         }
     }
-    return zone_grow_locked(z) ? free_block_find(z) : NULL;
+    return zone_grow_locked(w, z) ? free_block_find(w, z) : NULL;
 }
 
 bool block_make_tables_locked(struct worker *w, struct zone *z)
@@ -95,7 +95,7 @@ bool block_make_tables_locked(struct worker *w, struct zone *z)
     if (z->kind == ZONE_MOVABLE ||
         zone_spare(z, z->mark[MARK_MIN] / 2, ZONE_NORMAL) < PAGES_PER_BLOCK)
         return false;
-    struct page *block = free_block_find(z);
+    struct page *block = free_block_find(w, z);
     if (!block)
         return false;
     if (block->order == ORDER_MAX)

@@ -85,7 +85,7 @@ void zone_add_free_locked(struct zone *z, pfn_t first, pfn_t end)
     }
 }
 
-bool zone_grow_locked(struct zone *z)
+bool zone_grow_locked(struct worker *w, struct zone *z)
 {
     for (uint32_t i = 0; i < z->deferred_count; i++) {
         struct deferred *d = &z->deferred[i];
@@ -98,6 +98,7 @@ bool zone_grow_locked(struct zone *z)
         z->free[MIGRATE_MOVABLE] -= CHUNK_PAGES_MAX;
         chunk_link(z, page_of(d->next), ORDER_MAX);
         d->next += CHUNK_PAGES_MAX;
+        mm_count(w, zone_grown);
         return true;
     }
     return false;
@@ -161,7 +162,7 @@ static bool may_claim(unsigned have, enum migrate_type type)
 }
 
 /* Claim the block of a free chunk, if more than half of it is free or used as `type` would. */
-static bool block_claim(struct zone *z, struct page *page, enum migrate_type type)
+static bool block_claim(struct worker *w, struct zone *z, struct page *page, enum migrate_type type)
 {
     pfn_t block = ROUND_DOWN(page_number(page), PAGES_PER_BLOCK);
 
@@ -177,11 +178,12 @@ static bool block_claim(struct zone *z, struct page *page, enum migrate_type typ
             return false;
     }
     block_set_type_locked(z, block, type);
+    mm_count(w, block_claimed);
     return true;
 }
 
-static struct page *fallback_take(struct zone *z, unsigned order, enum migrate_type type,
-                                  enum page_state state)
+static struct page *fallback_take(struct worker *w, struct zone *z, unsigned order,
+                                  enum migrate_type type, enum page_state state)
 {
     struct page *page = NULL;
     unsigned have = ORDERS;
@@ -199,7 +201,7 @@ static struct page *fallback_take(struct zone *z, unsigned order, enum migrate_t
     if (!may_claim(have, type)) {
         for (have = order, page = NULL; !page; have++)
             page = fallback_first(z, type, have);
-    } else if (block_claim(z, page, type)) {
+    } else if (block_claim(w, z, page, type)) {
         return buddy_take_locked(z, order, type, state);
     }
     return chunk_split(z, page, order, state);
@@ -216,21 +218,21 @@ static bool has_whole_block(const struct zone *z)
     return false;
 }
 
-static struct page *data_take(struct zone *z, unsigned order, enum migrate_type type,
-                              enum page_state state)
+static struct page *data_take(struct worker *w, struct zone *z, unsigned order,
+                              enum migrate_type type, enum page_state state)
 {
     struct page *page = buddy_take_locked(z, order, type, state);
 
     if (page)
         return page;
-    if (z->deferred_pages && !has_whole_block(z) && zone_grow_locked(z))
+    if (z->deferred_pages && !has_whole_block(z) && zone_grow_locked(w, z))
         page = buddy_take_locked(z, order, type, state);
     if (!page && type == MIGRATE_MOVABLE)
         page = buddy_take_locked(z, order, MIGRATE_CMA, state);
     if (!page)
-        page = fallback_take(z, order, type, state);
-    if (!page && zone_grow_locked(z)) /* there were blocks, but none large enough */
-        page = data_take(z, order, type, state);
+        page = fallback_take(w, z, order, type, state);
+    if (!page && zone_grow_locked(w, z)) /* there were blocks, but none large enough */
+        page = data_take(w, z, order, type, state);
     return page;
 }
 
@@ -245,9 +247,9 @@ struct page *zone_take_locked(struct worker *w, struct zone *z, unsigned order,
             page = buddy_take_locked(z, order, type, state);
         return page;
     }
-    page = data_take(z, order, type, state);
+    page = data_take(w, z, order, type, state);
     if (!page && block_make_data_locked(w, z))
-        page = data_take(z, order, type, state);
+        page = data_take(w, z, order, type, state);
     return page;
 }
 

@@ -25,7 +25,7 @@ enum gfp_flag {
     GFP_NOWARN = 0x0200,             /* no report when it fails */
     /* How. */
     GFP_ZERO = 0x0400,    /* contents zero */
-    GFP_ACCOUNT = 0x0800, /* charged to a client: counted apart */
+    GFP_ACCOUNT = 0x0800, /* on behalf of a client's account: counted apart */
     GFP_TABLES = 0x1000,  /* from tables blocks: page tables and kernel objects, read-only to us */
 };
 

@@ -342,12 +342,16 @@ static bool gfp_is_special(gfp_t gfp)
     return (gfp & (GFP_TABLES | GFP_DMA32 | GFP_THISNODE | GFP_MEMALLOC | GFP_HIGH)) != 0;
 }
 
-pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
+static inline void account(struct worker *w, gfp_t gfp, uint64_t pages)
+{
+    if (unlikely(gfp & GFP_ACCOUNT))
+        w->count[MMCOUNT_page_alloc_account] += pages;
+}
+
+static pfn_t single_alloc(struct worker *w, gfp_t gfp)
 {
     enum migrate_type type = gfp_type(gfp);
 
-    if (gfp_is_special(gfp))
-        return pages_alloc(w, 0, gfp);
     if (type == MIGRATE_MOVABLE) {
         if (place_alloc_fails())
             return 0;
@@ -356,6 +360,15 @@ pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
     pfn_t pfn = stock_alloc(w, type, gfp);
     if (pfn && (gfp & GFP_ZERO))
         page_clear(page_pointer(pfn));
+    return pfn;
+}
+
+pfn_t page_alloc_gfp(struct worker *w, gfp_t gfp)
+{
+    if (gfp_is_special(gfp))
+        return pages_alloc(w, 0, gfp);
+    pfn_t pfn = single_alloc(w, gfp);
+    account(w, gfp, pfn != 0);
     return pfn;
 }
 
@@ -485,6 +498,7 @@ uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t g
             page_clear(page_pointer(pages[i]));
     }
     w->count[MMCOUNT_page_alloc] += got;
+    account(w, gfp, got);
     if (!got)
         mm_count(w, page_alloc_failed);
     return got;
@@ -599,6 +613,7 @@ pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp)
         mm_count(w, page_alloc_failed);
         return 0;
     }
+    account(w, gfp, 1UL << order);
     if (gfp & GFP_ZERO) {
         for (pfn_t i = 0; i < 1UL << order; i++)
             page_clear(page_pointer(pfn + i));

@@ -232,6 +232,7 @@ static void report_vmstat(struct text *t)
     text_format(t, "nr_file_pages %lu\n", object_cached_pages());
     text_format(t, "nr_page_table_pages %lu\n", sum.tables);
     text_format(t, "pgalloc_normal %lu\n", report_count(MMCOUNT_page_alloc));
+    text_format(t, "allocstall_normal %lu\n", report_count(MMCOUNT_alloc_stall));
     text_format(t, "pgfree %lu\n", report_count(MMCOUNT_page_free));
     text_format(t, "pgfault %lu\n", minor);
     text_format(t, "pgmajfault %lu\n", 0UL);

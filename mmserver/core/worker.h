@@ -19,7 +19,7 @@
 #define HOT_BATCH        160 /* moved between it and the buddy allocator at a time */
 #define ZEROED_PAGES_MAX 256
 #define STOCK_PAGES_MAX  64 /* of the lists of other types */
-#define TABLE_PAGES_KEPT 16
+#define TABLE_PAGES_KEPT 32
 #define ZAP_GATHER_MAX   1024 /* entries gathered by one batch of removals (zap.h) */
 #define FAULT_RING_MAX   64   /* a power of two */
 

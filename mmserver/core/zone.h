@@ -175,7 +175,7 @@ static inline void chunk_unlink(struct zone *z, struct page *page)
 /* A free chunk of ORDER_MAX becomes two. */
 void chunk_halve_locked(struct zone *z, struct page *page);
 /* Write the descriptors of one more chunk of deferred memory; false: there is none left. */
-bool zone_grow_locked(struct zone *z);
+bool zone_grow_locked(struct worker *w, struct zone *z);
 /* Free pages [first, end), described and in one zone. */
 void zone_add_free_locked(struct zone *z, pfn_t first, pfn_t end);
 
