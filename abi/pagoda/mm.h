@@ -17,7 +17,8 @@
 /* privileged: mm_exec(mm, struct mm_exec *) -> 0. Load an ELF image into an empty mm. On error the
  * mm stays empty. -ENOEXEC for a malformed image. */
 #define MM_EXEC 1025
-/* privileged: mm_release(mm) -> 0. No thread may be left in it (-EBUSY). */
+/* privileged: mm_release(mm) -> 0. No thread may be left in it (-EBUSY). -EAGAIN: a part of it
+ * was released, or it is in use for the moment; call again. */
 #define MM_RELEASE 1026
 /* privileged: mm_thread_create(mm, struct mm_thread *) -> thread. It does not run yet. */
 #define MM_THREAD_CREATE 1027
@@ -66,8 +67,9 @@
 #define MM_NATIVE_THREAD 1042
 
 /* mm_device_map(slot, prot) -> address: the registers that the Memory capability at `slot` of the
- * caller's table stands for are mapped, all of them, with the memory type that they need. A device's
- * capability only (-EACCES), and writable only if it is. A child does not inherit the mapping. */
+ * caller's table stands for are mapped, all of them, with the memory type that they need. A
+ * device's capability only (-EACCES), and writable only if it is. A child does not inherit the
+ * mapping. */
 #define MM_DEVICE_MAP 1043
 
 /*

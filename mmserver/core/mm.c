@@ -115,9 +115,37 @@ void mm_clear(struct worker *w, struct mm *mm)
     mm_unlock(mm);
 }
 
+/* What one call gives back of a large mm. */
+#define RELEASE_PAGES_ONCE 4096UL
+#define RELEASE_VMAS_ONCE  4096UL
+
+/*
+ * Nobody runs in it: if it is large, take a part of it away, from the bottom up, so that this
+ * worker can look after others before the next part. Is what is left no more than one part?
+ */
+static bool release_part(struct worker *w, struct mm *mm)
+{
+    uint64_t resident = mm_resident(mm), vmas = mm->map_count;
+    struct vma *v;
+    long error = 0;
+
+    if (resident <= RELEASE_PAGES_ONCE && vmas <= RELEASE_VMAS_ONCE)
+        return true;
+    mm_lock(mm);
+    mm_settle_locked(w, mm);
+    while (!error && (v = vma_first(mm)) && resident - mm_resident(mm) < RELEASE_PAGES_ONCE &&
+           vmas - mm->map_count < RELEASE_VMAS_ONCE)
+        error = map_unmap_locked(w, mm, v->start,
+                                 min_u64(v->end, v->start + (RELEASE_PAGES_ONCE << PAGE_SHIFT)));
+    mm_unlock(mm);
+    return error != 0; /* no memory to cut a huge page: then all of it at once */
+}
+
 long mm_release(struct worker *w, struct mm *mm)
 {
     if (client_destroy_native(w, mm))
+        return -LINUX_EAGAIN;
+    if (!mm->clients && !release_part(w, mm))
         return -LINUX_EAGAIN;
     lock_take(&ids_lock);
     long error = mm->clients ? -LINUX_EBUSY : mm->references != 1 ? -LINUX_EAGAIN : 0;

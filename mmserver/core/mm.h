@@ -75,7 +75,6 @@ struct mm {
     vaddr_t arg_start, arg_end, env_start, env_end;
     uint64_t future_flags;  /* VM_LOCK_FLAGS of mappings to come: mlockall(MCL_FUTURE) */
     uint64_t membarrier;    /* registered for: MEMBARRIER_CMD_* bits */
-    uint64_t dying;         /* bool: being released in steps */
     struct mm *seized_next; /* of those that one walk of a reverse map holds (rmap_walk.c) */
 
     uint32_t references;        /* calls in progress that name it */
@@ -99,7 +98,7 @@ void mm_put(struct mm *mm);
 uint64_t mm_next_id(uint64_t id);
 /* Unmap everything, give back everything. 0, -LINUX_EBUSY with threads in it, or -LINUX_EAGAIN
  * while another call names it. The caller's reference from mm_get is consumed if and only if it
- * answers 0. */
+ * answers 0. A large one is released in parts: -LINUX_EAGAIN after each but the last. */
 long mm_release(struct worker *w, struct mm *mm);
 /* The same for one that has no threads and is not wanted any more; no reference is held. Waits for
  * calls of other workers that name it. */

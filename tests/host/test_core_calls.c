@@ -1,0 +1,242 @@
+/*
+ * The memory calls one by one: every way in which a change of a part joins its neighbours, limits,
+ * locks, NUMA policies, advice, and the end of a large address space in parts.
+ */
+#include "core_world.h"
+
+#include "mmserver/core/limit.h"
+#include <string.h>
+
+#define BASE 0x1000000000UL
+#define RW   (PROT_READ | PROT_WRITE)
+
+static struct client *program;
+
+static void boot(void)
+{
+    core_world_boot(&(struct world){0});
+    program = core_world_program(0);
+}
+
+static void end(void)
+{
+    core_world_end(program);
+    core_world_check();
+}
+
+static vaddr_t page(uint64_t n)
+{
+    return BASE + (n << PAGE_SHIFT);
+}
+
+static long call(long number, uint64_t first, uint64_t pages, uint64_t p, uint64_t q)
+{
+    return core_world_call(program, number, page(first), pages << PAGE_SHIFT, p, q, 0);
+}
+
+static long map(uint64_t first, uint64_t pages, uint64_t prot, uint64_t flags)
+{
+    return (long)core_world_mmap(program, page(first), pages << PAGE_SHIFT, prot,
+                                 flags | MAP_FIXED);
+}
+
+static void touch(uint64_t first, uint64_t pages)
+{
+    for (uint64_t i = 0; i < pages; i++) {
+        uint8_t value = 1;
+
+        EXPECT(sim_access(program, page(first + i), SIM_WRITE, &value).done);
+    }
+}
+
+/* VMAs that begin in the first twelve pages, as a number with a digit for the length of each. */
+static uint64_t lengths(void)
+{
+    uint64_t number = 0;
+
+    for (struct vma *v = vma_find(program->mm, BASE); v && v->start < page(12); v = vma_next(v))
+        number = number * 10 + vma_pages(v);
+    return number;
+}
+
+/* Three VMAs of three pages each: [0, 3) and [6, 9) with `sides`, the middle with `middle`. */
+static void three(uint64_t sides, uint64_t middle, bool touched)
+{
+    EXPECT_EQ(call(NR_munmap, 0, 12, 0, 0), 0);
+    EXPECT_EQ(map(0, 9, RW, 0), (long)BASE);
+    if (touched)
+        touch(0, 9);
+    EXPECT_EQ(call(NR_mprotect, 3, 3, middle, 0), 0);
+    if (sides != RW) {
+        EXPECT_EQ(call(NR_mprotect, 0, 3, sides, 0), 0);
+        EXPECT_EQ(call(NR_mprotect, 6, 3, sides, 0), 0);
+    }
+    EXPECT_EQ(lengths(), 333);
+}
+
+KTAP_CASE(core_calls_every_merge_and_split)
+{
+    boot();
+    for (int touched = 0; touched < 2; touched++) {
+        static const struct {
+            uint64_t first, pages, after;
+        } cases[] = {
+            {3, 3, 9},   {3, 1, 423}, {5, 1, 324}, {4, 1, 31113}, {0, 3, 333},
+            {3, 2, 513}, {4, 2, 315}, {2, 2, 423}, {5, 2, 324},   {0, 9, 9},
+        };
+        for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+            three(RW, PROT_READ, touched);
+            EXPECT_EQ(call(NR_mprotect, cases[i].first, cases[i].pages, RW, 0), 0);
+            EXPECT_EQ(lengths(), cases[i].after);
+            core_world_check();
+        }
+        /* One side only. */
+        three(RW, PROT_READ, touched);
+        EXPECT_EQ(call(NR_mprotect, 6, 3, PROT_READ | PROT_EXEC, 0), 0);
+        EXPECT_EQ(call(NR_mprotect, 3, 3, RW, 0), 0);
+        EXPECT_EQ(lengths(), 63);
+        EXPECT_EQ(call(NR_mprotect, 3, 3, PROT_READ | PROT_EXEC, 0), 0);
+        EXPECT_EQ(lengths(), 36);
+        core_world_check();
+    }
+    end();
+}
+
+KTAP_CASE(core_calls_holes_and_fillings)
+{
+    boot();
+    EXPECT_EQ(map(0, 9, RW, 0), (long)BASE);
+    EXPECT_EQ(call(NR_munmap, 4, 1, 0, 0), 0);
+    EXPECT_EQ(lengths(), 44);
+    EXPECT_EQ(map(4, 1, RW, 0), (long)page(4));
+    EXPECT_EQ(lengths(), 9);
+    EXPECT_EQ(call(NR_munmap, 0, 1, 0, 0), 0);
+    EXPECT_EQ(call(NR_munmap, 8, 1, 0, 0), 0);
+    EXPECT_EQ(lengths(), 7);
+    EXPECT_EQ(map(0, 1, RW, 0), (long)page(0));
+    EXPECT_EQ(map(8, 1, RW, 0), (long)page(8));
+    EXPECT_EQ(lengths(), 9);
+    /* A shrink to the same size cuts nothing. */
+    EXPECT_EQ(core_world_call(program, NR_mremap, page(4), PAGE_BYTES, PAGE_BYTES, 0, 0),
+              (long)page(4));
+    EXPECT_EQ(lengths(), 9);
+    EXPECT_EQ(call(NR_munmap, 0, 12, 0, 0), 0);
+    EXPECT_EQ(lengths(), 0);
+    end();
+}
+
+KTAP_CASE(core_calls_limits)
+{
+    boot();
+    struct mm *mm = program->mm;
+    uint64_t total = mm->total_pages << PAGE_SHIFT, data = mm->data_pages << PAGE_SHIFT;
+
+    EXPECT_EQ(limit_set(mm, MM_LIMITS, 0), -LINUX_EINVAL);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_AS, total + 4 * PAGE_BYTES), 0);
+    EXPECT_EQ(map(0, 5, RW, 0), -LINUX_ENOMEM);
+    EXPECT_EQ(map(0, 4, RW, 0), (long)BASE);
+    EXPECT_EQ(map(1, 2, PROT_READ, 0), (long)page(1)); /* what it replaces does not count */
+    EXPECT_EQ(call(NR_munmap, 0, 4, 0, 0), 0);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_AS, LIMIT_NONE), 0);
+
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_DATA, data + 2 * PAGE_BYTES), 0);
+    EXPECT_EQ(map(0, 3, RW, 0), -LINUX_ENOMEM);
+    EXPECT_EQ(map(0, 3, PROT_READ, 0), (long)BASE);
+    EXPECT_EQ(call(NR_mprotect, 0, 3, RW, 0), -LINUX_ENOMEM);
+    EXPECT_EQ(call(NR_mprotect, 0, 2, RW, 0), 0);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_DATA, LIMIT_NONE), 0);
+
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_LOCK_FREE, 0), 0);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_MEMLOCK, 0), 0);
+    EXPECT_EQ(call(NR_mlock, 0, 1, 0, 0), -LINUX_EPERM);
+    EXPECT_EQ(map(4, 1, RW, MAP_LOCKED), -LINUX_EPERM);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_MEMLOCK, 2 * PAGE_BYTES), 0);
+    EXPECT_EQ(call(NR_mlock, 0, 3, 0, 0), -LINUX_ENOMEM);
+    EXPECT_EQ(call(NR_mlock, 0, 2, 0, 0), 0);
+    EXPECT_EQ(call(NR_mlock, 0, 2, 0, 0), 0); /* the same pages again */
+    EXPECT_EQ(mm->locked_pages, 2);
+    EXPECT_EQ(map(4, 1, RW, MAP_LOCKED), -LINUX_EAGAIN);
+    EXPECT_EQ(core_world_call(program, NR_mlockall, 1, 0, 0, 0, 0), -LINUX_ENOMEM);
+    EXPECT_EQ(limit_set(mm, MM_LIMIT_LOCK_FREE, 1), 0);
+    EXPECT_EQ(map(4, 1, RW, MAP_LOCKED), (long)page(4));
+    EXPECT_EQ(call(NR_munlock, 0, 5, 0, 0), -LINUX_ENOMEM); /* page 3 is a hole */
+    EXPECT_EQ(core_world_call(program, NR_munlockall, 0, 0, 0, 0, 0), 0);
+    EXPECT_EQ(mm->locked_pages, 0);
+    EXPECT_EQ(map(0, 1UL << 30, RW, 0), -LINUX_ENOMEM); /* more than could ever be met */
+    end();
+}
+
+KTAP_CASE(core_calls_advice_that_vmas_keep)
+{
+    static const struct {
+        uint64_t advice, undo, flag;
+    } cases[] = {
+        {MADV_DONTFORK, MADV_DOFORK, VM_DONTFORK},
+        {MADV_WIPEONFORK, MADV_KEEPONFORK, VM_WIPEONFORK},
+        {MADV_DONTDUMP, MADV_DODUMP, VM_DONTDUMP},
+        {MADV_RANDOM, MADV_NORMAL, VM_RAND_READ},
+        {MADV_SEQUENTIAL, MADV_NORMAL, VM_SEQ_READ},
+        {MADV_MERGEABLE, MADV_UNMERGEABLE, VM_MERGEABLE},
+    };
+
+    boot();
+    EXPECT_EQ(map(0, 9, RW, 0), (long)BASE);
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        EXPECT_EQ(call(NR_madvise, 3, 3, cases[i].advice, 0), 0);
+        EXPECT_EQ(lengths(), 333);
+        EXPECT(vma_at(program->mm, page(4))->flags & cases[i].flag);
+        EXPECT_EQ(call(NR_madvise, 3, 3, cases[i].undo, 0), 0);
+        EXPECT_EQ(lengths(), 9);
+    }
+    EXPECT_EQ(call(NR_madvise, 0, 9, 9999, 0), -LINUX_EINVAL);
+    EXPECT_EQ(call(NR_madvise, 8, 2, MADV_NORMAL, 0), -LINUX_ENOMEM);
+    /* MADV_FREE leaves what is there until memory is short. */
+    touch(0, 9);
+    EXPECT_EQ(call(NR_madvise, 0, 9, MADV_FREE, 0), 0);
+    EXPECT_EQ(program->mm->anon_pages >= 9, true);
+    core_world_check();
+    end();
+}
+
+KTAP_CASE(core_calls_policies)
+{
+    boot();
+    EXPECT_EQ(map(0, 1, RW, 0), (long)BASE);
+    uint64_t mask = 1;
+    core_world_poke(program, BASE, &mask, sizeof mask);
+    EXPECT_EQ(core_world_call(program, NR_set_mempolicy, MPOL_BIND, BASE, 64, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_set_mempolicy, MPOL_MODES, BASE, 64, 0, 0),
+              -LINUX_EINVAL);
+    EXPECT_EQ(core_world_call(program, NR_set_mempolicy, MPOL_DEFAULT, BASE, 64, 0, 0),
+              -LINUX_EINVAL);
+    EXPECT_EQ(core_world_call(program, NR_get_mempolicy, BASE + 64, BASE + 128, 64, 0, 0), 0);
+    int32_t mode;
+    core_world_peek(program, BASE + 64, &mode, sizeof mode);
+    EXPECT_EQ(mode, MPOL_BIND);
+    core_world_peek(program, BASE + 128, &mask, sizeof mask);
+    EXPECT_EQ(mask, 1);
+    mask = 1UL << 40; /* a node that is not there */
+    core_world_poke(program, BASE, &mask, sizeof mask);
+    EXPECT_EQ(core_world_call(program, NR_set_mempolicy, MPOL_BIND, BASE, 64, 0, 0), -LINUX_EINVAL);
+    EXPECT_EQ(core_world_call(program, NR_set_mempolicy, MPOL_DEFAULT, 0, 0, 0, 0), 0);
+    end();
+}
+
+KTAP_CASE(core_calls_large_space_ends_in_parts)
+{
+    boot();
+    struct client *personality = core_world_personality();
+    uint64_t mm = program->mm->id, parts = 0;
+    long error;
+
+    EXPECT_EQ(map(0, 9000, RW, MAP_POPULATE), (long)BASE);
+    EXPECT(program->mm->anon_pages >= 9000);
+    EXPECT_EQ(core_world_call(personality, MM_THREAD_DESTROY, program->id, 0, 0, 0, 0), 0);
+    while ((error = core_world_call(personality, MM_RELEASE, mm, 0, 0, 0, 0)) == -LINUX_EAGAIN) {
+        parts++;
+        core_world_check();
+    }
+    EXPECT_EQ(error, 0);
+    EXPECT_EQ(parts, 2);
+    core_world_check();
+}
