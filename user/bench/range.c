@@ -7,6 +7,7 @@
 #define REPEAT              256U
 #define MANY                256U
 #define MANY_REPEAT         32U
+#define BLOCK_PAGES         512U
 #define MADV_POPULATE_WRITE 23
 
 /* One row of madvise over `pages` pages, touched before each call if `touched`. */
@@ -75,6 +76,29 @@ static void move(const char *op, unsigned pages, unsigned repeat)
     bench_close(&row);
 }
 
+/* Two megabytes, aligned: whole leaf tables there and back. */
+static void move_block(void)
+{
+    struct bench_row row;
+    uintptr_t at = BENCH_AREA, to = BENCH_AREA + 4 * BLOCK_PAGES * BENCH_PAGE;
+    char *start = bench_map(at, BLOCK_PAGES);
+
+    bench_open(&row, "mremap_move_2MiB_aligned_whole_call", BENCH_BY_PAGER, 1, MANY_REPEAT);
+    bench_write_pages(NULL, start, BLOCK_PAGES);
+    for (unsigned i = 0; i < MANY_REPEAT; i++) {
+        long result = bench_call(&row, SYS_mremap, at, BLOCK_PAGES * BENCH_PAGE,
+                                 BLOCK_PAGES * BENCH_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0);
+        if ((uintptr_t)result != to) {
+            row.count = 0;
+            break;
+        }
+        to = at;
+        at = (uintptr_t)result;
+    }
+    bench_unmap((void *)at, BLOCK_PAGES);
+    bench_close(&row);
+}
+
 int main(void)
 {
     bench_start();
@@ -87,5 +111,6 @@ int main(void)
     incore();
     move("mremap_move_1p", 1, REPEAT);
     move("mremap_move_256p_per_page", MANY, MANY_REPEAT);
+    move_block();
     return 0;
 }

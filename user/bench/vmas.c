@@ -1,5 +1,5 @@
 /*
- * The same operations in a process with 1, 100, 1,000 and 10,000 mappings.
+ * The same operations in a process with 1, 100, 1,000, 10,000 and 60,000 mappings.
  *
  * Mappings are VMA_PAGES pages with as many free pages behind each, so that none merges with
  * another; with one mapping it has SINGLE_PAGES pages. Places are chosen at random from a fixed
@@ -13,7 +13,7 @@
 #define STRIDE_PAGES 8U
 #define SINGLE_PAGES 512U
 #define REPEAT       256U
-#define VMAS_MAX     10000U
+#define VMAS_MAX     60000U
 
 static unsigned vmas, vma_pages, stride_pages;
 static uint16_t order[VMAS_MAX]; /* the mappings, shuffled */
@@ -133,6 +133,7 @@ int main(void)
     with(1);
     with(100);
     with(1000);
+    with(10000);
     with(VMAS_MAX);
     return 0;
 }
