@@ -415,7 +415,8 @@ static enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
     uint64_t entry;
     pfn_t table = 0;
 
-    if (rmap_prepare(w, f->vma) || !(entry = new_page(f, &outcome)))
+    mm_count(w, fault_table);
+    if ((f->access == VM_WRITE && rmap_prepare(w, f->vma)) || !(entry = new_page(f, &outcome)))
         return FAULT_OOM;
     for (; level > 0; level--) {
         table = pt_gather_table(w, f->mm, f->address, level);
@@ -468,9 +469,9 @@ static enum fault_outcome fault_resolve(struct fault *f)
             if (outcome != FAULT_NONE)
                 return outcome;
         }
-        mm_count(f->w, fault_table);
         if (f->by_reply && vma_is_private_anon(f->vma))
             return fault_with_tables(f, level);
+        mm_count(f->w, fault_table);
         if (pt_ensure(f->w, mm, f->address))
             return FAULT_OOM;
         leaf = pt_entry(mm, f->address, 0);
@@ -673,11 +674,14 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
     struct vma *v = address < mm_user_end ? vma_find(mm, address) : NULL;
 
     if (v && v->start <= address) {
-        const uint64_t *leaf = pt_entry(mm, address, 0);
+        unsigned level;
+        const uint64_t *leaf = pt_lowest(mm, address, &level);
+        bool empty = !*leaf;
 
-        if (leaf && !*leaf && fast_slot_set(w, mm, v, address, leaf))
+        if (empty && !level && fast_slot_set(w, mm, v, address, leaf))
             return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
-        if (leaf && !*leaf && v->ops && v->ops->fault) {
+        bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
+        if (empty && (tables || (!level && v->ops && v->ops->fault))) {
             struct fault f = {.w = w,
                               .mm = mm,
                               .vma = v,
@@ -687,7 +691,8 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
                               .by_reply = true};
 
             if (cause_is_page_fault(cause) && access_allowed(&f))
-                return fault_end(&f, c, address, cause, pc, begun, v->ops->fault(&f));
+                return fault_end(&f, c, address, cause, pc, begun,
+                                 tables ? fault_with_tables(&f, level) : v->ops->fault(&f));
         }
     }
     mm_read_end(w);
