@@ -243,3 +243,82 @@ KTAP_CASE(core_fault_on_one_page_twice)
     EXPECT_EQ(load(at), 5);
     core_world_check();
 }
+
+/*
+ * Replies that are batches, held half-way while the other hart takes away what they are for: the
+ * tables and the page; a page in place of the zero page; the right to write.
+ */
+enum batch_reply { REPLY_TABLES, REPLY_ZERO_REPLACED, REPLY_RIGHT };
+
+static void take_away_batch(enum batch_reply kind, bool fails)
+{
+    open_world();
+    struct client *other = core_world_thread(program, 1);
+    vaddr_t at = core_world_mmap(program, 0x20000000, 16 * PAGE_BYTES, RW, MAP_FIXED);
+    uint64_t before = program->mm->anon_pages;
+
+    if (kind == REPLY_ZERO_REPLACED)
+        load(at);
+    if (kind == REPLY_RIGHT) {
+        /* A page that is ours alone, and not writable: its other owner has gone. */
+        store(at, 1);
+        long child =
+            core_world_call(core_world_personality(), MM_FORK, program->mm->id, 0, 0, 0, 0);
+        EXPECT(child > 0);
+        EXPECT_EQ(
+            core_world_call(core_world_personality(), MM_RELEASE, (uint64_t)child, 0, 0, 0, 0), 0);
+    }
+    sim_hold_next_reply(fails);
+    EXPECT(!sim_access(other, at, SIM_WRITE, NULL).done);
+    EXPECT(sim_reply_is_held());
+    EXPECT_EQ(core_world_call(program, NR_munmap, at, 16 * PAGE_BYTES, 0, 0, 0), 0);
+    EXPECT(!sim_reply_is_held());
+    if (fails)
+        EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
+    EXPECT_EQ(program->mm->anon_pages, before);
+    core_world_check();
+    expect_signal(at, SIM_READ, LINUX_SIGSEGV, SEGV_MAPERR);
+}
+
+KTAP_CASE(core_settle_waits_for_tables_on_their_way)
+{
+    take_away_batch(REPLY_TABLES, false);
+}
+
+KTAP_CASE(core_settle_waits_for_a_replaced_zero_page)
+{
+    take_away_batch(REPLY_ZERO_REPLACED, false);
+}
+
+KTAP_CASE(core_settle_takes_back_a_refused_replacement)
+{
+    take_away_batch(REPLY_ZERO_REPLACED, true);
+}
+
+KTAP_CASE(core_settle_waits_for_a_right_on_its_way)
+{
+    take_away_batch(REPLY_RIGHT, false);
+}
+
+KTAP_CASE(core_settle_forgets_a_refused_right)
+{
+    take_away_batch(REPLY_RIGHT, true);
+}
+
+/* Both harts write to one page after it was read; the slower one's page is taken back. */
+KTAP_CASE(core_fault_two_replacements_of_one_zero_page)
+{
+    open_world();
+    struct client *other = core_world_thread(program, 1);
+    vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+    uint8_t value = 0;
+
+    load(at);
+    sim_hold_next_reply(false);
+    EXPECT(!sim_access(other, at, SIM_WRITE, NULL).done);
+    store(at + 1, 5); /* waits for the other's page, and finds it */
+    EXPECT(!sim_reply_is_held());
+    EXPECT(sim_access(other, at + 1, SIM_READ, &value).done);
+    EXPECT_EQ(value, 5);
+    core_world_check();
+}

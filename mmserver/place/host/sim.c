@@ -548,11 +548,27 @@ uint64_t place_instructions(void)
 
 static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address);
 
+/* The reply that is held arrives: a batch lies in its own worker's page. */
+static void held_lands(void)
+{
+    uint32_t hart = sim.hart;
+    uint64_t stopped = 0;
+
+    if (answer_kind(sim.held) == ANSWER_FAULT) {
+        mm_assert(!reply_fault_at(sim.held, sim.held_space, sim.held_address));
+        return;
+    }
+    sim.hart = sim.held_worker->hart;
+    long done = sim_batch(sim.held.value, answer_second(sim.held), false, &stopped);
+    mm_assert(done == (long)answer_second(sim.held));
+    sim.hart = hart;
+}
+
 /* One worker waits: the other hart makes progress. */
 void place_relax(void)
 {
     if (sim.hold == HOLD_LANDS) {
-        mm_assert(!reply_fault_at(sim.held, sim.held_space, sim.held_address));
+        held_lands();
         sim.hold = HOLD_NONE;
     } else if (sim.hold == HOLD_FAILS) {
         sim.held_worker->visit.failed = 1; /* the first thing that fault_reply_failed() does */
@@ -747,6 +763,12 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
     for (;;) {
         w->serving = NULL;
         mm_assert(!lock_ranks_held);
+        bool reply = answer_kind(answer) == ANSWER_BATCH || answer_kind(answer) == ANSWER_FAULT;
+
+        if (reply && sim.hold == HOLD_NEXT) {
+            reply_hold(w, answer);
+            return answer;
+        }
         if (answer_kind(answer) == ANSWER_BATCH) {
             uint64_t stopped;
             long done = sim_batch(answer.value, answer_second(answer), true, &stopped);
@@ -758,10 +780,6 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
         }
         if (answer_kind(answer) != ANSWER_FAULT)
             return answer;
-        if (sim.hold == HOLD_NEXT) {
-            reply_hold(w, answer);
-            return answer;
-        }
         long error = reply_fault_at(answer, &sim.object[sim.thread->space], sim.fault_address);
         if (!error)
             return answer;
@@ -803,7 +821,8 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
         sim.fault_address = address;
         struct answer answer =
             answer_carry_out(w, fault_enter(c->tag, address, cause[access], 0x1234, 0, 0, 0, w));
-        if (answer_kind(answer) == ANSWER_FAULT && sim_reply_is_held() && sim.held_worker == w)
+        bool reply = answer_kind(answer) == ANSWER_BATCH || answer_kind(answer) == ANSWER_FAULT;
+        if (reply && sim_reply_is_held() && sim.held_worker == w)
             return outcome;
         if (answer_kind(answer) == ANSWER_FORWARD) {
             outcome.signal = (uint32_t)answer.value;
@@ -879,6 +898,8 @@ bool sim_reply_is_held(void)
 struct answer sim_held_goes_on(void)
 {
     sim.hart = sim.held_worker->hart;
+    if (answer_kind(sim.held) == ANSWER_BATCH)
+        return batch_reply_failed(sim.held_worker, -ERR_CLIENT, 0);
     return fault_reply_failed(sim.held_worker, -ERR_CLIENT);
 }
 
