@@ -328,8 +328,13 @@ static long set_hart(struct thread *t, uint64_t id)
 static long set_fp(struct thread *caller, struct thread *t, uint64_t slot)
 {
     long error = 0;
-    struct cap *cap = cap_lookup(caller, slot, CAP_THREAD, RIGHT_CONTROL, &error);
 
+    if (!slot) {
+        fp_forget(t);
+        t->fp_valid = 0;
+        return 0;
+    }
+    struct cap *cap = cap_lookup(caller, slot, CAP_THREAD, RIGHT_CONTROL, &error);
     if (!cap)
         return -error;
     struct thread *from = cap->object;

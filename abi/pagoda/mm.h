@@ -185,7 +185,8 @@ struct mm_thread {
     uint64_t badge;    /* how the personality knows it */
     uint64_t hart;     /* where it runs */
     uint64_t priority; /* 1..MM_PRIORITY_MAX */
-    uint64_t like;     /* a thread that waits, whose floating-point registers it gets; 0: none */
+    uint64_t slot; /* of the caller's table, where it gets the Thread with RIGHT_CONTROL; 0: not */
+    uint64_t like; /* a thread that waits, whose floating-point registers it gets; 0: none */
     struct user_regs regs;
 };
 
@@ -222,7 +223,7 @@ struct mm_map_file {
 #define LINUX_SLOT_NOTIFICATION   7  /* bound to the worker on hart 0 */
 #define LINUX_SLOT_WORKER         16 /* + hart: Thread, all rights, not yet bound */
 #define LINUX_SLOT_FREE           128
-#define LINUX_TABLE_PAGES         16
+#define LINUX_TABLE_PAGES         24
 
 #define LINUX_UART_ADDRESS   0x30000000UL
 #define LINUX_INITRD_ADDRESS 0x2000000000UL /* the archive, mapped read-only */

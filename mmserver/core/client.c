@@ -223,7 +223,8 @@ long client_move(struct worker *w, struct client *c, struct mm *mm,
     /* A thread's routes do not follow it into another space by themselves. */
     if (place_thread_set(c->slot, THREAD_SPACE, mm->space_slot, 0) ||
         place_thread_set(c->slot, THREAD_PAGER, SLOT_ENDPOINT, c->tag) ||
-        place_thread_set(c->slot, THREAD_PERSONALITY, route->endpoint_slot, route->badge))
+        place_thread_set(c->slot, THREAD_PERSONALITY, route->endpoint_slot, route->badge) ||
+        place_thread_set(c->slot, THREAD_FP, 0, 0)) /* a new program starts clean */
         return -LINUX_EBUSY;
     lock_take(&ids_lock);
     c->mm = mm;

@@ -163,6 +163,18 @@ static bool thread_wanted_good(const struct mm_thread *t)
     return t->hart < worker_count && t->priority >= 1 && t->priority <= MM_PRIORITY_MAX;
 }
 
+/* The personality gets the Thread of a new client, if it wants it; without it there is no client. */
+static long thread_give(struct worker *w, struct client *made, uint64_t slot)
+{
+    uint64_t id = made->id;
+
+    if (!slot || !place_cap_copy(made->slot, personality_table, slot, RIGHT_CONTROL, 0, 0))
+        return (long)id;
+    struct client *held = client_get(id);
+    mm_assert(held == made && !client_destroy(w, held));
+    return -LINUX_EINVAL;
+}
+
 static long call_thread_create(struct worker *w, struct client *c, const uint64_t a[6])
 {
     struct mm_thread wanted;
@@ -177,7 +189,7 @@ static long call_thread_create(struct worker *w, struct client *c, const uint64_
         return -LINUX_ESRCH;
     const struct client_route route = {personality_endpoint, wanted.badge};
     long error = client_create(w, mm, &wanted, &route, &made);
-    long id = error ? error : (long)made->id;
+    long id = error ? error : thread_give(w, made, wanted.slot);
     mm_put(mm);
     return id;
 }

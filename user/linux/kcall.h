@@ -51,6 +51,12 @@ static inline long kcall_cap_delete(uint64_t slot)
     return kcall6(CALL_CAP_DELETE, SELF_TABLE, slot, 0, 0, 0, 0);
 }
 
+/* Registers of a thread that waits; both pages of `regs` must be present. */
+static inline long kcall_thread_regs(uint64_t thread, const struct user_regs *regs, int write)
+{
+    return kcall6(CALL_THREAD_REGS, thread, (uint64_t)regs, (uint64_t)write, 0, 0, 0);
+}
+
 /* Bytes copied, short at a page that is not there in either space; direction COPY_*. */
 static inline long kcall_space_copy(uint64_t space, uint64_t address, const void *local,
                                     size_t bytes, unsigned direction)

@@ -10,11 +10,12 @@
 
 #include "user/linux/thread.h"
 
-/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, then Spaces, at last a Reply.
- */
+/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, the Threads, then Spaces, at last
+ * a Reply. */
 #define MACHINE_SLOTS        (LINUX_TABLE_PAGES * 64)
 #define MACHINE_SLOT_THREADS LINUX_SLOT_FREE
-#define MACHINE_SLOT_SPACES  (MACHINE_SLOT_THREADS + THREADS_MAX)
+#define MACHINE_SLOT_CLIENTS (MACHINE_SLOT_THREADS + THREADS_MAX)
+#define MACHINE_SLOT_SPACES  (MACHINE_SLOT_CLIENTS + THREADS_MAX)
 #define MACHINE_SLOT_MAIN    (MACHINE_SLOTS - 1) /* the main thread, which is never answered */
 #define MACHINE_SPACES       (MACHINE_SLOT_MAIN - MACHINE_SLOT_SPACES)
 

@@ -112,6 +112,11 @@ static struct thread *take_free(void)
     return t;
 }
 
+static unsigned client_slot(const struct thread *t)
+{
+    return MACHINE_SLOT_CLIENTS + (unsigned)(t - threads);
+}
+
 struct thread *thread_create(struct process *process, int tid, const struct user_regs *regs,
                              uint64_t affinity, const struct thread *like, long *error)
 {
@@ -125,6 +130,7 @@ struct thread *thread_create(struct process *process, int tid, const struct user
         .badge = thread_badge(t),
         .hart = t->hart,
         .priority = MM_PRIORITY_CLIENT,
+        .slot = client_slot(t),
         .like = like ? like->number : 0,
         .regs = *regs,
     };
@@ -163,8 +169,11 @@ void thread_keep(struct thread *t)
     request_current_forget();
 }
 
+/* By the kernel at once; the memory server's way also brings in the page that `regs` lies in. */
 long thread_regs_read(struct thread *t, struct user_regs *regs)
 {
+    if (kcall_thread_regs(client_slot(t), regs, 0) == 0)
+        return 0;
     if (t == request_current())
         thread_keep(t);
     return mmcall_thread_regs(t->number, regs, 0);
@@ -172,6 +181,8 @@ long thread_regs_read(struct thread *t, struct user_regs *regs)
 
 long thread_regs_write(struct thread *t, const struct user_regs *regs)
 {
+    if (kcall_thread_regs(client_slot(t), regs, 1) == 0)
+        return 0;
     if (t == request_current())
         thread_keep(t);
     return mmcall_thread_regs(t->number, (struct user_regs *)(uintptr_t)regs, 1);

@@ -395,7 +395,7 @@ static long call_thread_set(const uint64_t a[6])
         t->mask[a[2]] = a[3];
         return 0;
     case THREAD_FP:
-        return sim_object(a[2], CAP_THREAD) ? 0 : -ERR_TYPE;
+        return !a[2] || sim_object(a[2], CAP_THREAD) ? 0 : -ERR_TYPE;
     case THREAD_HART:
         t->hart = a[2];
         return a[2] < sim.info.harts ? 0 : -ERR_HART;

@@ -35,7 +35,8 @@ enum state { NONE, STOPPED, USER, CALL, FAULT, KEPT };
 static struct sim_thread {
     enum state state;
     bool is_fault;
-    unsigned slot; /* of the Reply, when KEPT */
+    unsigned slot;        /* of the Reply, when KEPT */
+    uint64_t thread_slot; /* of the Thread */
     unsigned mm;
     unsigned reluctant;
     uint64_t badge, hart;
@@ -204,6 +205,7 @@ static long thread_create_(uint64_t mm, const struct mm_thread *made)
         t->state = STOPPED;
         t->mm = (unsigned)mm;
         t->badge = made->badge;
+        t->thread_slot = made->slot;
         t->hart = made->hart;
         t->reluctant = sim_reluctance;
         t->regs = made->regs;
@@ -356,6 +358,18 @@ static long space_copy(uint64_t slot, uint64_t address, char *local, size_t byte
     return (long)done;
 }
 
+static long thread_regs_by_slot(uint64_t slot, struct user_regs *regs, uint64_t write)
+{
+    struct sim_thread *t = &threads[1];
+
+    while (t < threads + THREADS && (t->state == NONE || t->thread_slot != slot))
+        t++;
+    sim_assert(t < threads + THREADS);
+    if (t->state == USER || t->reluctant % 2)
+        return -ERR_STATE; /* another hart has it: the memory server's way is tried then */
+    return thread_regs_(t, regs, write);
+}
+
 long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     uint64_t args[] = {a, b, c, d, e, f};
@@ -363,6 +377,8 @@ long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_
     if (number > 0)
         return mm_call(number, args);
     switch (number) {
+    case CALL_THREAD_REGS:
+        return thread_regs_by_slot(a, (struct user_regs *)b, c);
     case CALL_REPLY_KEEP:
         return reply_keep(a);
     case CALL_REPLY_SEND:
