@@ -74,6 +74,7 @@ struct around {
     struct fault *f;
     uint64_t count; /* entries */
     vaddr_t last;   /* address of the last one */
+    bool hit;       /* the page of the fault is among them */
 };
 
 /* Hold the page of one word of the tree; its entry. */
@@ -119,8 +120,7 @@ static uint64_t around_run(struct around *a, uint64_t *slot, const uint64_t *lea
     return count;
 }
 
-/* Object locked: gather what is cached in [start, end), where entries are empty; nothing, if the
- * page of the fault is not. */
+/* Object locked: gather what is cached in [start, end), where entries are empty. */
 static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t bits)
 {
     const struct fault *f = a->f;
@@ -129,8 +129,7 @@ static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t
     uint64_t index = vma_offset_at(f->vma, start), done;
     uint64_t stop = min_u64(object_pages(o), index + ((end - start) >> PAGE_SHIFT));
 
-    if (fault_index(f) >= stop || *f->leaf || !radix_get(&o->pages, fault_index(f)))
-        return;
+    a->hit = fault_index(f) < stop && !*f->leaf && radix_get(&o->pages, fault_index(f));
     for (; index < stop && f->w->ops_count < BATCH_OPS_MAX;
          index += done, leaf += done, start += done << PAGE_SHIFT) {
         struct radix_node *node = radix_bottom(&o->pages, index);
@@ -172,7 +171,7 @@ static unsigned around_send(struct around *a)
 
     mm_add(&f->mm->file_pages, a->count);
     w->ops_count = 0;
-    if (page_may_travel(f)) {
+    if (a->hit && page_may_travel(f)) {
         f->batch = ops;
         f->reply = w->ops->result[a->count - 1];
         f->reply_at = a->last;
@@ -193,8 +192,8 @@ void object_batch_undo(struct worker *w, long done)
 }
 
 /*
- * Map what is cached of [start, end), if the page of the fault is. Is that mapped now, or on its
- * way? Otherwise it is not cached, or another hart was faster.
+ * Map what is cached of [start, end). Is the page of the fault mapped now, or on its way? Otherwise
+ * it is not cached, or another hart was faster.
  */
 static inline bool around_map(struct fault *f, vaddr_t start, vaddr_t end, unsigned *mapped)
 {
@@ -207,7 +206,7 @@ static inline bool around_map(struct fault *f, vaddr_t start, vaddr_t end, unsig
     lock_drop(&o->lock);
     *mapped = a.count ? around_send(&a) : 0;
     mm_count_add(f->w, fault_around, *mapped);
-    return a.count && *mapped == a.count;
+    return a.hit && *mapped == a.count;
 }
 
 static unsigned object_map_pages(struct fault *f, vaddr_t start, vaddr_t end)
@@ -239,15 +238,18 @@ static inline long page_have(const struct fault *f, uint64_t index, bool write)
     return likely(pfn) ? (long)pfn : object_page_get(f->w, f->vma->object, index, write);
 }
 
-/* The window of a read fault, inside the VMA. */
+/* The window of a read fault: aligned, but where the VMA begins inside it, it begins there and is
+ * as long (as Linux has it); inside the VMA and the leaf table. */
 static vaddr_t around_start(const struct fault *f)
 {
     return max_u64(f->vma->start, ROUND_DOWN(f->address, object_around_bytes));
 }
 
-static vaddr_t around_end(const struct fault *f)
+static vaddr_t around_end(const struct fault *f, vaddr_t start)
 {
-    return min_u64(f->vma->end, ROUND_DOWN(f->address, object_around_bytes) + object_around_bytes);
+    vaddr_t table_end = ROUND_DOWN(f->address, BLOCK_BYTES) + BLOCK_BYTES;
+
+    return min_u64(min_u64(f->vma->end, table_end), start + object_around_bytes);
 }
 
 static enum fault_outcome page_refused(long error)
@@ -258,7 +260,7 @@ static enum fault_outcome page_refused(long error)
 static enum fault_outcome object_read_fault(struct fault *f)
 {
     uint64_t index = fault_index(f);
-    vaddr_t start = around_start(f), end = around_end(f);
+    vaddr_t start = around_start(f), end = around_end(f, start);
     unsigned mapped;
     bool shared = (f->vma->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 
