@@ -1,35 +1,43 @@
 /*
  * The fault handler.
  *
- *   trap -> fault_enter ──fast slot hit, entry empty, page at hand──────────────────▶ fault_reply
+ *   trap -> fault_enter ──fast slot hit, entry empty, page at hand─────────────────▶ fault_reply
+ *              │ missed: fault_middle ──VMA and table found, slot set, as above────▶ fault_reply
+ *              ▼ read the mm, find the VMA
+ *        no VMA there ── below a growing stack, in reach, its guard and limits kept ──▶ grow it:
+ *              │                 │                        NEEDS_WRITER first, then go on
+ *              │                 └─ else ──▶ MAPERR
+ *        VMA forbids the access ──▶ ACCERR
  *              │
- *              ▼ lock the mm, find the VMA
- *        no VMA there ── below a growing stack, in reach ──▶ grow it, go on
- *              │                                └─ else ──▶ MAPERR
- *        VMA forbids the access ──▶ ACCERR          page behind the end of the file ──▶ BUSERR
+ *              ▼ walk the tables
+ *   a huge leaf, or none where one fits ──▶ huge.c: HUGE, HUGE_ZERO, REUSE, SPURIOUS
+ *   no table      anonymous ──▶ tables and page in one reply        else ──▶ make them, go on
  *              │
  *              ▼ look at the leaf entry
  *   empty    anonymous  read  ──▶ ZERO_PAGE     this hart's zero page, read-only
  *                       write ──▶ ANON_*        fresh page of zeros
- *            file       read  ──▶ FILE_READ     page of the cache, read-only
- *                       write ──▶ FILE_COPY     private copy
+ *            object (vma->ops, object_fault.c)  behind its end ──▶ BUSERR
+ *                       read  ──▶ FILE_READ     page of the cache, and those around it
+ *                       write ──▶ FILE_COPY     private copy; shared: the page itself
  *   parked                    ──▶ RESTORED      the page behind the software entry
  *   valid    allows it        ──▶ SPURIOUS      fence and go on
  *            zero page  write ──▶ ZERO_REPLACED
  *            file page  write ──▶ FILE_COPY
  *            shared by a fork, write ──▶ COW_COPY
  *            own page         ──▶ REUSE         add the missing right
+ *   changed meanwhile         ──▶ RACED         the client tries again
  *   no memory on the way      ──▶ OOM
  *
- * An empty entry for which the page is this worker's own is filled by the reply itself; everything
- * else is done by a batch before the client goes on.
+ * What only this worker can have is put in place by the reply itself, alone (fault_reply) or with a
+ * few operations (ANSWER_BATCH); everything else is done by a batch before the client goes on.
+ * A fault reads the mm (mm.h) and is the writer only where it must.
  */
 #include "mmserver/core/fault.h"
 #include "mmserver/core/clear.h"
-#include "mmserver/core/object.h"
 #include "mmserver/core/huge.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/vma_ops.h"
 
