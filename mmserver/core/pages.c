@@ -15,6 +15,7 @@
  * a bug of the server, and the last thing it does is to say what is known of the page.
  */
 #include "mmserver/core/clear.h"
+#include "mmserver/core/client.h"
 #include "mmserver/core/numa.h"
 #include "mmserver/core/text.h"
 #include "mmserver/core/zone.h"
@@ -245,6 +246,18 @@ static inline pfn_t page_give(struct worker *w, pfn_t pfn)
     return pfn;
 }
 
+/*
+ * All processes stand still when the process personality has no memory, and fall when it is killed:
+ * it may have the last page. One at a time, so that what is left does not end in a list for
+ * everybody.
+ */
+static uint64_t last_page(struct worker *w, pfn_t *list, gfp_t gfp)
+{
+    const struct client *c = w->serving;
+
+    return c && c->personality ? list_fill(w, list, 1, gfp | GFP_MEMALLOC) : 0;
+}
+
 /* The list is empty. Pages zeroed ahead are pages too, before anything is reclaimed. */
 static __attribute__((noinline)) pfn_t hot_slow(struct worker *w, gfp_t gfp)
 {
@@ -253,7 +266,7 @@ static __attribute__((noinline)) pfn_t hot_slow(struct worker *w, gfp_t gfp)
     if (!hot_fill(w, (gfp & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN)) {
         if (w->zeroed_count)
             return zeroed_take(w);
-        if (!hot_fill(w, gfp)) {
+        if (!hot_fill(w, gfp) && !(w->hot_count = last_page(w, w->hot, gfp))) {
             mm_count(w, page_alloc_failed);
             return 0;
         }
@@ -271,7 +284,7 @@ static __attribute__((noinline)) pfn_t stock_slow(struct worker *w, struct page_
         if (w->zeroed_count)
             return zeroed_take(w);
         s->count = list_fill(w, s->page, 1, gfp);
-        if (!s->count) {
+        if (!s->count && !(s->count = last_page(w, s->page, gfp))) {
             mm_count(w, page_alloc_failed);
             return 0;
         }

@@ -189,6 +189,22 @@ KTAP_CASE(core_pages_background_work_frees_a_low_zone)
     core_world_check();
 }
 
+KTAP_CASE(core_pages_the_personality_may_have_the_last)
+{
+    core_world_boot(&(struct world){0});
+    uint64_t left = 0;
+
+    while (page_alloc_gfp(w, GFP_USER | GFP_NOWARN))
+        ;
+    EXPECT_EQ(page_alloc_user(w), 0);
+    w->serving = core_world_personality();
+    while (page_alloc_user(w))
+        left++;
+    w->serving = NULL;
+    EXPECT(left > 0);
+    EXPECT_EQ(zone_free_data(&zones[ZONE_DMA32]), 0);
+}
+
 /* ---- every allocation of a sequence fails in turn ---- */
 
 static bool sequence(void)
