@@ -14,15 +14,17 @@
 
 #include "ktap.h"
 #include "pg.h"
+#include <pagoda/mm.h>
 
 #define RW    (PROT_READ | PROT_WRITE)
 #define ANON  (MAP_PRIVATE | MAP_ANONYMOUS)
 #define PAGES 64UL
 
-#define SYS_CLONE3  435
-#define SYS_WAITID  95
-#define WAIT_EXITED 4
-#define WAIT_LOOK   0x1000000 /* WNOWAIT */
+#define SYS_CLONE3      435
+#define SYS_WAITID      95
+#define WAIT_EXITED     4
+#define MM_ID_OF_SERVER 1
+#define WAIT_LOOK       0x1000000 /* WNOWAIT */
 
 #define MADV_WIPE 18 /* WIPEONFORK */
 #define MADV_KEEP 19 /* KEEPONFORK */
@@ -564,4 +566,61 @@ KTAP_CASE(fork_clone3_and_waitid)
     EXPECT_EQ(pg_syscall(SYS_WAITID, 0, 0, (uintptr_t)info, WAIT_EXITED, 0), 0);
     EXPECT(info[4] == pid && info[6] == 7);
     EXPECT_ERROR(pg_syscall(SYS_WAITID, 0, 0, (uintptr_t)info, WAIT_EXITED, 0), ECHILD);
+}
+
+/* Lines of the memory server's list of its capabilities. */
+static long capabilities(void)
+{
+    static char text[2048];
+    long lines = 0, at = 0, got;
+
+    while ((got = pg_syscall(MM_REPORT, MM_REPORT_CAPS, MM_ID_OF_SERVER, (uintptr_t)text,
+                             sizeof text, at)) > 0) {
+        for (long i = 0; i < got; i++)
+            lines += text[i] == '\n';
+        at += got;
+    }
+    return lines;
+}
+
+static void kill_families(unsigned char *at, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            for (unsigned char value = 0;; value++) {
+                for (size_t k = 0; k < PAGES; k++)
+                    at[k * PAGE] = value;
+                pid_t below = fork();
+                if (below == 0)
+                    _exit(at[0] != value);
+                status_of(below);
+            }
+        }
+        for (int k = 0; k < i; k++)
+            pg_syscall(SYS_sched_yield);
+        kill(pid, SIGKILL);
+        status_of(pid);
+    }
+}
+
+/* Processes that are killed at any moment of forks and faults: nothing of them is left. */
+KTAP_CASE(pagoda_fork_leaves_nothing)
+{
+    unsigned char *at = map(PAGES);
+
+    REQUIRE(at);
+    memset(at, 1, PAGES * PAGE);
+    kill_families(at, 4);
+    usleep(20000); /* orphans end too */
+    long before = capabilities();
+    EXPECT(before > 0);
+    kill_families(at, 20);
+    for (int k = 0; k < 100 && capabilities() != before; k++)
+        usleep(10000);
+    EXPECT_EQ(capabilities(), before);
+    EXPECT_EQ(pg_syscall(MM_CHECK), 0);
+    EXPECT_EQ(at[PAGE], 1);
+    munmap(at, PAGES * PAGE);
 }
