@@ -111,13 +111,16 @@ bool enter_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, 
 /* a0..a7 as enum enter_kind says; the worker is this_hart()->entering. */
 bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 uint64_t badge, uint64_t number);
+/* a0..a7 as enum enter_kind says; the worker is this_hart()->entering. */
+bool enter_forwarded(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                     uint64_t sequence, uint64_t info0, uint64_t info1, uint64_t sp);
 /* s2..s7 stay as they are. */
 bool enter_message(struct thread *worker, uint64_t badge);
 /* All registers from t->x; the space is t->satp. */
 bool resume_full(struct thread *t);
 /* The same where t's space is already the hart's (an in-kernel pager answered). */
 bool resume_same(struct thread *t);
-/* pc, sp, gp, tp from t->x; s2..s7 stay as they are. */
+/* pc, sp, gp, tp from t->x; s0..s11 stay as they are. */
 bool resume_message(struct thread *t, uint64_t a0);
 
 /* Console and power. */

@@ -16,11 +16,7 @@
 #include "kernel/space.h"
 #include <string.h>
 
-/*
- * The memory at `address` of s up to the end of its page, or NULL if user mode could not read
- * (write) it. Marks the entry accessed (dirty) as the hardware would.
- */
-static uint8_t *user_page(struct space *s, vaddr_t address, bool write)
+uint8_t *user_page(struct space *s, vaddr_t address, bool write)
 {
     uint64_t need = ENTRY_V | ENTRY_U | (write ? ENTRY_W : ENTRY_R);
     uint64_t mark = ENTRY_A | (write ? ENTRY_D : 0);

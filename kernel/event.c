@@ -81,6 +81,7 @@ static void worker_take(struct thread *w, struct thread *t)
         w->x[14] = this_hart()->counter[COUNT_fault_fast] + this_hart()->counter[COUNT_trap_slow];
         w->x[15] = t->info[0];
         w->x[16] = t->info[1];
+        w->x[17] = t->x[2];
         break;
     case EVENT_CALL:
         worker_enter_locked(w, ENTER_CALL, t->x[10]);
@@ -250,7 +251,7 @@ struct thread *client_of_locked(struct thread *w)
         return w->served;
     kassert(c->hart == this_hart() && thread_hart_owned(c));
     thread_fp_leave(c);
-    c->event = c->state;
+    c->event = c->state == THREAD_FORWARDED ? EVENT_FAULT : c->state;
     c->info[0] = c->info[1] = 0;
     c->server = w;
     c->state = THREAD_SERVED;

@@ -4,6 +4,9 @@
  *   client traps ── fault_deliver ──▶ worker ── fault_reply ──▶ client goes on
  *                   call_deliver              ── reply_park ──▶
  *                   message_call              ── reply_park ──▶
+ *                                             ── forward_park ──▶ worker of the personality
+ *
+ * (reply_push and reply_pop, which send the client elsewhere, are in context.c.)
  *
  * No lock, no scheduler. Everything that is written belongs to this hart (the client, the worker)
  * or is written by compare-and-swap (the page table entry) or atomic add (the block's counter).
@@ -142,7 +145,7 @@ static inline __attribute__((always_inline)) bool answer_value(struct thread *w,
         return false;
     if (c->state == THREAD_CALL)
         c->x[10] = value;
-    else if (c->state != THREAD_FAULT || value)
+    else if ((c->state != THREAD_FAULT && c->state != THREAD_FORWARDED) || value)
         return false;
     w->client = parked;
     return true;
@@ -237,4 +240,31 @@ bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
     w->client = t;
     count(h, COUNT_message_fast);
     return enter_message(w, cap->badge);
+}
+
+/*
+ * The event of w's client goes on to the worker of its personality on this hart, which must be
+ * parked. An exception is FORWARDED from then on: who has it may answer, but maps nothing.
+ */
+bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint64_t a4,
+                  uint64_t a5, struct thread *w)
+{
+    struct hart *h = this_hart();
+    struct thread *c = w->client, *p = *c->personality_slot;
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    if (unlikely(w->attention || p->client))
+        return not_plain(w, info0, info1);
+    if (unlikely(c->state != THREAD_FAULT && c->state != THREAD_CALL))
+        return not_plain(w, info0, info1);
+    count(h, COUNT_forward_fast);
+    h->entering = p;
+    w->client = NULL;
+    p->client = c;
+    if (c->state == THREAD_CALL)
+        return enter_call(c->x[10], c->x[11], c->x[12], c->x[13], c->x[14], c->x[15],
+                          c->personality.badge, c->x[17]);
+    c->state = THREAD_FORWARDED;
+    return enter_forwarded(c->personality.badge, c->fault_address, c->fault_cause, c->x[0],
+                           h->counter[COUNT_fault_fast], info0, info1, c->x[2]);
 }

@@ -97,6 +97,15 @@ bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint
                  uint64_t a5, struct thread *w);
 bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 struct thread *w);
+/* As the others: false if it is not plain, with the arguments noted. */
+bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint64_t a4,
+                  uint64_t a5, struct thread *w);
+/* context.c: the client goes on elsewhere, or with other registers. There is no slow half: false
+ * says that it is refused, with the answer in w->x[10]. */
+bool reply_push(uint64_t space, uint64_t address, uint64_t bytes, uint64_t offset, uint64_t pc,
+                uint64_t a5, struct thread *w);
+bool reply_pop(uint64_t space, uint64_t address, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+               struct thread *w);
 /* batch_straight.c: CALL_REPLY_BATCH of one plain operation. */
 bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                  struct thread *w);

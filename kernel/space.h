@@ -106,6 +106,11 @@ long space_destroy_step(struct space *s);
  * or a larger leaf stands there (*found_level says at which level it stopped). */
 uint64_t *space_slot(struct space *s, vaddr_t address, unsigned level, unsigned *found_level);
 
+/* copy.c. The memory at `address` of s up to the end of its page, or NULL if user mode could not
+ * read (write) it. Marks the entry accessed (dirty) as the hardware would. The space is locked, and
+ * the hart is busy while the memory is touched. s NULL: the kernel's own. */
+uint8_t *user_page(struct space *s, vaddr_t address, bool write);
+
 /* Does [address, address + bytes) touch the memory server's linear map? */
 static inline bool space_in_linear(const struct space *s, vaddr_t address, uint64_t bytes)
 {

@@ -19,7 +19,7 @@
 #include <pagoda/batch.h>
 #include <string.h>
 
-struct thread thread_nobody = {.client = &thread_nobody};
+struct thread thread_nobody = {.client = &thread_nobody, .personality_slot = &thread_no_slot};
 struct thread thread_in_kernel = {.client = &thread_nobody};
 struct thread *thread_no_slot = &thread_nobody;
 
@@ -289,6 +289,11 @@ static long set_space(struct thread *caller, struct thread *t, uint64_t slot)
         return -ERR_STATE;
     if (s->dying)
         return -ERR_GONE;
+    /* Whoever lives in the new space gets no registers of the old one. */
+    if (t->space && t->space != s) {
+        fp_forget(t);
+        t->fp_valid = 0;
+    }
     space_set(t, s);
     return 0;
 }

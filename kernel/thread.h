@@ -5,17 +5,17 @@
  * pager's). Otherwise `client` is the thread whose event it has on the straight path, or
  * thread_nobody.
  *
- * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL and
- * MESSAGE change without a lock on the straight paths and therefore only on the thread's own
- * hart ("hart-owned"); a straight answer does not even write the state, so a thread in user mode
- * has any of them until it enters the slow part of the kernel, which makes it RUNNING, and a worker
- * that parks straight keeps any of them. All other
- * states change under the kernel lock, on any hart; a hart-owned thread is brought out of its
- * state by its own hart, asked by `stop_wanted` and an interrupt.
+ * Who may change what. A thread belongs to a hart (t->hart). The states RUNNING, FAULT, CALL,
+ * MESSAGE and FORWARDED change without a lock on the straight paths and therefore only on the
+ * thread's own hart ("hart-owned"); a straight answer does not even write the state, so a thread in
+ * user mode has any of them until it enters the slow part of the kernel, which makes it RUNNING,
+ * and a worker that parks straight keeps any of them. All other states change under the kernel
+ * lock, on any hart; a hart-owned thread is brought out of its state by its own hart, asked by
+ * `stop_wanted` and an interrupt.
  *
- * Saved registers: FAULT and CALL have all of them in x[] (x[0] is the pc). MESSAGE, while its
- * server runs on the same hart, has only pc, sp, gp and tp there; the message and the rest are in
- * the hart's registers. Every other waiting state has all that is kept in x[].
+ * Saved registers: FAULT, CALL and FORWARDED have all of them in x[] (x[0] is the pc). MESSAGE,
+ * while its server runs on the same hart, has only pc, sp, gp and tp there; the message and the
+ * rest are in the hart's registers. Every other waiting state has all that is kept in x[].
  */
 #ifndef KERNEL_THREAD_H
 #define KERNEL_THREAD_H
@@ -24,16 +24,17 @@
 #include <sys/queue.h>
 
 enum thread_state {
-    THREAD_STOPPED, /* 0: made, or stopped; only thread_start goes on */
-    THREAD_READY,   /* in its hart's run queue */
-    THREAD_RUNNING, /* hart-owned: runs on its hart, or is a parked worker */
-    THREAD_FAULT,   /* hart-owned: a worker of its hart has the exception */
-    THREAD_CALL,    /* hart-owned: a worker of its hart has the foreign call */
-    THREAD_MESSAGE, /* hart-owned: a worker of its hart has the message */
-    THREAD_QUEUED,  /* waits in an endpoint's queue for a worker */
-    THREAD_SERVED,  /* worker `server` has its event, taken on the slow path (its `served`) */
-    THREAD_KEPT,    /* its answer was kept: a Reply capability names it */
-    THREAD_WAIT,    /* waits for a notification */
+    THREAD_STOPPED,   /* 0: made, or stopped; only thread_start goes on */
+    THREAD_READY,     /* in its hart's run queue */
+    THREAD_RUNNING,   /* hart-owned: runs on its hart, or is a parked worker */
+    THREAD_FAULT,     /* hart-owned: a worker of its hart has the exception */
+    THREAD_CALL,      /* hart-owned: a worker of its hart has the foreign call */
+    THREAD_MESSAGE,   /* hart-owned: a worker of its hart has the message */
+    THREAD_FORWARDED, /* hart-owned: its exception was handed on, a worker of its hart has it */
+    THREAD_QUEUED,    /* waits in an endpoint's queue for a worker */
+    THREAD_SERVED,    /* worker `server` has its event, taken on the slow path (its `served`) */
+    THREAD_KEPT,      /* its answer was kept: a Reply capability names it */
+    THREAD_WAIT,      /* waits for a notification */
     THREAD_STATES
 };
 
@@ -143,7 +144,7 @@ void thread_init(struct thread *t, struct hart *hart);
 static inline bool thread_hart_owned(const struct thread *t)
 {
     return t->state == THREAD_RUNNING || t->state == THREAD_FAULT || t->state == THREAD_CALL ||
-           t->state == THREAD_MESSAGE;
+           t->state == THREAD_MESSAGE || t->state == THREAD_FORWARDED;
 }
 
 /* Kernel lock held. Forget the cached leaf table; the caller then calls harts_quiesce(). */

@@ -102,7 +102,22 @@
  * -ERR_CLIENT if the client went meanwhile. */
 #define CALL_REPLY_BATCH (-36)
 
-#define CALL_LAST (-36)
+/*
+ * *reply_push(space, address, bytes, offset, pc): put the client aside and let it go on elsewhere,
+ * as for a signal. Its 32 registers (struct user_regs) are written at address + offset of its own
+ * memory; it goes on at pc with sp = address; s0..s11 are the caller's, gp, tp and the
+ * floating-point registers are its own, all others zero. Park. All of [address, address + bytes),
+ * at most a page long, must be there and writable: -ERR_ADDRESS. `space` names the client's space,
+ * with the right to copy. Only for a client whose exception or foreign call is on the straight
+ * path, and that is not always so: -ERR_STATE or -ERR_AGAIN, and thread_regs and space_copy must
+ * do.
+ */
+#define CALL_REPLY_PUSH (-37)
+/* *reply_pop(space, address): the client goes on with all its registers as struct user_regs at that
+ * address of its memory says, park. Refused as reply_push(). */
+#define CALL_REPLY_POP (-38)
+
+#define CALL_LAST (-38)
 
 #define SELF_TABLE 0xffffffffUL
 
@@ -115,7 +130,7 @@
 
 #ifndef __ASSEMBLER__
 enum thread_field {
-    THREAD_SPACE,       /* slot of a Space */
+    THREAD_SPACE,       /* slot of a Space; from another one, its floating-point state is as new */
     THREAD_TABLE,       /* slot of a Table */
     THREAD_PAGER,       /* endpoint slot, badge */
     THREAD_PERSONALITY, /* endpoint slot, badge */
@@ -137,8 +152,8 @@ enum thread_field {
  */
 #ifndef __ASSEMBLER__
 enum enter_kind {
-    /* a0 badge, a1 address, a2 cause, a3 pc, a4 sequence; a5 and a6: what
-     * forward_park gave, and for an event that was never forwarded to this endpoint nothing */
+    /* a0 badge, a1 address, a2 cause, a3 pc, a4 sequence; a5 and a6 what forward_park gave (nothing
+     * if the event was never forwarded to this endpoint), a7 then the client's sp */
     ENTER_FAULT,
     /* a0..a5 the client's, a6 badge, a7 number */
     ENTER_CALL,

@@ -379,6 +379,19 @@ bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
     });
 }
 
+bool enter_forwarded(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
+                     uint64_t sequence, uint64_t info0, uint64_t info1, uint64_t sp)
+{
+    struct thread *worker = selected->hart.entering;
+
+    return note_set((struct machine_note){
+        .way = MACHINE_ENTER_FAULT,
+        .thread = worker,
+        .client = worker->client,
+        .value = {badge, address, cause, pc, sequence, info0, info1, sp},
+    });
+}
+
 bool enter_message(struct thread *worker, uint64_t badge)
 {
     return note_set((struct machine_note){.way = MACHINE_ENTER_MESSAGE,

@@ -168,6 +168,12 @@ native_again:
         beq     a7, t1, native_reply_batch
         li      t1, CALL_BATCH
         beq     a7, t1, native_batch
+        li      t1, CALL_FORWARD_PARK
+        beq     a7, t1, native_forward
+        addi    t1, a7, -CALL_REPLY_POP
+        sltiu   t1, t1, 2
+        bnez    t1, native_context
+native_slow:
         sd      ra, X(1)(a6)
         sd      s0, X(8)(a6)
         sd      s1, X(9)(a6)
@@ -223,6 +229,30 @@ native_reply_batch:
         li      a2, 0
         j       native_back
 
+native_forward:
+        sd      ra, X(1)(a6)
+        call    forward_park
+        ld      a6, H_CURRENT(tp)
+        li      a7, CALL_FORWARD_PARK
+        ld      a0, X(10)(a6)
+        ld      a1, X(11)(a6)
+        ld      ra, X(1)(a6)
+        j       native_slow
+
+native_context:
+        /* Straight or refused. */
+        sd      ra, X(1)(a6)
+        li      t1, CALL_REPLY_POP
+        beq     a7, t1, 1f
+        call    reply_push
+        j       2f
+1:      call    reply_pop
+2:      ld      t0, H_CURRENT(tp)
+        li      a1, 0
+        ld      a0, X(10)(t0)
+        li      a2, 0
+        j       native_back
+
 foreign_ecall:
         SAVE_ALL
         csrr    t1, sepc
@@ -249,6 +279,17 @@ enter_call:
         ld      t2, H_ENTERING(tp)
         ENTER   t2, ENTER_CALL
         CLEAR_TEMPORARIES
+        sret
+
+/* enter_forwarded(badge, address, cause, pc, sequence, info0, info1, sp); the worker is the hart's
+ * `entering`. s0..s11 are those of the worker that handed the event on. */
+        .globl  enter_forwarded
+        .balign 16
+enter_forwarded:
+        ld      t2, H_ENTERING(tp)
+        ENTER   t2, ENTER_FAULT
+        CLEAR_TEMPORARIES
+        li      ra, 0
         sret
 
 /* enter_message(worker, badge): s2..s7 pass */

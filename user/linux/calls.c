@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "user/linux/process.h"
+#include "user/linux/signal.h"
 
 #define NUMBERS      512 /* all of Linux's are below */
 #define NUMBER_OTHER 0   /* where all others are counted; io_setup, 0, is not answered either */
@@ -16,14 +17,19 @@ static call_handler *const handlers[NUMBERS] = {
 
 static uint64_t refused[NUMBERS];
 
+static long refuse(uint64_t number)
+{
+    __atomic_fetch_add(&refused[number], 1, __ATOMIC_RELAXED);
+    return -LINUX_ENOSYS;
+}
+
 long calls_run(struct thread *t)
 {
     uint64_t number = t->call < NUMBERS ? t->call : NUMBER_OTHER;
 
     if (handlers[number])
         return handlers[number](t, t->args);
-    refused[number]++;
-    return -LINUX_ENOSYS;
+    return refuse(number);
 }
 
 bool calls_plain(const struct thread *t, uint64_t number, long *value)
@@ -32,6 +38,9 @@ bool calls_plain(const struct thread *t, uint64_t number, long *value)
     case 172: /* getpid */
         *value = t->process->pid;
         return true;
+    case 173: /* getppid */
+        *value = __atomic_load_n(&t->process->ppid, __ATOMIC_RELAXED);
+        return true;
     case 174 ... 177: /* getuid, geteuid, getgid, getegid */
         *value = 0;
         return true;
@@ -39,7 +48,10 @@ bool calls_plain(const struct thread *t, uint64_t number, long *value)
         *value = t->tid;
         return true;
     default:
-        return false;
+        if (number < NUMBERS && handlers[number])
+            return false;
+        *value = refuse(number < NUMBERS ? number : NUMBER_OTHER);
+        return true;
     }
 }
 

@@ -20,8 +20,8 @@ typedef long call_handler(struct thread *t, const uint64_t *a);
 
 /* Run the call that t's request names; -ENOSYS, counted, for one that is not in the table. */
 long calls_run(struct thread *t);
-/* Calls that need nothing but t itself, which does not change meanwhile: true with the answer,
- * without the big lock. */
+/* Calls that need nothing but one word of t or its process, and those that there are not: true with
+ * the answer, without the big lock. */
 bool calls_plain(const struct thread *t, uint64_t number, long *value);
 /* One line for each number that was refused: bytes of text (never more than room). */
 size_t calls_refused_text(char *text, size_t room);

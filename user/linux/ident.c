@@ -25,7 +25,7 @@ long linux_gettid(struct thread *t, const uint64_t *a)
 long linux_getppid(struct thread *t, const uint64_t *a)
 {
     (void)a;
-    return t->process->parent ? t->process->parent->pid : 0;
+    return t->process->ppid;
 }
 
 /* There is one user, who may do everything. */

@@ -107,4 +107,21 @@ long kcall_call(uint64_t endpoint);
 _Noreturn void worker_reply_park(long value);
 _Noreturn void worker_park(void);
 
+/* What signal_trampoline finds in s0..s8. */
+struct trampoline_registers {
+    uint64_t info[4]; /* the first words of siginfo_t; the others are zero */
+    uint64_t handler;
+    uint64_t mask;     /* that the handler's return puts back */
+    uint64_t stack[3]; /* the alternate stack: sp, flags, bytes */
+};
+/* Operands of CALL_REPLY_PUSH. */
+struct signal_push {
+    uint64_t space, address, bytes, offset, pc;
+    struct trampoline_registers s;
+};
+/* entry.S: end of a worker's turn, by CALL_REPLY_PUSH or CALL_REPLY_POP. If the kernel refuses, it
+ * goes on in worker_straight_refused(). */
+_Noreturn void worker_push(const struct signal_push *push, uint64_t badge);
+_Noreturn void worker_pop(uint64_t space, uint64_t address, uint64_t badge);
+
 #endif

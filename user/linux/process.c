@@ -86,6 +86,13 @@ static void limits_init(struct process *p)
     p->limit[LINUX_RLIMIT_NOFILE] = (struct linux_rlimit){FDS_MAX, FDS_MAX};
 }
 
+static void parent_set(struct process *p, struct process *parent)
+{
+    p->parent = parent;
+    __atomic_store_n(&p->ppid, parent->pid, __ATOMIC_RELAXED);
+    TAILQ_INSERT_TAIL(&parent->children, p, sibling);
+}
+
 /* What a child has of its parent; the space and the files are left to the caller. */
 static void inherit(struct process *p, struct process *parent)
 {
@@ -103,8 +110,7 @@ static void inherit(struct process *p, struct process *parent)
         memcpy(p->cmdline, parent->cmdline, parent->cmdline_bytes);
         p->cmdline_bytes = parent->cmdline_bytes;
     }
-    p->parent = parent;
-    TAILQ_INSERT_TAIL(&parent->children, p, sibling);
+    parent_set(p, parent);
 }
 
 struct process *process_create(struct process *parent)
@@ -200,8 +206,7 @@ static void leave_children(struct process *p)
 
     while ((child = TAILQ_FIRST(&p->children))) {
         TAILQ_REMOVE(&p->children, child, sibling);
-        child->parent = init;
-        TAILQ_INSERT_TAIL(&init->children, child, sibling);
+        parent_set(child, init);
         if (child->state == PROCESS_ZOMBIE)
             queue_wake(&init->child_wait);
     }

@@ -31,6 +31,7 @@ enum process_state { PROCESS_FREE, PROCESS_ALIVE, PROCESS_DYING, PROCESS_ZOMBIE 
 struct process {
     enum process_state state;
     int pid, pgid, sid;
+    int ppid;               /* the parent's pid, read without the lock; 0 for the first */
     struct process *parent; /* NULL for the first */
     struct process_list children;
     TAILQ_ENTRY(process) sibling;

@@ -7,6 +7,7 @@
 #include "user/linux/machine.h"
 #include "user/linux/process.h"
 #include "user/linux/signal.h"
+#include "user/linux/space.h"
 #include "user/linux/time.h"
 #include "user/linux/uart.h"
 
@@ -204,12 +205,31 @@ static bool enter(uint64_t badge, bool is_fault)
 
 /* From entry.S; each is the whole of a worker's turn. */
 _Noreturn void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
-                            uint64_t sequence, uint64_t signal, uint64_t code);
+                            uint64_t sequence, uint64_t signal, uint64_t code, uint64_t sp);
+_Noreturn void worker_straight_refused(uint64_t badge);
 _Noreturn void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                            uint64_t a5, uint64_t badge, uint64_t number);
 _Noreturn void worker_message(uint64_t badge);
 _Noreturn void worker_signal(uint64_t bits);
 _Noreturn void worker_park_refused(void);
+
+/* The end of a handler: it comes back if it is not plain. */
+static void return_straight(uint64_t badge, uint64_t frame, uint64_t mask, uint64_t stack_sp,
+                            uint64_t stack_flags, uint64_t stack_bytes)
+{
+    const struct linux_sigaltstack stack = {
+        .sp = stack_sp, .flags = (int32_t)stack_flags, .bytes = stack_bytes};
+
+    linux_lock();
+    struct thread *t = thread_from_badge(badge);
+    if (!t || t->state != THREAD_RUNS || !signal_pop_straight(t, mask, &stack, frame)) {
+        linux_unlock();
+        return;
+    }
+    uint64_t space = t->process->space->slot;
+    linux_unlock();
+    worker_pop(space, frame + offsetof(struct linux_sigframe, context.regs), badge);
+}
 
 void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                  uint64_t badge, uint64_t number)
@@ -219,6 +239,8 @@ void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4
 
     if (t && calls_plain(t, number, &value))
         worker_reply_park(value);
+    if (number == NR_RT_SIGRETURN && a5 == SIGRETURN_LOADED)
+        return_straight(badge, a0, a1, a2, a3, a4);
     if (!enter(badge, false))
         leave();
     t->call = number;
@@ -259,19 +281,45 @@ static int signal_of_cause(uint64_t cause, uint64_t *code)
 }
 
 void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, uint64_t sequence,
-                  uint64_t signal, uint64_t code)
+                  uint64_t signal, uint64_t code, uint64_t sp)
 {
+    struct signal_push push;
+
     (void)sequence;
     if (!enter(badge, true))
         leave();
-    struct thread *t = thread_from_badge(badge);
+    struct thread *t = current;
     if (signal == 0 || signal > LINUX_NSIG)
         signal = (uint64_t)signal_of_cause(cause, &code);
     if (cause == CAUSE_BREAKPOINT || cause == CAUSE_ILLEGAL)
         address = pc;
+    if (t && signal_push_straight(t, (int)signal, (int)code, address, cause, pc, sp, &push)) {
+        current = NULL;
+        linux_unlock();
+        worker_push(&push, badge);
+    }
+    t = thread_from_badge(badge);
     signal_fault(t, (int)signal, (int)code, address, cause, pc);
     if (t->state == THREAD_RUNS)
         request_finish(t, 0);
+    leave();
+}
+
+/* The kernel did not do what worker_push() or worker_pop() asked for: the same the long way. */
+void worker_straight_refused(uint64_t badge)
+{
+    struct thread *t = thread_from_badge(badge);
+
+    if (!t || !enter(badge, t->straight.pushed))
+        leave();
+    if (t->is_fault) {
+        signal_straight_refused(t);
+        if (t->state == THREAD_RUNS)
+            request_finish(t, 0);
+    } else {
+        t->call = NR_RT_SIGRETURN;
+        request_run(t);
+    }
     leave();
 }
 

@@ -205,7 +205,9 @@ long linux_rt_sigreturn(struct thread *t, const uint64_t *a)
         process_kill(t->process, LINUX_SIGSEGV);
         return REQUEST_GONE;
     }
+    uint64_t sp = regs.x[2];
     memcpy(regs.x, frame.context.regs, sizeof(regs.x));
+    signal_stack_restore(t, &frame.context.stack, sp);
     t->mask = frame.context.mask & ~SIGNALS_UNBLOCKABLE;
     if (thread_regs_write(t, &regs)) {
         process_kill(t->process, LINUX_SIGSEGV);

@@ -204,57 +204,136 @@ static bool on_altstack(const struct thread *t, uint64_t sp)
     return !(t->altstack.flags & LINUX_SS_DISABLE) && sp - t->altstack.sp <= t->altstack.bytes;
 }
 
-static void fill_info(struct linux_siginfo *out, int signal, const struct signal_info *info)
+/* The stack pointer that a handler starts with: below a frame, on the alternate stack if that is
+ * wanted and not yet in use. */
+static uint64_t frame_address(const struct thread *t, const struct linux_sigaction *action,
+                              uint64_t sp, bool on)
 {
-    out->signo = signal;
-    out->code = info->code;
-    if (info->address) {
-        out->address = info->address;
-    } else {
-        out->pid = info->pid;
-        out->status = info->status;
-    }
+    if ((action->flags & LINUX_SA_ONSTACK) && !on && !(t->altstack.flags & LINUX_SS_DISABLE))
+        sp = t->altstack.sp + t->altstack.bytes;
+    return (sp - sizeof(struct linux_sigframe)) & ~15UL;
 }
 
-/* Make `regs` call the handler, with a frame on the stack that puts everything back. */
+/* What the trampoline completes the frame from. */
+static void fill_registers(struct trampoline_registers *s, const struct thread *t,
+                           const struct linux_sigaction *action, int signal,
+                           const struct signal_info *info, bool on)
+{
+    s->info[0] = (uint32_t)signal;
+    s->info[1] = (uint32_t)info->code;
+    s->info[2] = info->address ? info->address : (uint32_t)info->pid;
+    s->info[3] = info->address ? 0 : (uint32_t)info->status;
+    s->handler = action->handler;
+    s->mask = t->mask_saved ? t->saved_mask : t->mask;
+    s->stack[0] = t->altstack.sp;
+    s->stack[1] = (uint32_t)t->altstack.flags | (on ? LINUX_SS_ONSTACK : 0);
+    s->stack[2] = t->altstack.bytes;
+}
+
+/* The mask while the handler runs. */
+static void mask_for_handler(struct thread *t, const struct linux_sigaction *action, int signal)
+{
+    t->mask_saved = false;
+    t->mask |= action->mask | (action->flags & LINUX_SA_NODEFER ? 0 : signal_bit(signal));
+    t->mask &= ~SIGNALS_UNBLOCKABLE;
+}
+
+/* Make `regs` call the handler, with a frame on the stack that puts everything back. The trampoline
+ * writes most of it, but all of its room has to be there. */
 static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
                        const struct signal_info *info)
 {
     static struct linux_sigframe frame; /* under the big lock: too much for a worker's stack */
     struct linux_sigaction *action = &t->process->action[signal - 1];
     uint64_t trampoline = trampoline_address(t->process->space);
-    uint64_t sp = regs->x[2];
+    bool on = on_altstack(t, regs->x[2]);
+    uint64_t sp = frame_address(t, action, regs->x[2], on);
+    struct trampoline_registers s;
 
     if (!trampoline)
         return false;
-    bool on = on_altstack(t, sp);
-    if ((action->flags & LINUX_SA_ONSTACK) && !on && !(t->altstack.flags & LINUX_SS_DISABLE))
-        sp = t->altstack.sp + t->altstack.bytes;
-    sp = (sp - sizeof(frame)) & ~15UL;
-
-    memset(&frame, 0, sizeof(frame));
-    fill_info(&frame.info, signal, info);
-    frame.context.stack = t->altstack;
-    frame.context.stack.flags |= on ? LINUX_SS_ONSTACK : 0;
-    frame.context.mask = t->mask_saved ? t->saved_mask : t->mask;
     memcpy(frame.context.regs, regs->x, sizeof(frame.context.regs));
     if (copy_out(t->process->space, sp, &frame, sizeof(frame)))
         return false;
-
-    t->mask_saved = false;
-    t->mask |= action->mask | (action->flags & LINUX_SA_NODEFER ? 0 : signal_bit(signal));
-    t->mask &= ~SIGNALS_UNBLOCKABLE;
+    fill_registers(&s, t, action, signal, info, on);
+    mask_for_handler(t, action, signal);
     regs->x[0] = trampoline;
     regs->x[2] = sp;
-    regs->x[5] = action->handler; /* t0: see signal_trampoline */
     regs->x[10] = (uint64_t)signal;
-    regs->x[11] = sp + offsetof(struct linux_sigframe, info);
-    regs->x[12] = sp + offsetof(struct linux_sigframe, context);
+    memcpy(&regs->x[8], &s, 2 * sizeof(uint64_t)); /* s0, s1; s2 and so on */
+    memcpy(&regs->x[18], (const uint64_t *)&s + 2, sizeof(s) - 2 * sizeof(uint64_t));
     if (action->flags & LINUX_SA_RESETHAND) {
         action->handler = LINUX_SIG_DFL;
         t->process->handlers--;
     }
     return true;
+}
+
+/*
+ * With several harts a thread can be stopped between our letting go of the lock and the kernel's
+ * push, and who stopped it could not tell which came first. Signals then take the long way.
+ */
+bool signal_push_straight(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
+                          uint64_t pc, uint64_t sp, struct signal_push *push)
+{
+    struct process *p = t->process;
+    const struct linux_sigaction *action = &p->action[signal - 1];
+    const struct signal_info info = {.code = code, .address = address};
+
+    if (action->handler == LINUX_SIG_DFL || action->handler == LINUX_SIG_IGN ||
+        (action->flags & LINUX_SA_RESETHAND) || (t->mask & signal_bit(signal)))
+        return false;
+    if (!p->space->trampoline || threads_harts() > 1 || signal_pending(t) || t->mask_saved ||
+        t->move || t->kept)
+        return false;
+    bool on = on_altstack(t, sp);
+    t->straight.pushed = true;
+    t->straight.signal = signal;
+    t->straight.code = code;
+    t->straight.address = address;
+    t->straight.cause = cause;
+    t->straight.pc = pc;
+    t->straight.mask = t->mask;
+    push->space = p->space->slot;
+    push->address = frame_address(t, action, sp, on);
+    push->bytes = sizeof(struct linux_sigframe);
+    push->offset = offsetof(struct linux_sigframe, context.regs);
+    push->pc = p->space->trampoline;
+    fill_registers(&push->s, t, action, signal, &info, on);
+    mask_for_handler(t, action, signal);
+    return true;
+}
+
+void signal_stack_restore(struct thread *t, const struct linux_sigaltstack *stack, uint64_t sp)
+{
+    if (on_altstack(t, sp))
+        return;
+    if (stack->flags & LINUX_SS_DISABLE)
+        t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
+    else if (!(stack->flags & ~LINUX_SS_ONSTACK) && stack->bytes >= LINUX_MINSIGSTKSZ)
+        t->altstack = (struct linux_sigaltstack){.sp = stack->sp, .bytes = stack->bytes};
+}
+
+/* Here a stop in between is harmless: the trampoline's call happens again, with the same frame. */
+bool signal_pop_straight(struct thread *t, uint64_t mask, const struct linux_sigaltstack *stack,
+                         uint64_t sp)
+{
+    mask &= ~SIGNALS_UNBLOCKABLE;
+    if (((t->pending.bits | t->process->pending.bits) & ~mask) || t->move || t->kept)
+        return false;
+    t->straight.pushed = false;
+    t->mask = mask;
+    signal_stack_restore(t, stack, sp);
+    return true;
+}
+
+void signal_straight_refused(struct thread *t)
+{
+    if (!t->straight.pushed)
+        return;
+    t->mask = t->straight.mask;
+    signal_fault(t, t->straight.signal, t->straight.code, t->straight.address, t->straight.cause,
+                 t->straight.pc);
 }
 
 /* The next signal that t does not block, taken out of its set; 0 if there is none. */

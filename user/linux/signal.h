@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/linux/kcall.h"
 #include "user/linux/thread.h"
 
 static inline uint64_t signal_bit(int signal)
@@ -15,6 +16,11 @@ static inline uint64_t signal_bit(int signal)
 }
 
 #define SIGNALS_UNBLOCKABLE (1UL << (LINUX_SIGKILL - 1) | 1UL << (LINUX_SIGSTOP - 1))
+
+/* rt_sigreturn takes no arguments, but from the trampoline: a5 is this, a0 the frame (which is at
+ * sp too), a1 its mask, a2..a4 its alternate stack. A program that says so itself means itself. */
+#define SIGRETURN_LOADED 0x50414753
+#define NR_RT_SIGRETURN  139
 
 /* To the process, or to one thread of it. A signal that is ignored does nothing; a fatal one ends
  * the process at once. `signal` must be 1..LINUX_NSIG. */
@@ -33,6 +39,20 @@ void signal_mask_for_wait(struct thread *t, uint64_t mask);
  * machine gave them. */
 void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
                   uint64_t pc);
+
+/*
+ * The straight way into a handler and out of it, for the plain case: nothing else is pending, and
+ * t's event is on the kernel's straight path. True: t's mask (and alternate stack) are as they will
+ * be, and the caller lets go of the lock and ends by worker_push() or worker_pop(). sp is t's own.
+ * What these may refuse is taken back by signal_straight_refused().
+ */
+bool signal_push_straight(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
+                          uint64_t pc, uint64_t sp, struct signal_push *push);
+bool signal_pop_straight(struct thread *t, uint64_t mask, const struct linux_sigaltstack *stack,
+                         uint64_t sp);
+void signal_straight_refused(struct thread *t);
+/* The alternate stack that a frame at sp brings back; a bad one changes nothing. */
+void signal_stack_restore(struct thread *t, const struct linux_sigaltstack *stack, uint64_t sp);
 
 /*
  * t is about to go on in user mode; `result` is what its request gave (0 for a fault). Takes

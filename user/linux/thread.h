@@ -62,6 +62,14 @@ struct thread {
     uint64_t progress; /* bytes done, what a handler remembers */
     uint64_t until;    /* deadline that a handler computed at its first run */
 
+    /* The exception whose signal the kernel was asked to push, for the case that it refuses. */
+    struct {
+        bool pushed; /* else a return from a handler was asked for */
+        int signal, code;
+        uint64_t address, cause, pc;
+        uint64_t mask; /* from before */
+    } straight;
+
     struct wait_queue *queue; /* that it stands in, or NULL */
     TAILQ_ENTRY(thread) wait;
     uint64_t deadline; /* ticks; 0: none */

@@ -309,6 +309,13 @@ static void act_native(struct thread *t)
         struct batch_answer answer = reply_batch_full(a[0], a[1], 0, 0, 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
+    } else if (number == CALL_REPLY_PUSH || number == CALL_REPLY_POP) {
+        if (number == CALL_REPLY_PUSH ? reply_push(a[0], a[1], a[2], a[3], a[4], 0, t)
+                                      : reply_pop(a[0], a[1], 0, 0, 0, 0, t))
+            return;
+        result = (long)t->x[10];
+    } else if (number == CALL_FORWARD_PARK && forward_park(a[0], a[1], 0, 0, 0, 0, t)) {
+        return;
     } else {
         result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
     }
@@ -514,7 +521,8 @@ static void check_servers(const struct thread *t)
         }
     }
     bool runs_here = ipc_hart[t->hart->id].running == t;
-    bool waits = t->state == THREAD_FAULT || t->state == THREAD_CALL || t->state == THREAD_MESSAGE;
+    bool waits = t->state == THREAD_FAULT || t->state == THREAD_CALL ||
+                 t->state == THREAD_MESSAGE || t->state == THREAD_FORWARDED;
     CHECK(straight == (waits && !runs_here && !worker_parked(t)));
     CHECK(served == (t->state == THREAD_SERVED));
     CHECK((t->server != NULL) == (t->state == THREAD_SERVED));

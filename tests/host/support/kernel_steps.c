@@ -96,6 +96,8 @@ static const char *const shapes[] = {
     [-CALL_CALL] = "s",
     [-CALL_PARK] = "n",
     [-CALL_FORWARD_PARK] = "vv",
+    [-CALL_REPLY_PUSH] = "Sannv",
+    [-CALL_REPLY_POP] = "Sa",
     [-CALL_BATCH] = "Sn",
     [-CALL_REPLY_KEEP] = "s",
     [-CALL_REPLY_SEND] = "sn",
@@ -261,6 +263,13 @@ static void call_native(struct thread *t)
         struct batch_answer answer = reply_batch_full(a[0], a[1], 0, 0, 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
+    } else if (number == CALL_REPLY_PUSH || number == CALL_REPLY_POP) {
+        if (number == CALL_REPLY_PUSH ? reply_push(a[0], a[1], a[2], a[3], a[4], 0, t)
+                                      : reply_pop(a[0], a[1], 0, 0, 0, 0, t))
+            return;
+        result = (long)t->x[10];
+    } else if (number == CALL_FORWARD_PARK && forward_park(a[0], a[1], 0, 0, 0, 0, t)) {
+        return;
     } else {
         result = native_call(a[0], a[1], a[2], a[3], a[4], a[5], t, number);
     }

@@ -25,7 +25,8 @@
 #define PAGE    4096UL
 
 _Noreturn void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
-                            uint64_t sequence, uint64_t signal, uint64_t code);
+                            uint64_t sequence, uint64_t signal, uint64_t code, uint64_t sp);
+_Noreturn void worker_straight_refused(uint64_t badge);
 _Noreturn void worker_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                            uint64_t a5, uint64_t badge, uint64_t number);
 _Noreturn void worker_signal(uint64_t bits);
@@ -406,6 +407,28 @@ void worker_reply_park(long value)
     longjmp(parked, 1);
 }
 
+void worker_push(const struct signal_push *push, uint64_t badge)
+{
+    (void)push, (void)badge;
+    ktap_fail(__FILE__, __LINE__, "a straight push with several harts");
+}
+
+/* The kernel's: the client's registers from its memory, or a refusal. */
+void worker_pop(uint64_t space, uint64_t address, uint64_t badge)
+{
+    struct sim_thread *t = client;
+    struct user_regs regs;
+
+    sim_assert(!linux_locked());
+    if (!t || ktap_random_below(3) == 0 ||
+        space_copy(space, address, (char *)&regs, sizeof(regs), false) != sizeof(regs))
+        worker_straight_refused(badge);
+    client = NULL;
+    t->regs = regs;
+    answer(t, false, regs.x[10]);
+    longjmp(parked, 1);
+}
+
 void worker_park(void)
 {
     sim_assert(!client);
@@ -522,7 +545,7 @@ void sim_fault(int thread, uint64_t address, int signal, int code)
     client = t;
     if (setjmp(parked) == 0)
         worker_fault(t->badge, address, CAUSE_STORE_PAGE, t->regs.x[0], 1, (uint64_t)signal,
-                     (uint64_t)code);
+                     (uint64_t)code, t->regs.x[2]);
     run_timer();
 }
 
