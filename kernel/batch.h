@@ -205,7 +205,8 @@ static inline void lost_add(struct lost *l, uint64_t first, uint64_t last, uint6
 {
     if (l->first > first)
         l->first = first;
-    l->last = last;
+    if (l->last < last)
+        l->last = last;
     l->seen |= entry;
 }
 

@@ -97,7 +97,7 @@ static inline uint64_t unmap_groups(struct batch *b, struct taken *t, uint64_t *
         leaves_uncount(t, blocks, like, held);
     if (last != NULL) {
         uint64_t i = (uint64_t)(last - start);
-        lost_add(&t->lost, i, i + GROUP - 1 > t->lost.last ? i + GROUP - 1 : t->lost.last, seen);
+        lost_add(&t->lost, i, i + GROUP - 1, seen);
     }
     return (uint64_t)(end - start);
 }
@@ -152,6 +152,7 @@ long batch_unmap(struct batch *b, const struct op *op)
 struct grant {
     pfn_t first;
     uint64_t pages, rights; /* rights: of GRANTS */
+    uint64_t starts;        /* of the pages, where a leaf of the operation's level may start */
 };
 
 /* May these rights be added to the entry? All pages that it can reach must be covered. */
@@ -234,8 +235,8 @@ static inline __attribute__((always_inline)) void group_more(uint64_t *slot, uin
 static inline bool group_may(const struct grant *g, const struct group *e, uint64_t more)
 {
     /* Bits above the page number take it out of the extent. */
-    return !(more & ~g->rights) && (e->all >> ENTRY_PAGE_SHIFT) - g->first < g->pages &&
-           (e->any >> ENTRY_PAGE_SHIFT) - g->first < g->pages;
+    return !(more & ~g->rights) && (e->all >> ENTRY_PAGE_SHIFT) - g->first < g->starts &&
+           (e->any >> ENTRY_PAGE_SHIFT) - g->first < g->starts;
 }
 
 /*
@@ -248,9 +249,12 @@ static long protect_decode(struct batch *b, const struct op *op, const uint64_t 
     const uint64_t wanted = c->more & GRANTS, span = 1UL << (TABLE_SHIFT * op->level);
     const uint64_t groups = op->flags & BATCH_KEEP ? 0 : op->count / GROUP;
     long error = batch_memory(b, op->memory);
-    const struct grant g =
-        error ? (struct grant){0} : (struct grant){b->first, b->pages, GRANTS & ~b->forbid};
+    struct grant g = {0};
     uint64_t full = 0, seen = 0;
+
+    if (!error)
+        g = (struct grant){b->first, b->pages, GRANTS & ~b->forbid,
+                           b->pages < span ? 0 : b->pages - span + 1};
 
     c->grant = g;
     for (uint64_t k = 0; k < groups; k++) {

@@ -193,6 +193,8 @@ static void client_leaf_find(struct thread *w, struct thread *c)
 
     if (c->space == NULL || address >= space_user_end || address >> BLOCK_SHIFT == c->leaf_tag)
         return;
+    if (space_in_linear(c->space, address, 1)) /* nobody's to change: what is cached never is */
+        return;
     uint64_t *slot = space_slot(c->space, address, 0, &level);
     if (slot == NULL)
         return;

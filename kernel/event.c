@@ -273,7 +273,8 @@ static uint64_t *fault_slot(struct thread *c, long *error)
 {
     unsigned level;
 
-    if (!c->space || c->fault_address >= space_user_end) {
+    if (!c->space || c->fault_address >= space_user_end ||
+        space_in_linear(c->space, c->fault_address, 1)) {
         *error = -ERR_RANGE;
         return NULL;
     }

@@ -712,6 +712,28 @@ KTAP_CASE(protect_checks_the_extent_of_each_page)
     refused(with_memory(op_simple(BATCH_PROTECT, VA, 4, W | ENTRY_X), part), ERR_ENTRY);
 }
 
+/* Eight large leaves at once: of the last one only the first page is covered. */
+KTAP_CASE(protect_checks_the_extent_of_each_page_of_a_large_leaf)
+{
+    const uint64_t pages = 8 * PAGES_PER_BLOCK;
+    uint32_t part = SLOT_FREE + 33;
+
+    space_world_start(
+        &(struct machine_options){.asid_bits = 16, .harts = 1, .pages = 16 * PAGES_PER_BLOCK}, 1);
+    tables_for(0, 0x40000000UL, 1);
+    uint64_t first = (sw.data + PAGES_PER_BLOCK - 1) / PAGES_PER_BLOCK * PAGES_PER_BLOCK;
+    EXPECT_EQ(op_on(0, with_level(op_map(0x40000000UL, 8, world.first + first, 0), 1)), 0);
+    EXPECT_EQ(WORLD_CALL(call_cap_copy, SLOT_MEMORY, SELF_TABLE, part, RIGHT_WRITE, first,
+                         pages - PAGES_PER_BLOCK + 1),
+              0);
+    struct batch_op op = with_level(op_simple(BATCH_PROTECT, 0x40000000UL, 8, W), 1);
+    EXPECT_EQ(op_on(0, with_memory(op, part)), -ERR_RANGE);
+    op.count = 7;
+    EXPECT_EQ(op_on(0, with_memory(op, part)), 0);
+    EXPECT_EQ(entry_of(0, 0x40000000UL + 7 * BLOCK_BYTES, 1),
+              entry_make(world.first + first + 7 * PAGES_PER_BLOCK, ENTRY_ALWAYS));
+}
+
 KTAP_CASE(clear_bits_fences_for_what_hardware_sets)
 {
     start();

@@ -1,6 +1,7 @@
 /* Operations on runs of slots that go somewhere else: move, copy of a part, split of a large leaf.
  */
 #include "space_world.h"
+#include "kernel/batch.h"
 #include "ktap.h"
 
 #include <string.h>
@@ -50,6 +51,15 @@ static struct batch_op op_split(vaddr_t address)
 static int32_t mappings(pfn_t page)
 {
     return block_count[page >> TABLE_SHIFT];
+}
+
+/* A slot that a fault reply fills behind the one that copies is met after its group was. */
+KTAP_CASE(what_was_lost_is_fenced_whatever_comes_after)
+{
+    struct lost lost = LOST_NONE;
+    lost_add(&lost, 8, 15, ENTRY_W);
+    lost_add(&lost, 9, 9, ENTRY_N);
+    EXPECT(lost.first == 8 && lost.last == 15 && lost.seen == (ENTRY_W | ENTRY_N));
 }
 
 KTAP_CASE(move_takes_entries_as_they_are)

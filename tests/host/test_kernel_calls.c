@@ -28,3 +28,18 @@ KTAP_CASE(random_calls_with_many_zeroes)
 {
     runs(30);
 }
+
+/* What fuzzing has found, kept as it was. */
+KTAP_CASE(found_by_fuzzing)
+{
+    static const struct {
+        uint8_t size, byte[12];
+    } found[] = {
+        /* A derived Memory that has a table of the boot's space among its pages. */
+        {11, {0x3e, 0, 0xff, 1, 0x52, 0x52, 0x3b, 9, 9, 0x53, 0x52}},
+        /* A derived capability of the boot's space. */
+        {12, {3, 0, 0, 0, 0x52, 0x39, 0x52, 0x27, 0x5d, 0x60, 0, 0x5d}},
+    };
+    for (unsigned i = 0; i < sizeof(found) / sizeof(*found); i++)
+        kernel_steps(found[i].byte, found[i].size);
+}

@@ -259,3 +259,37 @@ KTAP_CASE(a_client_in_another_space_is_answered_in_full)
     EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
     ipc_check();
 }
+
+/* A thread in the memory server's own space, whose pager is the server: the linear map is as little
+ * to be changed by answers to its faults as by batches. */
+KTAP_CASE(the_linear_map_is_not_changed_by_answers)
+{
+    ipc_usual(2, 2, 2);
+    ipc_running_client(1);
+    struct thread *c = running(1);
+    struct space *s = ipc_object(ipc.space);
+    vaddr_t at = SPACE_LINEAR_BASE + ((world.first + DATA) << PAGE_SHIFT);
+
+    ipc_fault(1, at, CAUSE_STORE_PAGE);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_WORKER_PAGE, ipc.pager_worker[1], SLOT_MEMORY, PAGE), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        ops()->op[i] = op_at(BATCH_TABLE, page_entry(400 + i, 0));
+        ops()->op[i].level = (uint8_t)(2 - i);
+        ops()->op[i].address = at;
+    }
+    EXPECT_EQ(IPC_NATIVE(1, CALL_BATCH, ipc.space, 2), 2);
+    s->linear_end = SPACE_LINEAR_BASE + (block_total << BLOCK_SHIFT);
+    *slot_at(at) = page_entry(DATA, ENTRY_ALWAYS);
+    ops()->op[0] = op_at(BATCH_PROTECT, RW);
+    ops()->op[0].address = at;
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1), 0);
+        EXPECT(ipc_hart[1].returned && (long)running(1)->x[11] == -ERR_RANGE);
+    }
+    EXPECT_EQ(*slot_at(at), page_entry(DATA, ENTRY_ALWAYS));
+    *slot_at(at) = 0;
+    for (unsigned i = 0; i < 2; i++)
+        EXPECT_EQ(IPC_NATIVE(1, CALL_FAULT_REPLY, page_entry(DATA, RW), SLOT_MEMORY), -ERR_RANGE);
+    EXPECT_EQ(*slot_at(at), 0);
+    EXPECT_EQ(c->leaf_tag, ~0UL);
+}

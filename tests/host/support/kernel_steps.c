@@ -437,7 +437,9 @@ static long drop_mappings(void)
 static long drop_space(void)
 {
     kernel_lock();
-    long result = cap_remove(world_cap(SLOT_SPACE));
+    long result = cap_revoke(world_cap(SLOT_SPACE), 32);
+    if (result == 0)
+        result = cap_remove(world_cap(SLOT_SPACE));
     kernel_unlock();
     return result;
 }
@@ -460,13 +462,26 @@ static void world_thread_unlink(void)
     kernel_unlock();
 }
 
+static bool own_space_there(void)
+{
+    const struct cap *c = world_cap(SLOT_SPACE);
+    return c->type == CAP_SPACE && c->primary;
+}
+
 /* Of the space that the boot made; its destruction may have begun. */
 static void own_mappings_gone(void)
 {
-    const struct cap *c = world_cap(SLOT_SPACE);
-    if (c->type != CAP_SPACE || !c->primary)
-        return;
-    kassert(repeat(c->rights ? drop_mappings : drop_space) == 0);
+    if (own_space_there())
+        kassert(repeat(world_cap(SLOT_SPACE)->rights ? drop_mappings : drop_space) == 0);
+}
+
+/* A Memory capability stays while one of its pages is a table of the boot's space: that goes when
+ * its threads are gone, which are made of memory. */
+static long drop_all_and_space(void)
+{
+    long memory = drop_all();
+    long space = own_space_there() ? drop_space() : 0;
+    return memory ? memory : space;
 }
 
 static void take_back(void)
@@ -481,8 +496,8 @@ static void take_back(void)
     }
     own_mappings_gone();
     kassert(TAILQ_EMPTY(&kept_faults));
-    kassert(repeat(drop_all) == 0);
     world_thread_unlink();
+    kassert(repeat(drop_all_and_space) == 0);
     kassert(timers_next() == ~0UL);
 }
 
