@@ -719,9 +719,10 @@ KTAP_CASE(protect_checks_the_extent_of_each_page_of_a_large_leaf)
     uint32_t part = SLOT_FREE + 33;
 
     space_world_start(
-        &(struct machine_options){.asid_bits = 16, .harts = 1, .pages = 16 * PAGES_PER_BLOCK}, 1);
+        &(struct machine_options){.asid_bits = 16, .harts = 1, .pages = 24 * PAGES_PER_BLOCK}, 1);
     tables_for(0, 0x40000000UL, 1);
-    uint64_t first = (sw.data + PAGES_PER_BLOCK - 1) / PAGES_PER_BLOCK * PAGES_PER_BLOCK;
+    /* Aligned, so that the AND and the OR of the eight page numbers are the first and the last. */
+    uint64_t first = (world.first + sw.data + pages - 1) / pages * pages - world.first;
     EXPECT_EQ(op_on(0, with_level(op_map(0x40000000UL, 8, world.first + first, 0), 1)), 0);
     EXPECT_EQ(WORLD_CALL(call_cap_copy, SLOT_MEMORY, SELF_TABLE, part, RIGHT_WRITE, first,
                          pages - PAGES_PER_BLOCK + 1),
