@@ -51,6 +51,16 @@
 /* privileged: mm_limit(mm, enum mm_limit, value) -> 0. */
 #define MM_LIMIT 1039
 
+/* privileged: mm_compact(op, value) -> 0; MM_COMPACT_BEGIN and _GO_ON: 1 if more is to be done. */
+#define MM_COMPACT 1057
+/* privileged: mm_contig(pages, align) -> 0: contiguous memory at a multiple of `align` pages can be
+ * had; it was allocated and given back. -ENOMEM if not, -EINVAL for impossible numbers. */
+#define MM_CONTIG 1058
+/* privileged: mm_cma(area, pages, align order, first): memory of a CMA area (~0: the default one).
+ * first = 0: allocate -> number of the first page, -ENOMEM. Else release what was allocated there
+ * -> 0, -EINVAL. */
+#define MM_CMA 1059
+
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
  * mm_native_enable(entries) -> 0: the calling thread gets a capability table of its own with
@@ -123,6 +133,12 @@ struct mm_object_stat {
     uint64_t seals;
 };
 
+enum mm_compact_op {
+    MM_COMPACT_BEGIN,        /* the compaction of all memory: a first step, */
+    MM_COMPACT_GO_ON,        /* and one more */
+    MM_COMPACT_PROACTIVENESS /* value: vm.compaction_proactiveness, 0..100 */
+};
+
 #define NATIVE_TABLE  1
 #define NATIVE_SPACE  2
 #define NATIVE_THREAD 3
@@ -161,6 +177,9 @@ enum mm_report_kind {
     MM_REPORT_SMAPS,        /* /proc/PID/smaps of mm id */
     MM_REPORT_STATUS,       /* the lines on memory of its status */
     MM_REPORT_PAGEMAP,      /* its pagemap: binary, 8 bytes a page */
+    MM_REPORT_MEMMAP,       /* all memory by 2 MiB blocks: see docs/memory-server.md */
+    MM_REPORT_MEMMAP_BLOCK, /* block number id, page by page */
+    MM_REPORT_CMA,          /* CMA areas */
     MM_REPORT_KINDS
 };
 

@@ -9,6 +9,7 @@
  *   5. object caches against what they hold
  */
 #include "mmserver/core/check.h"
+#include "mmserver/core/cma.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/huge.h"
 #include "mmserver/core/object.h"
@@ -415,6 +416,7 @@ static uint64_t check_once(struct worker *w, bool say)
     check_slabs(&c);
     c.wrong += object_check(w, say, c.object_vmas);
     c.wrong += vmap_check();
+    c.wrong += cma_check(c.say);
     return c.wrong;
 }
 

@@ -5,11 +5,13 @@
 #include "mmserver/core/report.h"
 #include "mmserver/core/report_mm.h"
 #include "mmserver/core/vmap.h"
+#include "mmserver/core/cma.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/leak.h"
 #include "mmserver/core/memblock.h"
+#include "mmserver/core/memmap.h"
 #include "mmserver/core/numa.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/slab_report.h"
@@ -112,7 +114,7 @@ static void report_meminfo(struct text *t)
     meminfo_line(t, "Mapped", cached);
     meminfo_line(t, "Slab", slab_pages_total());
     meminfo_line(t, "PageTables", sum.tables);
-    meminfo_line(t, "CmaTotal", zones_blocks(MIGRATE_CMA) * PAGES_PER_BLOCK);
+    meminfo_line(t, "CmaTotal", cma_pages());
     meminfo_line(t, "CmaFree", zones_free_type(MIGRATE_CMA));
 }
 
@@ -254,7 +256,7 @@ static void report_nodes(struct text *t)
     }
 }
 
-bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c)
+bool report_write(struct text *t, uint64_t kind, uint64_t id, struct mm *mm, struct client *c)
 {
     switch (kind) {
     case MM_REPORT_MAPS:
@@ -324,6 +326,15 @@ bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c
         if (!t->offset) /* later parts are of the same scan */
             leak_scan();
         leak_scan_report(t);
+        return true;
+    case MM_REPORT_MEMMAP:
+        memmap_report(t);
+        return true;
+    case MM_REPORT_MEMMAP_BLOCK:
+        memmap_report_block(t, id);
+        return true;
+    case MM_REPORT_CMA:
+        cma_report(t);
         return true;
     case MM_REPORT_VMALLOCINFO:
         vmap_report(t);

@@ -11,8 +11,8 @@ extern const char *report_command_line;
 extern uint64_t report_table_entries;
 
 /* The text of that kind about `mm` (MM_REPORT_CAPS with NULL: about the server itself) or `c`; NULL
- * where the kind needs none. False: no such kind. */
-bool report_write(struct text *t, uint64_t kind, struct mm *mm, struct client *c);
+ * where the kind needs none. `id`: the number that was given. False: no such kind. */
+bool report_write(struct text *t, uint64_t kind, uint64_t id, struct mm *mm, struct client *c);
 
 /* zone_report.c: what the zones hold, as Linux says it. */
 void report_buddyinfo(struct text *t);

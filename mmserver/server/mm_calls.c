@@ -4,6 +4,8 @@
  * the call runs.
  */
 #include "mmserver/core/check.h"
+#include "mmserver/core/cma.h"
+#include "mmserver/core/compact.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/fork.h"
@@ -336,6 +338,12 @@ static long call_map_file(struct worker *w, struct client *c, const uint64_t a[6
     return at;
 }
 
+/* Those that change something: the leak finder's mark is one for all. */
+static bool report_is_privileged(uint64_t kind)
+{
+    return kind == MM_REPORT_LEAK_MARK || kind == MM_REPORT_LEAK_SCAN;
+}
+
 static bool report_needs_mm(uint64_t kind)
 {
     return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS ||
@@ -366,6 +374,8 @@ static long call_report(struct worker *w, struct client *c, const uint64_t a[6])
 
     if (a[0] >= MM_REPORT_KINDS)
         return -LINUX_EINVAL;
+    if (report_is_privileged(a[0]) && !c->personality)
+        return -LINUX_EPERM;
     long result = report_subject(c, a[0], a[1], &mm, &t);
     if (result)
         return result;
@@ -374,7 +384,7 @@ static long call_report(struct worker *w, struct client *c, const uint64_t a[6])
     if (buffer) {
         struct text text = {.buffer = buffer, .offset = a[4], .bytes = min_u64(a[3], PAGE_BYTES)};
 
-        report_write(&text, a[0], mm, t);
+        report_write(&text, a[0], a[1], mm, t);
         result = (long)text_kept(&text);
         if (mm_copy_out(w, c->mm, a[2], buffer, text_kept(&text)))
             result = -LINUX_EFAULT;
@@ -385,6 +395,45 @@ static long call_report(struct worker *w, struct client *c, const uint64_t a[6])
     if (t)
         client_put(t);
     return result;
+}
+
+#define COMPACT_STEPS_ONCE 16
+
+static long call_compact(struct worker *w, const uint64_t a[6])
+{
+    bool more = true;
+
+    if (a[0] == MM_COMPACT_PROACTIVENESS && a[1] <= 100) {
+        compact_proactiveness = a[1];
+        return 0;
+    }
+    if (a[0] > MM_COMPACT_GO_ON)
+        return -LINUX_EINVAL;
+    for (unsigned step = 0; more && step < COMPACT_STEPS_ONCE; step++)
+        more = compact_all(w, a[0] == MM_COMPACT_BEGIN && step == 0);
+    return more;
+}
+
+static long call_contig(struct worker *w, const uint64_t a[6])
+{
+    if (!a[0] || a[0] > phys.total_pages || !a[1] || (a[1] & (a[1] - 1)) || a[1] > phys.total_pages)
+        return -LINUX_EINVAL;
+    pfn_t first = contig_alloc_pages(w, a[0], a[1], CONTIG_ANY_NODE);
+    if (!first)
+        return -LINUX_ENOMEM;
+    contig_free(w, first, a[0]);
+    return 0;
+}
+
+static long call_cma(struct worker *w, const uint64_t a[6])
+{
+    if (a[3])
+        return cma_release(w, a[3], a[1]) ? 0 : -LINUX_EINVAL;
+    pfn_t first = a[2] < 64 ? cma_alloc(w, a[0], a[1], (unsigned)a[2]) : 0;
+    if (!first)
+        return -LINUX_ENOMEM;
+    contig_set_state(first, a[1], PAGE_SERVER);
+    return (long)first;
 }
 
 static long call_native_thread(struct worker *w, struct client *c, const uint64_t a[6])
@@ -423,6 +472,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
+                      (number >= MM_COMPACT && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
@@ -440,6 +490,12 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_exec(w, c, a);
     case MM_LIMIT:
         return call_limit(a);
+    case MM_COMPACT:
+        return call_compact(w, a);
+    case MM_CONTIG:
+        return call_contig(w, a);
+    case MM_CMA:
+        return call_cma(w, a);
     case MM_RELEASE:
         return call_release(w, a);
     case MM_THREAD_CREATE:

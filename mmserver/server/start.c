@@ -8,6 +8,7 @@
  * The first thread works as the boot hart's worker would, on the same operation page; that worker
  * is not entered before this thread stops, because no client runs above it.
  */
+#include "mmserver/core/cma.h"
 #include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
@@ -90,6 +91,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     report_command_line = info->args;
     report_table_entries = info->table_entries;
     require(caches_init(boot, info->args), "no memory for object caches");
+    cma_init(boot);
     rmap_init();
     object_init(info->initrd_start, info->initrd_bytes);
     object_arguments(info->args);

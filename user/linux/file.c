@@ -267,6 +267,21 @@ static long write_pipe(struct pipe *pipe, struct space *space, uint64_t address,
     return (long)done;
 }
 
+/* The whole text at once; what follows it in the same call is too much. */
+static long write_text(const struct place *place, struct space *space, uint64_t address,
+                       size_t bytes)
+{
+    char text[PROC_WRITE_BYTES + 1];
+
+    if (bytes > PROC_WRITE_BYTES)
+        return -LINUX_EINVAL;
+    if (copy_in(space, text, address, bytes))
+        return -LINUX_EFAULT;
+    text[bytes] = 0;
+    long error = proc_write(place, text);
+    return error ? error : (long)bytes;
+}
+
 long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
                 uint64_t *offset, size_t wanted)
 {
@@ -281,6 +296,8 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
         return (long)bytes;
     case NODE_FULL:
         return -LINUX_ENOSPC;
+    case NODE_TEXT:
+        return write_text(&file->place, space, address, bytes);
     case NODE_MEMORY:
         if (file->flags & LINUX_O_APPEND)
             *offset = memfile_bytes(file->place.node);

@@ -154,6 +154,7 @@ static bool add_all(struct node *dir, const struct extra *extra, size_t count)
 
 #define CHARACTER (LINUX_S_IFCHR | 0666)
 #define TEXT_MODE (LINUX_S_IFREG | 0444)
+#define KNOB_MODE (LINUX_S_IFREG | 0644)
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
 static bool add_devices(void)
@@ -176,6 +177,7 @@ static bool add_proc(void)
 {
     static const struct extra top[] = {
         {"sysvipc", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
+        {"sys", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
         {"self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
         {"pagoda", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
         {"meminfo", NODE_TEXT, TEXT_MODE, PROC_MEMINFO},
@@ -200,9 +202,17 @@ static bool add_proc(void)
         {"leaks_mark", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_MARK},
         {"leaks_scan", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_SCAN},
         {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
+        {"memmap", NODE_TEXT, TEXT_MODE, PROC_PAGODA_MEMMAP},
+        {"cma", NODE_TEXT, KNOB_MODE, PROC_PAGODA_CMA},
+        {"contig", NODE_TEXT, KNOB_MODE, PROC_PAGODA_CONTIG},
     };
     static const struct extra sysvipc[] = {
         {"shm", NODE_TEXT, TEXT_MODE, PROC_SYSVIPC_SHM},
+    };
+    static const struct extra sys[] = {{"vm", NODE_DIR, LINUX_S_IFDIR | 0555, 0}};
+    static const struct extra vm[] = {
+        {"compact_memory", NODE_TEXT, LINUX_S_IFREG | 0200, PROC_SYS_COMPACT_MEMORY},
+        {"compaction_proactiveness", NODE_TEXT, KNOB_MODE, PROC_SYS_COMPACTION_PROACTIVENESS},
     };
     static const struct extra pid[] = {
         {"exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
@@ -226,6 +236,9 @@ static bool add_proc(void)
     if (!add_all(child_named(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
         return false;
     if (!add_all(child_named(proc, "sysvipc", 7), sysvipc, COUNT(sysvipc)))
+        return false;
+    struct node *of_sys = child_named(proc, "sys", 3);
+    if (!add_all(of_sys, sys, COUNT(sys)) || !add_all(child_named(of_sys, "vm", 2), vm, COUNT(vm)))
         return false;
     /* The directory of every process: it hangs on /proc but is not in its list. */
     last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);

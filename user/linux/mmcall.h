@@ -32,6 +32,23 @@ static inline long mmcall_limit(uint64_t mm, unsigned which, uint64_t value)
     return kcall6(MM_LIMIT, mm, which, value, 0, 0, 0);
 }
 
+/* op: enum mm_compact_op. */
+static inline long mmcall_compact(unsigned op, uint64_t value)
+{
+    return kcall6(MM_COMPACT, op, value, 0, 0, 0, 0);
+}
+
+static inline long mmcall_contig(uint64_t pages, uint64_t align)
+{
+    return kcall6(MM_CONTIG, pages, align, 0, 0, 0, 0);
+}
+
+/* first = 0: allocate, else release. */
+static inline long mmcall_cma(uint64_t area, uint64_t pages, uint64_t align_order, uint64_t first)
+{
+    return kcall6(MM_CMA, area, pages, align_order, first, 0, 0);
+}
+
 static inline long mmcall_release(uint64_t mm)
 {
     return kcall6(MM_RELEASE, mm, 0, 0, 0, 0, 0);

@@ -117,7 +117,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
             return -LINUX_EEXIST;
         if (directory && (write || (flags & LINUX_O_CREAT)))
             return -LINUX_EISDIR;
-        if ((write || (flags & LINUX_O_TRUNC)) && (kind == NODE_FILE || kind == NODE_TEXT))
+        bool knob = kind == NODE_TEXT && (place->node->mode & 0200);
+        if ((write || (flags & LINUX_O_TRUNC)) && !knob && (kind == NODE_FILE || kind == NODE_TEXT))
             return kind == NODE_FILE ? -LINUX_EROFS : -LINUX_EACCES;
     }
     if ((flags & LINUX_O_DIRECTORY) && !directory)
@@ -213,7 +214,8 @@ static long access_at(struct thread *t, const uint64_t *a, unsigned flags)
     if (error)
         return error;
     bool device = (place.node->mode & LINUX_S_IFMT) == LINUX_S_IFCHR;
-    if ((mode & ACCESS_WRITE) && !device && !place.node->memory)
+    bool knob = place.node->kind == NODE_TEXT && (place.node->mode & 0200);
+    if ((mode & ACCESS_WRITE) && !device && !knob && !place.node->memory)
         return -LINUX_EROFS;
     if ((mode & ACCESS_EXEC) && !fs_is_dir(&place) && !(place.node->mode & 0111))
         return -LINUX_EACCES;

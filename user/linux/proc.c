@@ -232,6 +232,18 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_ZONEINFO:
         text_report(text, MM_REPORT_ZONEINFO, 0);
         break;
+    case PROC_PAGODA_MEMMAP:
+        text_report(text, MM_REPORT_MEMMAP, 0);
+        break;
+    case PROC_PAGODA_CMA:
+        text_report(text, MM_REPORT_CMA, 0);
+        break;
+    case PROC_PAGODA_CONTIG:
+    case PROC_SYS_COMPACT_MEMORY:
+        break;
+    case PROC_SYS_COMPACTION_PROACTIVENESS:
+        text_printf(text, "%lu\n", proc_compaction_proactiveness());
+        break;
     case PROC_VMALLOCINFO:
         text_report(text, MM_REPORT_VMALLOCINFO, 0);
         break;

@@ -30,6 +30,11 @@ enum proc_text {
     PROC_PAGODA_LEAK_MARK,
     PROC_PAGODA_LEAK_SCAN,
     PROC_PAGODA_CHECK,
+    PROC_PAGODA_MEMMAP,
+    PROC_PAGODA_CMA,
+    PROC_PAGODA_CONTIG,
+    PROC_SYS_COMPACT_MEMORY,
+    PROC_SYS_COMPACTION_PROACTIVENESS,
     PROC_SYSVIPC_SHM,
     PROC_MAPS,
     PROC_SMAPS,
@@ -47,6 +52,12 @@ enum proc_text {
 /* A part of a process's pagemap, from byte `offset` on: bytes, 0 at the end, or -errno. */
 long proc_pagemap(const struct place *place, char *to, size_t bytes, uint64_t offset);
 long proc_text(const struct place *place, char **text);
+/* proc_write.c: what was written to a NODE_TEXT that can be written: 0 or -errno. The text ends with
+ * a NUL. */
+long proc_write(const struct place *place, const char *text);
+#define PROC_WRITE_BYTES 64 /* longest text */
+/* vm.compaction_proactiveness */
+uint64_t proc_compaction_proactiveness(void);
 /* A number in a report such as /proc/meminfo: the one after "name:"; 0 if it is not there. */
 uint64_t proc_report_number(unsigned kind, const char *name);
 /* Pages of a process's statm: field 0 size, 1 resident; 0 if it has no space. */

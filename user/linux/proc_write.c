@@ -1,0 +1,113 @@
+/*
+ * The files of /proc that can be written:
+ *
+ *   sys/vm/compact_memory             1: compact all memory, now
+ *   sys/vm/compaction_proactiveness   0..100: how scattered free memory may be, as Linux
+ *   pagoda/contig                     N [ALIGN]: can N contiguous pages be had? They go back at
+ * once pagoda/cma                        alloc N | free FIRST N (FIRST in hex), of the default area
+ */
+#include "user/linux/proc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/linux/abi.h"
+#include "user/linux/mmcall.h"
+
+#define PROACTIVENESS_MAX 100
+
+static uint64_t proactiveness = 20; /* as the memory server begins */
+
+uint64_t proc_compaction_proactiveness(void)
+{
+    return proactiveness;
+}
+
+/* A number and what blanks follow it; false: there is none. */
+static bool number(const char **text, int base, uint64_t *value)
+{
+    char *end;
+
+    if (**text == '-' || **text == '+')
+        return false;
+    *value = strtoul(*text, &end, base);
+    if (end == *text)
+        return false;
+    *text = end + strspn(end, " \n");
+    return true;
+}
+
+/* Exactly one number. */
+static bool only_number(const char *text, uint64_t *value)
+{
+    return number(&text, 10, value) && !*text;
+}
+
+static long compact_memory(const char *text)
+{
+    uint64_t value;
+    long more;
+
+    if (!only_number(text, &value) || value != 1)
+        return -LINUX_EINVAL;
+    more = mmcall_compact(MM_COMPACT_BEGIN, 0);
+    while (more > 0)
+        more = mmcall_compact(MM_COMPACT_GO_ON, 0);
+    return more;
+}
+
+static long proactiveness_set(const char *text)
+{
+    uint64_t value;
+
+    if (!only_number(text, &value) || value > PROACTIVENESS_MAX)
+        return -LINUX_EINVAL;
+    long error = mmcall_compact(MM_COMPACT_PROACTIVENESS, value);
+    if (!error)
+        proactiveness = value;
+    return error;
+}
+
+static long contig(const char *text)
+{
+    uint64_t pages, align = 1;
+
+    if (!number(&text, 10, &pages) || (*text && !number(&text, 10, &align)) || *text)
+        return -LINUX_EINVAL;
+    return mmcall_contig(pages, align);
+}
+
+static long cma(const char *text)
+{
+    uint64_t first = 0, pages;
+
+    if (strncmp(text, "alloc ", 6) == 0) {
+        text += 6;
+    } else if (strncmp(text, "free ", 5) == 0) {
+        text += 5;
+        if (!number(&text, 16, &first) || !first)
+            return -LINUX_EINVAL;
+    } else {
+        return -LINUX_EINVAL;
+    }
+    if (!only_number(text, &pages))
+        return -LINUX_EINVAL;
+    long result = mmcall_cma(~0UL, pages, 0, first);
+    return result > 0 ? 0 : result;
+}
+
+long proc_write(const struct place *place, const char *text)
+{
+    switch ((enum proc_text)place->node->detail) {
+    case PROC_SYS_COMPACT_MEMORY:
+        return compact_memory(text);
+    case PROC_SYS_COMPACTION_PROACTIVENESS:
+        return proactiveness_set(text);
+    case PROC_PAGODA_CONTIG:
+        return contig(text);
+    case PROC_PAGODA_CMA:
+        return cma(text);
+    default:
+        return -LINUX_EACCES;
+    }
+}
