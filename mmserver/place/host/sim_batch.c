@@ -348,8 +348,6 @@ static long op_move(struct sim_run *b, const struct batch_op *op, uint64_t *slot
         return -ERR_ARGUMENT;
     if (!slots_empty(to, op->count))
         return -ERR_MAPPED;
-    if (b->may_fail && sim_injected())
-        return -ERR_LIMIT;
     memcpy(to, slot, op->count * sizeof *to);
     memset(slot, 0, op->count * sizeof *slot);
     return 0;
