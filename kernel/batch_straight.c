@@ -1,7 +1,7 @@
 /*
  * The straight way of a batch that answers a fault: one operation on small pages of the client's
- * own space, of which the client's cached leaf table is known. No gather: at most one page has to
- * be fenced, and the client is on this hart.
+ * own space, of which the client's cached leaf table is known; or a leaf table together with its
+ * first leaf. No gather: at most one page has to be fenced, and the client is on this hart.
  *
  * The space is locked for it, as for any batch, but no state is set up: what is not plain is left
  * to batch.c, which decodes again from the start; nothing has changed by then. The client keeps its
@@ -12,12 +12,16 @@
 #include "arch/arch.h"
 #include "arch/slot.h"
 #include "kernel/asid.h"
+#include "kernel/assert.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
 #include "kernel/ipc.h"
 #include "kernel/pager_hook.h"
 
 #define HEAD_ONE (1UL << 32) /* in an operation's first word: one small page, nothing kept */
+
+#define HEAD_MAP_ONE    (HEAD_ONE | BATCH_MAP)
+#define HEAD_TABLE_LEAF (HEAD_ONE | 1UL << 8 | BATCH_TABLE)
 
 /* What the straight way made of an operation. */
 enum outcome {
@@ -169,6 +173,97 @@ static inline __attribute__((always_inline)) enum outcome straight(struct hart *
     return outcome;
 }
 
+/* ---- a leaf table and its first leaf ---- */
+
+/* What the two operations say, read once. */
+struct growth {
+    vaddr_t address;
+    uint64_t leaf, leaf_memory;   /* the entry, and who covers it */
+    uint64_t table, table_memory; /* the table's page, and who gives it */
+};
+
+static inline bool growth_read(struct growth *g, const struct batch_page *page)
+{
+    const volatile struct batch_op *table = &page->op[0], *map = &page->op[1];
+    uint64_t entry = table->entry;
+
+    g->address = map->address;
+    g->leaf = map->entry | ENTRY_ALWAYS;
+    g->leaf_memory = map->memory;
+    g->table = entry_page(entry);
+    g->table_memory = table->memory;
+    return *(const volatile uint64_t *)table == HEAD_TABLE_LEAF &&
+           *(const volatile uint64_t *)map == HEAD_MAP_ONE && g->address % PAGE_BYTES == 0 &&
+           g->address < space_user_end && !((table->address ^ g->address) >> BLOCK_SHIFT) &&
+           !(entry & ~(ENTRY_PAGE_MASK | ENTRY_V));
+}
+
+/* Kernel lock held. May w give that page as a table? */
+static inline bool table_given(const struct thread *w, uint64_t slot, pfn_t page)
+{
+    const uint32_t want = CAP_MEMORY | RIGHT_KEEP << 8, mask = 0xff | RIGHT_KEEP << 8;
+
+    if (unlikely(slot >= w->table_size))
+        return false;
+    const struct cap *cap = &w->table_caps[slot];
+    return (*(const uint16_t *)&cap->type & mask) == want && page - cap->first < cap->pages;
+}
+
+/*
+ * Kernel lock held, and the space's: nothing stands in `slot`, and nobody else can change that. The
+ * leaf is written before the table is linked, so both come at once, or nothing.
+ */
+static bool grow(struct hart *h, struct thread *w, struct thread *c, const struct growth *g,
+                 uint64_t *slot)
+{
+    if (!covered(w, g->leaf_memory, g->leaf, g->leaf) || !table_given(w, g->table_memory, g->table))
+        return false;
+    int32_t *counter = block_of_entry(h->blocks, g->leaf);
+    if (arch_count_up(counter) < 0 ||
+        page_take(g->table, page_word(PAGE_TABLE, 1, c->space->self_pfn)) != 0) {
+        __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    uint64_t *table = page_to_virt(g->table);
+    table[g->address >> PAGE_SHIFT & (TABLE_ENTRIES - 1)] = g->leaf;
+    uint64_t old = arch_slot_swap(slot, entry_make(g->table, ENTRY_V)); /* a release */
+    kassert(old == 0);
+    c->space->tables++;
+    c->leaf_bias = (uint64_t)table - (g->address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
+    c->leaf_tag = g->address >> BLOCK_SHIFT;
+    return true;
+}
+
+/*
+ * A table and its first leaf, if that is plain. Inside hart_busy(); the kernel lock, under which
+ * tables come and go, ends that. False: nothing has changed, and the hart is busy.
+ */
+static __attribute__((noinline)) bool straight_table(struct hart *h, struct thread *w,
+                                                     struct thread *c, uint64_t slot_of_space)
+{
+    struct space *s = space_of(w, slot_of_space);
+    struct batch_page *page = w->operation_page;
+    struct growth g;
+    unsigned level;
+
+    if (unlikely(s != c->space || page == NULL || s->linear_end || !growth_read(&g, page)))
+        return false;
+    if (unlikely(!space_trylock(s)))
+        return false;
+    uint64_t *slot = space_slot(s, g.address, 1, &level);
+    bool done = false;
+    if (likely(slot != NULL && slot_load(slot) == 0)) {
+        kernel_lock();
+        done = grow(h, w, c, &g, slot);
+        kernel_unlock();
+        if (unlikely(!done))
+            hart_busy(h);
+    }
+    unlock(s);
+    h->counter[COUNT_batch_straight] += done;
+    return done;
+}
+
 /* Other harts forget the translation of the old entry; then its page is no longer counted. */
 static void replaced_fence(struct hart *h, struct space *s, struct was was)
 {
@@ -216,14 +311,30 @@ static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, 
     return false;
 }
 
+/* As below, but of the in-kernel pager, and of more than one operation. */
+static __attribute__((noinline)) bool pager_reply_several(struct hart *h, uint64_t space,
+                                                          uint64_t count)
+{
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    hart_busy(h);
+    if (count != 2 || c->state != THREAD_FAULT || w->attention || h->look_again ||
+        !straight_table(h, w, c, space))
+        return false;
+    w->client = &thread_in_kernel;
+    return resume_same(c);
+}
+
 bool pager_reply_batch(uint64_t space, uint64_t count)
 {
     struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
     struct was was;
 
+    if (unlikely(count != 1))
+        return pager_reply_several(h, space, count);
     hart_busy(h);
-    if (unlikely(count != 1 || c->state != THREAD_FAULT || w->attention || h->look_again))
+    if (unlikely(c->state != THREAD_FAULT || w->attention || h->look_again))
         return false;
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == NOT_PLAIN)) {
@@ -245,6 +356,20 @@ static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address
     return resume_full(c);
 }
 
+/* Of more than one operation. */
+static __attribute__((noinline)) bool reply_several(uint64_t space, uint64_t count,
+                                                    struct thread *w)
+{
+    struct hart *h = this_hart();
+    struct thread *c = w->client;
+
+    hart_busy(h);
+    if (count != 2 || c->state != THREAD_FAULT || w->attention || !straight_table(h, w, c, space))
+        return not_plain(space, count, w);
+    w->client = NULL;
+    return resume_full(c);
+}
+
 bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                  struct thread *w)
 {
@@ -253,8 +378,10 @@ bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint6
     struct was was;
 
     (void)a2, (void)a3, (void)a4, (void)a5;
+    if (unlikely(count != 1))
+        return reply_several(space, count, w);
     hart_busy(h);
-    if (unlikely(count != 1 || c->state != THREAD_FAULT || w->attention))
+    if (unlikely(c->state != THREAD_FAULT || w->attention))
         return not_plain(space, count, w);
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == REPLACED))

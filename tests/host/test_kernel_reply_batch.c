@@ -260,6 +260,102 @@ KTAP_CASE(a_client_in_another_space_is_answered_in_full)
     ipc_check();
 }
 
+/* ---- a table and its first leaf ---- */
+
+#define NEW (AT + BLOCK_BYTES)
+
+static void table_and_leaf(uint64_t table, uint64_t leaf)
+{
+    ops()->op[0] = op_at(BATCH_TABLE, page_entry(table, 0));
+    ops()->op[0].level = 1;
+    ops()->op[0].address = NEW & ~(BLOCK_BYTES - 1);
+    ops()->op[1] = op_at(BATCH_MAP, leaf);
+    ops()->op[1].address = NEW;
+}
+
+static uint64_t straight_count(void)
+{
+    return harts[1]->counter[COUNT_batch_straight];
+}
+
+KTAP_CASE(a_table_comes_with_its_first_leaf)
+{
+    struct thread *c = start(2);
+    struct space *s = ipc_object(ipc.space);
+    uint64_t tables = s->tables, before = straight_count();
+    int32_t mapped = mappings(DATA);
+
+    table_and_leaf(400, page_entry(DATA, RW));
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2);
+    EXPECT(running(1) == c && !ipc_hart[1].returned);
+    EXPECT_EQ(straight_count(), before + 1);
+    EXPECT_EQ(*slot_at(NEW), page_entry(DATA, ENTRY_ALWAYS | RW));
+    EXPECT(s->tables == tables + 1 && s->lock == 0 && mappings(DATA) == mapped + 1);
+    EXPECT(sim_store(1, NEW, 1));
+    ipc_check();
+    /* The client's cache leads to the new table. */
+    ipc_fault(1, NEW + PAGE_BYTES, CAUSE_STORE_PAGE);
+    uint64_t slow = harts[1]->counter[COUNT_trap_slow];
+    IPC_NATIVE(1, CALL_FAULT_REPLY, page_entry(DATA + 1, RW), SLOT_MEMORY);
+    EXPECT(running(1) == c && harts[1]->counter[COUNT_trap_slow] == slow);
+    EXPECT_EQ(*slot_at(NEW + PAGE_BYTES), page_entry(DATA + 1, ENTRY_ALWAYS | RW));
+    ipc_check();
+}
+
+/* What is not plain is found out by the full way, as if this one had not been tried. */
+static void table_refused(struct thread *c, long done, long stopped)
+{
+    uint64_t before = straight_count();
+    int32_t mapped = mappings(DATA);
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2), done);
+    EXPECT(ipc_hart[1].returned && running(1)->client == c);
+    EXPECT_EQ((long)running(1)->x[11], stopped);
+    EXPECT(straight_count() == before && mappings(DATA) == mapped);
+    EXPECT_EQ(((struct space *)ipc_object(ipc.space))->lock, 0);
+    ipc_check();
+}
+
+KTAP_CASE(a_table_with_its_first_leaf_is_refused)
+{
+    struct thread *c = start(2);
+    const uint64_t leaf = page_entry(DATA, RW);
+    uint64_t part = IPC_SLOT + 99;
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, SLOT_MEMORY, SELF_TABLE, part, 0, 0, 0), 0);
+    table_and_leaf(0, leaf); /* the directory */
+    table_refused(c, 0, -ERR_BUSY);
+    table_and_leaf(DATA, leaf);
+    table_refused(c, 0, -ERR_CLASS);
+    table_and_leaf(400, leaf);
+    ops()->op[0].memory = (uint32_t)part;
+    table_refused(c, 0, -ERR_RIGHTS);
+    table_and_leaf(400, leaf);
+    ops()->op[0].entry |= ENTRY_R;
+    table_refused(c, 0, -ERR_ENTRY);
+    table_and_leaf(400, leaf);
+    ops()->op[0].address = AT;
+    table_refused(c, 0, -ERR_MAPPED);
+    table_and_leaf(400, leaf);
+    ops()->op[0].address = ops()->op[1].address = AT; /* there is a table */
+    table_refused(c, 0, -ERR_MAPPED);
+    table_and_leaf(400, leaf);
+    ops()->op[0].address = ops()->op[1].address = 1UL << 30;
+    table_refused(c, 0, -ERR_NOTABLE);
+    table_and_leaf(400, leaf);
+    ops()->op[0].address = ops()->op[1].address = space_user_end;
+    table_refused(c, 0, -ERR_RANGE);
+    /* The table is all that comes. */
+    table_and_leaf(400, leaf);
+    ops()->op[1].memory = (uint32_t)part;
+    table_refused(c, 1, -ERR_ENTRY);
+    EXPECT_EQ(*slot_at(NEW), 0);
+    ops()->op[0].code = BATCH_TABLE_REMOVE;
+    EXPECT_EQ(IPC_NATIVE(1, CALL_BATCH, ipc.space, 1), 1);
+    table_and_leaf(400, page_entry(401, RW)); /* a page of a tables block */
+    table_refused(c, 1, -ERR_CLASS);
+}
+
 /* A thread in the memory server's own space, whose pager is the server: the linear map is as little
  * to be changed by answers to its faults as by batches. */
 KTAP_CASE(the_linear_map_is_not_changed_by_answers)
