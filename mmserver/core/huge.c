@@ -9,7 +9,6 @@
  *      own page  ──▶ REUSE        the right that was missing
  */
 #include "mmserver/core/huge.h"
-#include "mmserver/core/clear.h"
 #include "mmserver/core/zap.h"
 
 enum huge_mode huge_mode = HUGE_MADVISE;
@@ -22,10 +21,10 @@ void huge_init(enum huge_mode mode)
     huge_zero = 0;
 }
 
-static void huge_clear(const struct worker *w, pfn_t pfn)
+static void huge_clear(pfn_t pfn)
 {
     for (pfn_t i = 0; i < HUGE_PAGES; i++)
-        page_clear_here(page_pointer(pfn + i), w->clear_blocks);
+        page_clear(page_pointer(pfn + i));
 }
 
 /* Only what is at hand in one piece: small pages are as good as moving others out of the way. */
@@ -34,7 +33,7 @@ static pfn_t huge_alloc(struct worker *w)
     pfn_t pfn = pages_alloc(w, HUGE_ORDER, (GFP_USER & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN);
 
     if (pfn)
-        huge_clear(w, pfn);
+        huge_clear(pfn);
     return pfn;
 }
 
@@ -333,10 +332,10 @@ static void collapse_copy(struct worker *w, struct mm *mm, pfn_t to)
         pfn_t from = entry_page(w->gather[i]);
 
         if (!w->gather[i] || page_of(from)->state == PAGE_ZERO) {
-            page_clear_here(page_pointer(to + i), w->clear_blocks);
+            page_clear(page_pointer(to + i));
             continue;
         }
-        page_copy_here(page_pointer(to + i), page_pointer(from));
+        page_copy(page_pointer(to + i), page_pointer(from));
         page_of(from)->maps = 0;
         w->gather[count++] = from;
     }

@@ -26,7 +26,8 @@
 #define DRAIN_WAIT_TICKS 20000 /* some 2 ms: a worker in the middle of something may not come */
 #define STOCK_MIN        8UL
 
-/* Not inline: an assembler may take the offsets of page_clear_here() only once in a function. */
+/* Not inline: clang takes these 2 and 4 KiB for a few instructions, and branches over them too
+ * short. */
 __attribute__((noinline)) void page_clear(void *page)
 {
     page_clear_here(page, phys.clear_blocks);
