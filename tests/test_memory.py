@@ -348,6 +348,33 @@ def test_reserved_memory_of_all_kinds(trees: Trees) -> None:
         assert line in text, text
 
 
+CMA_RUN = (
+    'run="cat /proc/meminfo; echo alloc 3000 > /proc/pagoda/cma; cat /proc/pagoda/cma'
+    "; cat /proc/meminfo; echo free 94000 1 > /proc/pagoda/cma; echo free 94000 3000 > "
+    '/proc/pagoda/cma; cat /proc/pagoda/cma; cat /proc/meminfo; cat /proc/pagoda/check"',
+)
+
+
+def test_cma_pool_is_lent_and_taken_back(
+    build_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = qemu.Machine(memory="512M", words=CMA_RUN)
+    own = make_trees(machine, build_dir, tmp_path_factory.mktemp("cma"))
+    pool = """
+        pool { reusable; compatible = "shared-dma-pool"; reg = <0 0x94000000 0 0x1000000>;
+               linux,cma-default; };
+    """
+    text, status = own.boot(own.blob(with_reserved(own.text, pool)))
+    assert status == 0, text
+    assert re.findall(r"^CmaTotal: +(\d+)", text, re.M) == ["16384"] * 3, text
+    assert re.findall(r"^CmaFree: +(\d+)", text, re.M) == ["16384", "4384", "16384"], text
+    assert re.findall(r"^area 0: .*$", text, re.M) == [
+        "area 0: first 94000 pages 4096 used 3000 allocated 1 failed 0 released 0 shared default",
+        "area 0: first 94000 pages 4096 used 0 allocated 1 failed 0 released 1 shared default",
+    ], text
+    assert "\nok\n" in text.replace("\r", ""), text
+
+
 def four_nodes(text: str, memory_bytes: int) -> str:
     """The memory node in four, far from one another by different degrees, two harts at each."""
     part = memory_bytes // 4

@@ -165,7 +165,8 @@ static bool thread_wanted_good(const struct mm_thread *t)
     return t->hart < worker_count && t->priority >= 1 && t->priority <= MM_PRIORITY_MAX;
 }
 
-/* The personality gets the Thread of a new client, if it wants it; without it there is no client. */
+/* The personality gets the Thread of a new client, if it wants it; without it there is no client.
+ */
 static long thread_give(struct worker *w, struct client *made, uint64_t slot)
 {
     uint64_t id = made->id;
