@@ -73,17 +73,22 @@ static long source_gather(struct batch *b, struct space *source, struct gather *
     return 0;
 }
 
+/* Slots copied under the kernel lock at a time; runs of less than two of these are not worth it. */
+#define ALONE_SLOTS 128
+
 /*
  * A run of slots being copied. Leaves are counted in their block before they are written: when a
  * block is met, for all slots that are left, and what was too many is given back at the next one.
  */
 struct copy {
     struct batch *b;
+    const struct space *source;
     uint64_t *from, *target;
     uint64_t count;
     uint64_t like;  /* a leaf of the block that is counted ahead */
     uint64_t ahead; /* counted for it and not yet written */
     uint64_t leaves, software;
+    bool alone;            /* as far as is known, no other hart has run the spaces */
     struct lost lost;      /* slots of the source that lost their write permission */
     struct lost displaced; /* slots of the target that a fault reply had filled */
 };
@@ -225,6 +230,67 @@ static uint64_t copy_plain(struct copy *c, uint64_t i)
     return i;
 }
 
+static inline void slot_store(uint64_t *slot, uint64_t entry)
+{
+    *(volatile uint64_t *)slot = entry;
+}
+
+/* Groups of leaves that are counted ahead, from slot i to `end`, where nobody else reads or changes
+ * any slot: the index of the first group that is none, or of the last, not whole one. */
+static uint64_t copy_unseen(struct copy *c, uint64_t i, uint64_t end)
+{
+    const uint64_t like = c->like, n = (end - i < c->ahead ? end - i : c->ahead) / GROUP * GROUP;
+    uint64_t *from = c->from + i, *target = c->target + i, *stop = from + n;
+    uint64_t *first = NULL, *last = NULL, writable = 0;
+
+    for (; from < stop; from += GROUP, target += GROUP) {
+#define LOAD(k) uint64_t e##k = slot_load(from + (k));
+        EIGHT(LOAD)
+        uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
+        uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
+        if (((any ^ like) | (all ^ like)) & LEAF_LIKE)
+            break;
+        if (any & ENTRY_W) {
+            first = first ? first : from;
+            last = from;
+            writable |= any;
+#define WITHOUT_W(k) slot_store(from + (k), e##k &= ~ENTRY_W);
+            EIGHT(WITHOUT_W)
+        }
+#define STORE(k) slot_store(target + (k), e##k);
+        EIGHT(STORE)
+    }
+    uint64_t done = (uint64_t)(from - c->from) - i;
+    if (first)
+        lost_add(&c->lost, (uint64_t)(first - c->from), (uint64_t)(last - c->from) + GROUP - 1,
+                 writable);
+    c->leaves += done;
+    c->ahead -= done;
+    return i + done;
+}
+
+/*
+ * Where no other hart has run either space, plain loads and stores will do. Under the kernel lock
+ * none can begin to, and no answer to a fault on the slow path comes in between: only this hart
+ * walks these tables, and it is here. What its own hardware may do meanwhile is to set accessed
+ * bits ahead of time; such a one may get lost.
+ */
+static uint64_t copy_alone(struct copy *c, uint64_t i)
+{
+    uint64_t end = i + ALONE_SLOTS < c->count ? i + ALONE_SLOTS : c->count, at = i;
+    const struct space *own = c->b->space, *source = c->source;
+
+    kernel_lock(); /* ends being busy */
+    c->alone =
+        !((own->seen | own->running | source->seen | source->running) & ~(1UL << c->b->hart->id));
+    if (c->alone)
+        at = copy_unseen(c, i, end);
+    kernel_unlock();
+    if (at - i < ALONE_SLOTS / 4)
+        c->alone = false; /* too mixed to be worth the lock */
+    return at;
+}
+
 /* What is there in the source loses its write permission and goes into the empty target. */
 static long leaves_copy(struct copy *c)
 {
@@ -232,7 +298,10 @@ static long leaves_copy(struct copy *c)
     long error = 0;
 
     while (i < c->count && !error) {
-        i = copy_plain(c, i);
+        while (c->alone && c->ahead && i < c->count)
+            i = copy_alone(c, i);
+        if (!c->alone)
+            i = copy_plain(c, i);
         end = i + GROUP < c->count ? i + GROUP : c->count;
         /* A block is counted ahead by the first group that lies in it. */
         error = copy_slots(c, i, end);
@@ -275,6 +344,8 @@ static long copy_locked(struct batch *b, const struct op *op, struct space *sour
     if ((error = source_gather(b, source, &gather)) != 0)
         return error;
     struct copy c = {.b = b,
+                     .source = source,
+                     .alone = op->count >= 2 * ALONE_SLOTS,
                      .from = from,
                      .target = target,
                      .count = op->count,
@@ -284,6 +355,8 @@ static long copy_locked(struct batch *b, const struct op *op, struct space *sour
     error = leaves_copy(&c);
     lost_gather(gather, op, &c.lost);
     lost_gather(&b->gather, op, &c.displaced);
+    if (op->count >= 2 * ALONE_SLOTS)
+        batch_resume(b);
     return error;
 }
 

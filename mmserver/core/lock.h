@@ -109,11 +109,13 @@ static inline void lock_let_go(struct lock *l)
     __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }
 
-/* A second lock of a rank that is held already: it is new, and nobody else can wait for it. */
+/* A second lock of a rank that is held already: it is new, and nobody can wait for another one
+ * while holding it. Who tries the locks of all there are may have it for a moment. */
 static inline void lock_take_nested(struct lock *l)
 {
     lock_check_held(l->rank);
-    mm_assert(!__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
+    while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
+        place_relax();
 }
 static inline void lock_drop_nested(struct lock *l)
 {
