@@ -1,0 +1,179 @@
+/*
+ * From one program to another and back: pipes between two processes, a futex between two threads,
+ * yielding. One sample is a round trip as the first of the two sees it.
+ */
+#include <signal.h>
+
+#include "user/bench/lib/bench.h"
+
+#define REPEAT      256
+#define WARM        8
+#define STACK_WORDS 1024
+
+#define FUTEX_WAIT_PRIVATE 128
+#define FUTEX_WAKE_PRIVATE 129
+#define THREAD_FLAGS       0x50f00 /* CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM */
+
+static long call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    return bench_ecall(number, a, b, c, d, 0, 0).result;
+}
+
+static long fork_raw(void)
+{
+    return call(SYS_clone, SIGCHLD, 0, 0, 0);
+}
+
+static _Noreturn void end(int status)
+{
+    for (;;)
+        call(SYS_exit_group, (uint64_t)status, 0, 0, 0);
+}
+
+/* The row from REPEAT samples of trip(); the first few are not counted. */
+static void row(const char *op, long (*trip)(void))
+{
+    struct bench_row row;
+    long result = 0;
+
+    bench_open(&row, op, BENCH_BY_OTHER, 1, REPEAT);
+    for (int i = 0; i < REPEAT + WARM && result >= 0; i++) {
+        bench_events_begin();
+        uint64_t begun = bench_now();
+        result = trip();
+        uint64_t cost = bench_now() - begun;
+        if (i < WARM)
+            continue;
+        bench_events_end(&row);
+        bench_add(&row, cost);
+    }
+    if (result < 0)
+        bench_fail(op, result);
+    bench_close(&row);
+}
+
+/* ---- pipes ---- */
+
+static int there[2], back[2];
+
+static long pipe_trip(void)
+{
+    char byte = 1;
+    long result = call(SYS_write, (uint64_t)there[1], (uint64_t)&byte, 1, 0);
+
+    return result == 1 ? call(SYS_read, (uint64_t)back[0], (uint64_t)&byte, 1, 0) : -1;
+}
+
+static void pipe_row(void)
+{
+    static const char op[] = "pipe_pingpong_2_processes_roundtrip";
+    char byte;
+
+    if (call(SYS_pipe2, (uint64_t)there, 0, 0, 0) || call(SYS_pipe2, (uint64_t)back, 0, 0, 0)) {
+        bench_skip(op, "there are no pipes");
+        return;
+    }
+    long pid = fork_raw();
+    if (pid == 0) {
+        call(SYS_close, (uint64_t)there[1], 0, 0, 0);
+        while (call(SYS_read, (uint64_t)there[0], (uint64_t)&byte, 1, 0) == 1)
+            call(SYS_write, (uint64_t)back[1], (uint64_t)&byte, 1, 0);
+        end(0);
+    }
+    row(op, pipe_trip);
+    call(SYS_close, (uint64_t)there[1], 0, 0, 0);
+    if (call(SYS_wait4, (uint64_t)pid, 0, 0, 0) != pid)
+        bench_fail(op, pid);
+}
+
+/* ---- a futex ---- */
+
+static volatile int turn;
+static uint64_t stack[STACK_WORDS] __attribute__((aligned(16)));
+
+static void turn_await(int mine)
+{
+    while (turn != mine)
+        call(SYS_futex, (uint64_t)&turn, FUTEX_WAIT_PRIVATE, (uint64_t)!mine, 0);
+}
+
+static void turn_give(int to)
+{
+    turn = to;
+    call(SYS_futex, (uint64_t)&turn, FUTEX_WAKE_PRIVATE, 1, 0);
+}
+
+static _Noreturn void partner(void)
+{
+    for (;;) {
+        turn_await(1);
+        turn_give(0);
+    }
+}
+
+/* A thread that runs partner() on `stack`; it ends with the process. */
+static long thread_raw(void)
+{
+    register long a0 __asm__("a0") = THREAD_FLAGS;
+    register uint64_t a1 __asm__("a1") = (uint64_t)(stack + STACK_WORDS);
+    register long a7 __asm__("a7") = SYS_clone;
+    register void (*entry)(void) __asm__("t0") = partner;
+
+    __asm__ volatile("ecall\n\t"
+                     "bnez a0, 1f\n\t"
+                     "jalr t0\n"
+                     "1:"
+                     : "+r"(a0)
+                     : "r"(a1), "r"(a7), "r"(entry)
+                     : "memory", "a2", "a3", "a4", "ra");
+    return a0;
+}
+
+static long futex_trip(void)
+{
+    turn_give(1);
+    turn_await(0);
+    return 0;
+}
+
+static void futex_row(void)
+{
+    static const char op[] = "futex_pingpong_2_threads_roundtrip";
+    long tid = thread_raw();
+
+    if (tid < 0)
+        bench_skip(op, "there are no threads");
+    else
+        row(op, futex_trip);
+}
+
+/* ---- yielding ---- */
+
+static long yield_trip(void)
+{
+    return call(SYS_sched_yield, 0, 0, 0, 0);
+}
+
+static void yield_row(void)
+{
+    static const char op[] = "sched_yield_fifo_2_processes_there_and_back";
+    long pid = fork_raw();
+
+    if (pid == 0) {
+        for (;;)
+            yield_trip();
+    }
+    row(op, yield_trip);
+    call(SYS_kill, (uint64_t)pid, SIGKILL, 0, 0);
+    if (call(SYS_wait4, (uint64_t)pid, 0, 0, 0) != pid)
+        bench_fail(op, pid);
+}
+
+int main(void)
+{
+    bench_start();
+    pipe_row();
+    yield_row();
+    futex_row();
+    return 0;
+}
