@@ -16,29 +16,33 @@
 #include "kernel/space.h"
 #include <string.h>
 
+/* Most of what a small copy costs is here, so the walk is its own: one load a level. */
 uint8_t *user_page(struct space *s, vaddr_t address, bool write)
 {
     uint64_t need = ENTRY_V | ENTRY_U | (write ? ENTRY_W : ENTRY_R);
     uint64_t mark = ENTRY_A | (write ? ENTRY_D : 0);
-    unsigned level;
 
-    if (s == NULL)
+    if (unlikely(s == NULL))
         return (uint8_t *)address;
-    if (address >= space_user_end)
+    if (unlikely(address >= space_user_end))
         return NULL;
-    uint64_t *slot = space_slot(s, address, 0, &level);
-    if (slot == NULL)
-        slot = space_slot(s, address, level, &level);
-    uint64_t entry = __atomic_load_n(slot, __ATOMIC_RELAXED);
-    if (!entry_is_leaf(entry) || (entry & need) != need)
+    unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1);
+    uint64_t *table = s->root, *slot, entry;
+    for (;; shift -= TABLE_SHIFT) {
+        slot = &table[(address >> shift) & (TABLE_ENTRIES - 1)];
+        entry = __atomic_load_n(slot, __ATOMIC_RELAXED);
+        if (shift == PAGE_SHIFT || !entry_is_table(entry))
+            break;
+        table = page_to_virt(entry_page(entry));
+    }
+    if (unlikely(!entry_is_leaf(entry) || (entry & need) != need))
         return NULL;
-    if ((entry & mark) != mark)
+    if (unlikely((entry & mark) != mark))
         __atomic_fetch_or(slot, mark, __ATOMIC_RELAXED);
-    pfn_t page = entry_page(entry);
-    uint64_t within = (1UL << (TABLE_SHIFT * level)) - 1;
-    if (entry & ENTRY_N)
+    uint64_t within = (1UL << (shift - PAGE_SHIFT)) - 1;
+    if (unlikely(entry & ENTRY_N))
         within = 15;
-    page = (page & ~within) | ((address >> PAGE_SHIFT) & within);
+    pfn_t page = (entry_page(entry) & ~within) | ((address >> PAGE_SHIFT) & within);
     return (uint8_t *)page_to_virt(page) + (address & (PAGE_BYTES - 1));
 }
 
