@@ -206,6 +206,17 @@ void cma_report(struct text *t)
     }
 }
 
+void cma_report_vmstat(struct text *t)
+{
+    uint64_t allocated = 0, failed = 0;
+
+    for (uint32_t i = 0; i < cma_count; i++) {
+        allocated += cma_areas[i].allocated;
+        failed += cma_areas[i].failed;
+    }
+    text_format(t, "cma_alloc_success %lu\ncma_alloc_fail %lu\n", allocated, failed);
+}
+
 uint64_t cma_check(bool say)
 {
     uint64_t wrong = 0;

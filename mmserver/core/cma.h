@@ -40,8 +40,9 @@ pfn_t cma_alloc(struct worker *w, uint64_t area, uint64_t count, unsigned align_
 bool cma_release(struct worker *w, pfn_t first, uint64_t count);
 /* Pages of all areas, */
 uint64_t cma_pages(void);
-/* and a line for each. */
+/* a line for each, and their sums as /proc/vmstat has them. */
 void cma_report(struct text *t);
+void cma_report_vmstat(struct text *t);
 /* Bits against counts: how many areas are wrong, logged if `say`. */
 uint64_t cma_check(bool say);
 

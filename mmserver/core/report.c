@@ -238,6 +238,13 @@ static void report_vmstat(struct text *t)
     text_format(t, "pgfree %lu\n", report_count(MMCOUNT_page_free));
     text_format(t, "pgfault %lu\n", minor);
     text_format(t, "pgmajfault %lu\n", 0UL);
+    uint64_t stall = report_count(MMCOUNT_compact_direct);
+    uint64_t success = report_count(MMCOUNT_compact_success);
+    text_format(t, "pgmigrate_success %lu\n", report_count(MMCOUNT_page_migrated));
+    text_format(t, "compact_stall %lu\n", stall);
+    text_format(t, "compact_fail %lu\n", stall - min_u64(stall, success));
+    text_format(t, "compact_success %lu\n", success);
+    cma_report_vmstat(t);
 }
 
 /* "node 0: harts 0 1, distances 10 20": to each node in turn. */

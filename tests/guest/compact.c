@@ -13,6 +13,7 @@
 
 #include "ktap.h"
 #include "pg.h"
+#include <pagoda/mm.h>
 
 #define RW          (PROT_READ | PROT_WRITE)
 #define SOME_PAGES  8192UL
@@ -198,4 +199,22 @@ KTAP_CASE(pagoda_bad_numbers_are_refused)
     close(fd);
     fd = open("/proc/pagoda/memmap", O_WRONLY);
     EXPECT(fd < 0 && errno == EACCES);
+}
+
+/* What changes something for all goes through /proc, so through the personality. */
+KTAP_CASE(pagoda_calls_are_the_personalitys)
+{
+    char text[64];
+
+    EXPECT_ERROR(SYSCALL(MM_COMPACT, MM_COMPACT_BEGIN, 0), EPERM);
+    EXPECT_ERROR(SYSCALL(MM_CONTIG, 1, 1), EPERM);
+    EXPECT_ERROR(SYSCALL(MM_CMA, 0, 1, 0, 0), EPERM);
+    EXPECT_ERROR(SYSCALL(MM_REPORT, MM_REPORT_LEAK_MARK, 0, text, sizeof(text), 0), EPERM);
+    EXPECT_ERROR(SYSCALL(MM_REPORT, MM_REPORT_LEAK_SCAN, 0, text, sizeof(text), 0), EPERM);
+    EXPECT(SYSCALL(MM_REPORT, MM_REPORT_MEMMAP, 0, text, sizeof(text), 0) > 0);
+    /* There is no such block, and no such place in the text. */
+    EXPECT_EQ(SYSCALL(MM_REPORT, MM_REPORT_MEMMAP_BLOCK, ~0UL, text, sizeof(text), 0), 0);
+    EXPECT_EQ(SYSCALL(MM_REPORT, MM_REPORT_MEMMAP_BLOCK, 0, text, sizeof(text), 0), 0);
+    EXPECT_EQ(SYSCALL(MM_REPORT, MM_REPORT_MEMMAP, 0, text, sizeof(text), ~0UL >> 1), 0);
+    EXPECT_EQ(SYSCALL(MM_REPORT, MM_REPORT_MEMMAP, 0, text, sizeof(text), ~0UL - 3), 0);
 }

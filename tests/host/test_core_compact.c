@@ -306,6 +306,8 @@ KTAP_CASE(core_compact_zone_by_zone)
     busy_one_in = 500;
     compact_whole();
     core_world_check();
+    busy_one_in = 0;
+    compact_whole();
     for (uint64_t i = 0; i < count; i++) {
         if (fake[i].pfn)
             now[zone_of(page_of(fake[i].pfn))->home]++;
