@@ -122,7 +122,7 @@ long block_set_class(pfn_t first_page, unsigned class)
 /* Half of what memset() takes, which steps by words. */
 static void page_clear(uint64_t *word)
 {
-#define CLEAR_4(i) word[i] = word[(i) + 1] = word[(i) + 2] = word[(i) + 3] = 0
+#define CLEAR_4(i)  word[i] = word[(i) + 1] = word[(i) + 2] = word[(i) + 3] = 0
 #define CLEAR_16(i) CLEAR_4(i), CLEAR_4((i) + 4), CLEAR_4((i) + 8), CLEAR_4((i) + 12)
     for (uint64_t *end = word + TABLE_ENTRIES; word < end; word += 32)
         CLEAR_16(0), CLEAR_16(16);

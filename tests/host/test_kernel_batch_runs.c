@@ -185,6 +185,36 @@ KTAP_CASE(copy_of_a_part)
     CHECK_ALL();
 }
 
+/* By plain loads and stores if no other hart has run the source, else by atomic ones. */
+KTAP_CASE(copy_of_a_whole_table)
+{
+    for (unsigned others = 0; others < 2; others++) {
+        start();
+        EXPECT_EQ(op_on(1, op_map(VA, 512, data_page(0), RW | ENTRY_SOFT0)), 0);
+        EXPECT_EQ(op_on(1, op_simple(BATCH_UNMAP, VA + 300 * PAGE_BYTES, 3, 0)), 0);
+        EXPECT_EQ(op_on(1, op_simple(BATCH_SOFTWARE, VA + 301 * PAGE_BYTES, 1, 0x50)), 0);
+        run_on(0, 1);
+        if (others)
+            run_on(1, 1);
+        for (unsigned i = 0; i < 512; i++)
+            EXPECT_EQ(sim_store(i % (others + 1), VA + i * PAGE_BYTES, i), i < 300 || i > 302);
+        EXPECT_EQ(op_on(0, op_copy(VA, 512)), 0);
+        EXPECT_EQ(sw.done, 510);
+        for (unsigned i = 0; i < 512; i++) {
+            uint64_t leaf = entry_make(data_page(i), ENTRY_ALWAYS | ENTRY_D | ENTRY_SOFT0);
+            uint64_t entry = i < 300 || i > 302 ? leaf : i == 301 ? 0x50 : 0;
+            EXPECT_EQ(entry_of(0, VA + i * PAGE_BYTES, 0), entry);
+            EXPECT_EQ(entry_of(1, VA + i * PAGE_BYTES, 0), entry);
+            EXPECT(!sim_store(i % (others + 1), VA + i * PAGE_BYTES, i));
+        }
+        CHECK_ALL();
+        EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 512, 0)), 0);
+        EXPECT_EQ(op_on(1, op_simple(BATCH_UNMAP, VA, 512, 0)), 0);
+        EXPECT_EQ(mappings(data_page(0)) + mappings(data_page(511)), 0);
+        CHECK_ALL();
+    }
+}
+
 KTAP_CASE(split_makes_512_small_leaves)
 {
     start();
