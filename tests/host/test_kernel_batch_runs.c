@@ -190,7 +190,7 @@ KTAP_CASE(copy_of_a_whole_table)
 {
     for (unsigned others = 0; others < 2; others++) {
         start();
-        EXPECT_EQ(op_on(1, op_map(VA, 512, data_page(0), RW | ENTRY_SOFT0)), 0);
+        EXPECT_EQ(op_on(1, op_map(VA, 512, data_page(100), RW | ENTRY_SOFT0)), 0);
         EXPECT_EQ(op_on(1, op_simple(BATCH_UNMAP, VA + 300 * PAGE_BYTES, 3, 0)), 0);
         EXPECT_EQ(op_on(1, op_simple(BATCH_SOFTWARE, VA + 301 * PAGE_BYTES, 1, 0x50)), 0);
         run_on(0, 1);
@@ -201,7 +201,7 @@ KTAP_CASE(copy_of_a_whole_table)
         EXPECT_EQ(op_on(0, op_copy(VA, 512)), 0);
         EXPECT_EQ(sw.done, 510);
         for (unsigned i = 0; i < 512; i++) {
-            uint64_t leaf = entry_make(data_page(i), ENTRY_ALWAYS | ENTRY_D | ENTRY_SOFT0);
+            uint64_t leaf = entry_make(data_page(100 + i), ENTRY_ALWAYS | ENTRY_D | ENTRY_SOFT0);
             uint64_t entry = i < 300 || i > 302 ? leaf : i == 301 ? 0x50 : 0;
             EXPECT_EQ(entry_of(0, VA + i * PAGE_BYTES, 0), entry);
             EXPECT_EQ(entry_of(1, VA + i * PAGE_BYTES, 0), entry);
@@ -210,9 +210,47 @@ KTAP_CASE(copy_of_a_whole_table)
         CHECK_ALL();
         EXPECT_EQ(op_on(0, op_simple(BATCH_UNMAP, VA, 512, 0)), 0);
         EXPECT_EQ(op_on(1, op_simple(BATCH_UNMAP, VA, 512, 0)), 0);
-        EXPECT_EQ(mappings(data_page(0)) + mappings(data_page(511)), 0);
+        EXPECT_EQ(mappings(data_page(100)) + mappings(data_page(611)), 0);
         CHECK_ALL();
     }
+}
+
+/* Eight pages in the middle are all that loses anything: no other slot asks for a fence. */
+KTAP_CASE(copy_of_a_whole_table_is_fenced)
+{
+    const vaddr_t at = VA + 64 * PAGE_BYTES;
+
+    start();
+    EXPECT_EQ(op_on(1, op_map(VA, 512, data_page(0), 0)), 0);
+    EXPECT_EQ(op_on(1, op_simple(BATCH_PROTECT, at, 8, RW)), 0);
+    run_on(0, 1);
+    for (unsigned i = 0; i < 8; i++)
+        EXPECT(sim_store(0, at + i * PAGE_BYTES, i));
+    EXPECT_EQ(op_on(0, op_copy(VA, 512)), 0);
+    EXPECT_EQ(tlb_check_all(), 0);
+    for (unsigned i = 0; i < 8; i++)
+        EXPECT(!sim_store(0, at + i * PAGE_BYTES, i));
+    CHECK_ALL();
+}
+
+/* Taking W and X from whole groups, dirty or not: seen only by who looks for the fence. */
+KTAP_CASE(protect_that_leaves_dirty_is_fenced)
+{
+    start();
+    EXPECT_EQ(op_on(0, op_map(VA, 16, data_page(0), RW | ENTRY_X)), 0);
+    for (unsigned i = 0; i < 16; i++)
+        EXPECT(sim_store(0, VA + i * PAGE_BYTES, i));
+    struct batch_op op = op_simple(BATCH_PROTECT, VA, 16, 0);
+    op.flags = BATCH_DIRTY_STAYS;
+    EXPECT_EQ(op_on(0, op), 0);
+    EXPECT_EQ(sw.done, 16);
+    EXPECT_EQ(tlb_check_all(), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        EXPECT(!sim_store(0, VA + i * PAGE_BYTES, i));
+        EXPECT_EQ(entry_of(0, VA + i * PAGE_BYTES, 0),
+                  entry_make(data_page(i), ENTRY_ALWAYS | ENTRY_D));
+    }
+    CHECK_ALL();
 }
 
 KTAP_CASE(split_makes_512_small_leaves)
