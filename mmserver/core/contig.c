@@ -2,6 +2,7 @@
 #include "mmserver/core/contig.h"
 #include "mmserver/core/isolate.h"
 #include "mmserver/core/linux_abi.h"
+#include "mmserver/core/memmap.h"
 
 #define PASSES     5  /* over a range in which pages were busy */
 #define RANGES_MAX 32 /* that are tried for one request */
@@ -144,8 +145,8 @@ static bool range_looks_good(pfn_t first, pfn_t end, bool free_only, pfn_t *next
         enum migrate_type type = page_type(page_of(block));
         if (type == MIGRATE_ISOLATE || type == MIGRATE_TABLES || type == MIGRATE_CMA)
             return false;
-        struct block_account a = block_account(block);
-        if (a.other || (free_only && a.movable))
+        struct memmap_block m = memmap_look(block);
+        if (m.other || m.none || (free_only && m.movable))
             return false;
     }
     *next = first + 1;

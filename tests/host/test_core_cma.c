@@ -275,6 +275,27 @@ KTAP_CASE(core_contig_allocations_fail)
     programs_move(sim_fail_alloc, "allocations");
 }
 
+/* Free memory is the easiest: chunks of the largest order lie side by side. */
+KTAP_CASE(core_contig_of_free_memory)
+{
+    static const struct boot_range all[] = {
+        {.first_page = SIM_FIRST_PAGE, .pages = 65536, .kind = BOOT_FREE}};
+
+    boot(&(struct world){.memory_pages = 65536, .range = all, .ranges = 1});
+    uint64_t before = core_world_free_pages();
+    pfn_t first = contig_alloc_pages(w, 20000, 4096, CONTIG_ANY_NODE);
+
+    EXPECT(first && !(first & 4095));
+    if (first)
+        range_use(first, 20000);
+    EXPECT_EQ(w->count[MMCOUNT_contig_moved], 0);
+    core_world_check();
+    if (first)
+        contig_free(w, first, 20000);
+    core_world_check();
+    EXPECT_EQ(core_world_free_pages(), before);
+}
+
 /* ---- areas ---- */
 
 static const struct boot_range lent[] = {
