@@ -178,9 +178,7 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
     page->private ++;
     counts[page->state]++;
     counts[PAGE_STATES] += parked;
-    expect(c,
-           page->state == PAGE_ANON ||
-               (!parked && (page->state == PAGE_ZERO || page->state == PAGE_FILE)),
+    expect(c, page->state == PAGE_ANON || page->state == PAGE_ZERO || page->state == PAGE_FILE,
            "entry with a page of a wrong kind", address, page->state, PAGE_ANON);
     if (page->state == PAGE_ANON) {
         expect(c, rmap_is_linked(v, page->owner), "anonymous page out of reach", address, pfn, 0);

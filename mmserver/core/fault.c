@@ -73,6 +73,9 @@ static bool stack_grow(struct fault *f)
         return false;
     if (!f->writer)
         return true; /* there is room; but growing is the writer's */
+    /* As Linux: what has grown merges like what has pages. */
+    if (rmap_prepare(f->w, v))
+        return false;
     vma_resize(f->mm, v, f->address, v->end);
     mm_count(f->w, fault_stack_grown);
     return true;
@@ -230,12 +233,21 @@ static bool page_is_exclusive(const struct page *page)
     return page->state == PAGE_ANON && __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
 }
 
+uint64_t fault_unparked(const struct vma *v, uint64_t entry)
+{
+    struct page *page = page_of(entry_page(entry));
+    bool writes = page_is_exclusive(page);
+
+    if (page->state == PAGE_FILE && (v->flags & VM_SHARED) && (v->flags & VM_WRITE)) {
+        object_page_dirty(v->object, page);
+        writes = true;
+    }
+    return entry_make(page_number(page), vma_entry_bits(v, writes));
+}
+
 static enum fault_outcome fault_parked(struct fault *f)
 {
-    bool own = page_is_exclusive(page_of(entry_page(f->entry)));
-    uint64_t entry = entry_make(entry_page(f->entry), vma_entry_bits(f->vma, own));
-
-    long error = pt_map(f->w, f->mm, f->address, entry);
+    long error = pt_map(f->w, f->mm, f->address, fault_unparked(f->vma, f->entry));
     if (error)
         return map_refused(error);
     mm_add(&f->mm->parked, -1);

@@ -74,6 +74,9 @@ enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outco
 /* The page in the entry stays, and the entry gets these bits if it is still what it was. */
 enum fault_outcome fault_allow(struct fault *f, uint64_t bits);
 
+/* The entry that puts a parked page back, with the rights that v gives. */
+uint64_t fault_unparked(const struct vma *v, uint64_t entry);
+
 /* As if each page of [address, address + bytes) was touched. 0, or -LINUX_EFAULT / -LINUX_ENOMEM.
  */
 long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write);

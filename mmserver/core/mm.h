@@ -53,7 +53,7 @@ struct mm {
     uint64_t map_count;
 
     uint64_t file_pages;          /* resident pages of files */
-    uint64_t parked;              /* of anon_pages: pages kept behind inaccessible mappings */
+    uint64_t parked;              /* entries whose pages are kept behind inaccessible mappings */
     uint64_t tables;              /* page tables, the root excepted */
     vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
     uint32_t kept_count;

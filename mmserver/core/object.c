@@ -185,6 +185,16 @@ void object_page_put(struct worker *w, struct page *page, uint32_t count)
     }
 }
 
+void object_page_dirty(struct object *o, const struct page *page)
+{
+    lock_take(&o->lock);
+    struct radix_node *node = radix_bottom(&o->pages, page->index);
+    uint64_t *slot = node ? &node->slot[page->index & (RADIX_SLOTS - 1)] : NULL;
+    if (slot && (*slot & OBJECT_WORD_PAGE) == page_number(page))
+        *slot |= OBJECT_WORD_DIRTY;
+    lock_drop(&o->lock);
+}
+
 /* It is in the cache no more; freed now, or by the last hold. */
 static void page_detach(struct worker *w, struct page *page)
 {

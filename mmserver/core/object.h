@@ -125,6 +125,8 @@ static inline pfn_t object_page_find_locked(struct object *o, uint64_t index, bo
         *slot |= OBJECT_WORD_DIRTY;
     return pfn;
 }
+/* A page of the object that the caller maps may be written to from now on. Lock: takes OBJECT. */
+void object_page_dirty(struct object *o, const struct page *page);
 /* `count` holds or mappings of a page are gone. No lock from LOCK_SLAB on is held. */
 void object_page_put(struct worker *w, struct page *page, uint32_t count);
 

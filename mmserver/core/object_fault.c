@@ -376,7 +376,8 @@ static void zap_files(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
         for (; a < stop; a += PAGE_BYTES) {
             uint64_t entry = table[pt_index(a, 0)];
 
-            if (!entry_is_leaf(entry) || page_of(entry_page(entry))->state != PAGE_FILE)
+            if ((!entry_is_leaf(entry) && !entry_is_parked(entry)) ||
+                page_of(entry_page(entry))->state != PAGE_FILE)
                 continue;
             if (!zap_has_room(&z, 1, 1))
                 zap_flush(&z);

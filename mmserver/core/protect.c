@@ -1,7 +1,8 @@
 /*
  * mprotect: other rights for the pages of a range.
  *
- *   inaccessible now    private pages are parked behind software entries, others are unmapped
+ *   inaccessible now    pages are parked behind software entries: mincore goes on to see them
+ *   accessible again    they are put back, in runs: no fault shows that they were away
  *   rights taken        one operation for what lies in a leaf table, without a look at the pages
  *   rights given        one operation per run of pages of one kind: a private page that nobody else
  *                       maps becomes writable, so that the next write does not fault; any other
@@ -12,14 +13,15 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/huge.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/zap.h"
 
-/* Is the page behind this entry the client's own, so that it may be parked? */
-static bool entry_is_own(uint64_t entry)
+/* May the page behind this entry be parked? All may but registers and what the server lends. */
+static bool entry_may_park(uint64_t entry)
 {
     pfn_t pfn = entry_page(entry);
 
-    return page_is_ours(pfn) && page_of(pfn)->state == PAGE_ANON;
+    return page_is_ours(pfn) && page_of(pfn)->state != PAGE_SERVER;
 }
 
 /* And may its entry be writable? A private page if nobody else maps it; of a shared mapping, the
@@ -57,9 +59,12 @@ static void protect_less(struct worker *w, struct mm *mm, const uint64_t *table,
 }
 
 /* The same: they may get rights. `bits` for pages that may be written, without W for others. */
-static void protect_more(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t base,
-                         uint64_t i, uint64_t stop, uint64_t bits, bool shared)
+static void protect_more(struct worker *w, struct mm *mm, const struct vma *v,
+                         const uint64_t *table, vaddr_t base, uint64_t i, uint64_t stop,
+                         uint64_t bits)
 {
+    bool shared = v->flags & VM_SHARED;
+
     while (i < stop) {
         uint64_t entry = table[i], first = i++;
 
@@ -72,13 +77,16 @@ static void protect_more(struct worker *w, struct mm *mm, const uint64_t *table,
                 ((bits & ENTRY_W) && entry_may_write(table[i], shared) != own))
                 break;
         }
+        for (uint64_t p = first; own && shared && p < i; p++)
+            object_page_dirty(v->object, page_of(entry_page(table[p])));
         protect_run(w, mm, base + (first << PAGE_SHIFT), i - first, own ? bits : bits & ~ENTRY_W,
                     slot);
     }
 }
 
-static void protect_table(struct worker *w, struct mm *mm, const uint64_t *table, vaddr_t start,
-                          vaddr_t end, uint64_t flags, uint64_t old)
+static void protect_table(struct worker *w, struct mm *mm, const struct vma *v,
+                          const uint64_t *table, vaddr_t start, vaddr_t end, uint64_t flags,
+                          uint64_t old)
 {
     uint64_t i = pt_index(start, 0), stop = i + ((end - start) >> PAGE_SHIFT);
     uint64_t bits = (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
@@ -88,7 +96,7 @@ static void protect_table(struct worker *w, struct mm *mm, const uint64_t *table
     if (flags & VM_SHARED)
         bits |= ENTRY_D;
     if ((flags & VM_WRITE) || (flags & ~old & VM_EXEC))
-        protect_more(w, mm, table, base, i, stop, bits, flags & VM_SHARED);
+        protect_more(w, mm, v, table, base, i, stop, bits);
     else
         protect_less(w, mm, table, base, i, stop, bits);
 }
@@ -106,7 +114,7 @@ static void park_table(struct zap *z, const uint64_t *table, vaddr_t start, vadd
         if (!zap_has_room(z, 1, 2))
             zap_flush(z);
         op_add(z->w, z->mm, BATCH_UNMAP, a);
-        if (entry_is_own(entry)) {
+        if (entry_may_park(entry)) {
             op_add(z->w, z->mm, BATCH_SOFTWARE, a)->entry =
                 entry_make(entry_page(entry), ENTRY_PARKED);
             z->mm->parked++;
@@ -116,8 +124,56 @@ static void park_table(struct zap *z, const uint64_t *table, vaddr_t start, vadd
     }
 }
 
-static void protect_pages(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
-                          uint64_t flags, uint64_t old)
+/* Put back what was gathered. What the kernel refuses stays parked: a fault puts it back. */
+static void unpark_send(struct worker *w, struct mm *mm)
+{
+    uint32_t ops = w->ops_count;
+    long stopped;
+
+    if (!ops)
+        return;
+    w->ops_count = 0;
+    mm_count(w, batch_calls);
+    long done = place_batch(mm->space_slot, ops, &stopped);
+    for (uint32_t i = 0; i < ops; i++)
+        mm->parked -= (long)i < done ? w->ops->op[i].count : w->ops->op[i].done;
+}
+
+/* [start, end) of v, in one leaf table: an operation for each run of neighbours. */
+static void unpark_table(struct worker *w, struct mm *mm, const struct vma *v,
+                         const uint64_t *table, vaddr_t start, vaddr_t end)
+{
+    const uint64_t *entry = table + pt_index(start, 0);
+    struct batch_op *op = NULL; /* the run that may go on */
+    uint32_t listed = 0;
+
+    for (vaddr_t a = start; a < end; a += PAGE_BYTES, entry++) {
+        if (!entry_is_parked(*entry)) {
+            op = NULL;
+            continue;
+        }
+        uint32_t slot = page_of(entry_page(*entry))->slot;
+        if (op && op->memory != slot)
+            op = NULL;
+        if (listed == BATCH_RESULTS_MAX || (!op && w->ops_count == BATCH_OPS_MAX)) {
+            unpark_send(w, mm);
+            listed = 0;
+            op = NULL;
+        }
+        if (!op) {
+            op = op_add(w, mm, BATCH_MAP_LIST, a);
+            op->memory = slot;
+            op->extra = listed;
+            op->count = 0;
+        }
+        w->ops->result[listed++] = fault_unparked(v, *entry);
+        op->count++;
+    }
+    unpark_send(w, mm);
+}
+
+static void protect_pages(struct worker *w, struct mm *mm, const struct vma *v, vaddr_t start,
+                          vaddr_t end, uint64_t flags, uint64_t old)
 {
     const uint64_t *table;
     struct zap z;
@@ -128,8 +184,10 @@ static void protect_pages(struct worker *w, struct mm *mm, vaddr_t start, vaddr_
          a = pt_next_table(mm, a, end, &table)) {
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
 
-        if (flags & VM_ACCESS)
-            protect_table(w, mm, table, a, stop, flags, old);
+        if (!(old & VM_ACCESS))
+            unpark_table(w, mm, v, table, a, stop);
+        else if (flags & VM_ACCESS)
+            protect_table(w, mm, v, table, a, stop, flags, old);
         else
             park_table(&z, table, a, stop);
         a = stop;
@@ -164,10 +222,11 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     }
     if (!(flags & VM_ACCESS) && huge_split_all(w, mm, start, end))
         return -LINUX_ENOMEM;
-    if (!vma_modify(w, mm, v, start, end, flags))
+    v = vma_modify(w, mm, v, start, end, flags);
+    if (!v)
         return -LINUX_ENOMEM;
     huge_protect(w, mm, start, end, flags);
-    protect_pages(w, mm, start, end, flags, old);
+    protect_pages(w, mm, v, start, end, flags, old);
     /* Locked private pages that may be written from now on are made the program's own at once. */
     if (unlikely((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE))) {
         for (vaddr_t a = start; a < end; a += PAGE_BYTES)

@@ -17,7 +17,7 @@
 
 /*
  * A page of a client that its mapping must not reach (PROT_NONE) stays behind a software entry
- * that holds its number: "parked".
+ * that holds its number: "parked". It counts as mapped there, whatever its kind.
  */
 #define ENTRY_PARKED ENTRY_SOFT0
 

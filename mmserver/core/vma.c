@@ -340,11 +340,16 @@ static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
 
 /* ---- merging and splitting ---- */
 
-/* May something of that kind be one VMA with v, if the offsets fit? */
+/*
+ * May something of that kind be one VMA with v, if the offsets fit? As Linux 6.12: what has
+ * anonymous pages does not join a neighbour that has none, though nothing would forbid it.
+ */
 static inline bool same_kind(const struct vma *v, const struct vma_kind *kind)
 {
+    const struct anon_vma *anon = kind->like ? kind->like->anon : NULL;
+
     return v->flags == kind->flags && v->object == kind->object && !(v->flags & VM_DEVICE) &&
-           (kind->like ? rmap_can_merge(v, kind->like) : rmap_can_extend(v));
+           (v->anon == anon || (!anon && rmap_can_extend(v)));
 }
 
 /* Does a range of that kind that begins at `start` continue v? */

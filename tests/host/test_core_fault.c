@@ -75,7 +75,7 @@ KTAP_CASE(core_fault_inaccessible_page_keeps_its_content)
     store(at + PAGE_BYTES, 2);
     load(at + 2 * PAGE_BYTES);
     EXPECT_EQ(core_world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, PROT_NONE, 0, 0), 0);
-    EXPECT_EQ(program->mm->parked, 2);
+    EXPECT_EQ(program->mm->parked, 3);
     core_world_check();
     EXPECT_EQ(core_world_call(program, NR_mprotect, at, 8 * PAGE_BYTES, RW, 0, 0), 0);
     EXPECT_EQ(load(at), 1);

@@ -178,10 +178,10 @@ static void step_touch(void)
 }
 
 /* Neighbours of equal rights are one VMA, unless their pages are numbered differently (one was
- * moved), are promised on one side only, or belong to different anon_vmas. */
+ * moved), are promised on one side only, or had anonymous pages on one side only. */
 static bool seam_is_needed(const struct vma *a, const struct vma *b)
 {
-    return a->offset + vma_pages(a) != b->offset || a->flags != b->flags || !rmap_can_merge(a, b);
+    return a->offset + vma_pages(a) != b->offset || a->flags != b->flags || a->anon || b->anon;
 }
 
 /* The VMAs in the window against the model. */
