@@ -201,7 +201,7 @@ pfn_t contig_alloc_pages(struct worker *w, uint64_t count, uint64_t align, uint3
 
             if (z->kind == ZONE_MOVABLE || (node != CONTIG_ANY_NODE && z->node != node))
                 continue;
-            zone_grow_for(w, z, count);
+            zone_grow_for(w, z, count + align);
             pfn_t first = zone_search(w, z, count, align, pass == 0);
             if (first)
                 return first;
