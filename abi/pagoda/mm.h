@@ -61,6 +61,11 @@
  * -> 0, -EINVAL. */
 #define MM_CMA 1059
 
+/* mm_huge_pool(pages) -> how many there are then: the pool of 2 MiB pages for MAP_HUGETLB grows as
+ * far as there is memory, or shrinks by pages that are neither in use nor promised. ~0: only tell.
+ * Privileged. */
+#define MM_HUGE_POOL 1056
+
 /*
  * Native programs: any process may ask for kernel objects of its own, charged to it.
  * mm_native_enable(entries) -> 0: the calling thread gets a capability table of its own with

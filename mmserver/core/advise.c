@@ -80,9 +80,12 @@ static long advice_check(const struct vma *v, uint64_t advice)
         return device || locked || !vma_is_private_anon(v) ? -LINUX_EINVAL : 0;
     case MADV_COLD:
     case MADV_PAGEOUT:
-        return device || locked ? -LINUX_EINVAL : 0;
+        return device || locked || (v->flags & VM_HUGETLB) ? -LINUX_EINVAL : 0;
     case MADV_WIPEONFORK:
         return vma_is_private_anon(v) ? 0 : -LINUX_EINVAL;
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+        return v->flags & VM_HUGETLB ? -LINUX_EINVAL : 0;
     case MADV_DOFORK:
     case MADV_DODUMP:
         return device ? -LINUX_EINVAL : 0;
@@ -124,8 +127,9 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
         mm_settle_locked(w, mm);
-        if (huge_split_edges(w, mm, start, end))
-            return -LINUX_ENOMEM;
+        error = huge_split_edges(w, mm, start, end);
+        if (error)
+            return error;
         zap_range(w, mm, start, end);
         return 0;
     case MADV_FREE:

@@ -11,7 +11,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/memblock.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap_walk.h"
@@ -68,7 +68,7 @@ static uint64_t pages_of(const struct page *page)
 /* Is its map count recounted? */
 static bool is_counted(const struct page *page)
 {
-    return page->state == PAGE_FILE || page->state == PAGE_ANON;
+    return page->state == PAGE_FILE || page->state == PAGE_ANON || page->state == PAGE_HUGETLB;
 }
 
 static void descriptors_clear(void)
@@ -218,8 +218,12 @@ static void check_huge(struct check *c, struct mm *mm, vaddr_t block, uint64_t e
     struct page *page = page_of(entry_page(entry));
     struct vma *v = vma_at(mm, block);
 
-    expect(c, v && v->end >= block + BLOCK_BYTES && vma_is_private_anon(v), "huge leaf and its VMA",
-           block, entry, 0);
+    bool pooled = page->state == PAGE_HUGETLB;
+
+    expect(c,
+           v && v->end >= block + BLOCK_BYTES &&
+               (pooled ? (v->flags & VM_HUGETLB) != 0 : vma_is_private_anon(v)),
+           "huge leaf and its VMA", block, entry, 0);
     expect(c, mm->huge_used, "huge leaf in a space that has none", block, entry, 0);
     expect_equal(c, "order of a huge page", block, page->order, HUGE_ORDER);
     if (page->state == PAGE_ZERO || !v) {
@@ -227,13 +231,18 @@ static void check_huge(struct check *c, struct mm *mm, vaddr_t block, uint64_t e
         return;
     }
     page->private ++;
+    expect(c, !(entry & ENTRY_W) || (v->flags & VM_WRITE), "writable huge leaf", block, entry, 0);
+    if (pooled) {
+        expect(c, !(entry & ENTRY_W) || page->maps == 1, "writable leaf of a shared page", block,
+               entry, page->maps);
+        return;
+    }
     counts[PAGE_ANON] += HUGE_PAGES;
     expect_equal(c, "state of a huge page", block, page->state, PAGE_ANON);
     expect(c, page->owner == v->anon || rmap_is_linked(v, page->owner), "owner of a huge page",
            block, entry, 0);
     expect_equal(c, "index of a huge page", block, page->index,
                  rmap_index(v->offset, v->start, block));
-    expect(c, !(entry & ENTRY_W) || (v->flags & VM_WRITE), "writable huge leaf", block, entry, 0);
 }
 
 /* All leaves, and the number of tables. */
@@ -415,6 +424,7 @@ static uint64_t check_once(struct worker *w, bool say)
     c.wrong += object_check(w, say, c.object_vmas);
     c.wrong += vmap_check();
     c.wrong += cma_check(c.say);
+    c.wrong += hugetlb_check(c.say);
     return c.wrong;
 }
 

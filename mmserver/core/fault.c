@@ -10,6 +10,7 @@
  *        VMA forbids the access ──▶ ACCERR
  *              │
  *              ▼ walk the tables
+ *   the VMA is of huge pages only ──▶ hugetlb.c
  *   a huge leaf, or none where one fits ──▶ huge.c: HUGE, HUGE_ZERO, REUSE, SPURIOUS
  *   no table      anonymous ──▶ tables and page in one reply        else ──▶ make them, go on
  *              │
@@ -34,7 +35,7 @@
  */
 #include "mmserver/core/fault.h"
 #include "mmserver/core/clear.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/object.h"
@@ -476,6 +477,8 @@ static enum fault_outcome fault_resolve(struct fault *f)
     }
     if (!access_allowed(f))
         return FAULT_ACCERR;
+    if (unlikely(f->vma->flags & VM_HUGETLB))
+        return hugetlb_fault(f);
     unsigned level;
     const uint64_t *leaf = pt_lowest(mm, f->address, &level);
     if (level) {

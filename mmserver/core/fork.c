@@ -16,7 +16,7 @@
  * wrote to, as Linux does it.
  */
 #include "mmserver/core/fork.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
 #include <string.h>
@@ -42,9 +42,14 @@ static bool vma_is_copied(const struct vma *v)
 static long vmas_copy(struct fork *f)
 {
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
+        uint64_t flags = v->flags & ~VM_LOCK_FLAGS;
+
         /* Device memory stays with the program that was given it. */
-        if (!(v->flags & (VM_DONTFORK | VM_DEVICE)) &&
-            !vma_fork(f->w, f->child, v, v->flags & ~VM_LOCK_FLAGS, vma_is_inherited(v)))
+        if (v->flags & (VM_DONTFORK | VM_DEVICE))
+            continue;
+        if (unlikely(v->flags & VM_HUGETLB))
+            flags |= VM_NORESERVE; /* promises are not inherited */
+        if (!vma_fork(f->w, f->child, v, flags, vma_is_inherited(v)))
             return -LINUX_ENOMEM;
     }
     return 0;
@@ -213,6 +218,17 @@ static void fork_forget(struct fork *f)
     f->w->ops_count = 0;
 }
 
+/* The child's other tables are there by now. */
+static long hugetlb_copy(struct fork *f)
+{
+    for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
+        if ((v->flags & VM_HUGETLB) && vma_is_inherited(v) &&
+            hugetlb_fork(f->w, f->child, f->parent, v))
+            return -LINUX_ENOMEM;
+    }
+    return 0;
+}
+
 /* What an address space is beside its VMAs; locks on memory are not inherited. */
 static void mm_inherit(struct mm *to, const struct mm *from)
 {
@@ -247,6 +263,8 @@ static long fork_locked(struct fork *f)
         fork_forget(f);
     else
         error = fork_send(f);
+    if (!error && unlikely(from->huge_used))
+        error = hugetlb_copy(f);
     to->resident_peak = mm_resident(to);
     to->total_peak = to->total_pages;
     return error;

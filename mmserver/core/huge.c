@@ -9,6 +9,7 @@
  *      own page  ──▶ REUSE        the right that was missing
  */
 #include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/zap.h"
 
 enum huge_mode huge_mode = HUGE_MADVISE;
@@ -21,7 +22,7 @@ void huge_init(enum huge_mode mode)
     huge_zero = 0;
 }
 
-static void huge_clear(pfn_t pfn)
+void huge_clear(pfn_t pfn)
 {
     for (pfn_t i = 0; i < HUGE_PAGES; i++)
         page_clear(page_pointer(pfn + i));
@@ -70,6 +71,10 @@ void huge_put(struct worker *w, struct mm *mm, uint64_t entry)
 
     if (page->state == PAGE_ZERO)
         return;
+    if (page->state == PAGE_HUGETLB) {
+        hugetlb_put(w, page);
+        return;
+    }
     mm_assert(page->state == PAGE_ANON && page->order == HUGE_ORDER && page->maps == 1);
     page->maps = 0;
     mm_add(&mm->anon_pages, -(int64_t)HUGE_PAGES);
@@ -89,8 +94,7 @@ static struct batch_op *huge_op(struct worker *w, struct mm *mm, enum batch_code
 
 /* ---- faults ---- */
 
-/* Tables down to the one of level 1, and the leaf: in one reply or one batch. */
-static enum fault_outcome huge_map(struct fault *f, uint64_t entry, enum fault_outcome outcome)
+enum fault_outcome huge_map(struct fault *f, uint64_t entry, enum fault_outcome outcome)
 {
     struct worker *w = f->w;
 
@@ -156,7 +160,7 @@ static void huge_fence(struct fault *f, uint64_t entry)
     mm_assert(place_batch(f->mm->space_slot, 2, &stopped) >= 1);
 }
 
-static long huge_replace(struct fault *f, uint64_t old, uint64_t entry)
+long huge_replace(struct fault *f, uint64_t old, uint64_t entry)
 {
     huge_op(f->w, f->mm, BATCH_REPLACE, f->address, entry)->extra = old;
     return op_try(f->w);
@@ -180,16 +184,22 @@ static enum fault_outcome huge_zero_replace(struct fault *f, uint64_t old)
     return FAULT_OOM;
 }
 
-enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry)
+bool huge_allows(struct fault *f, uint64_t entry)
 {
     uint64_t needed = f->access == VM_WRITE  ? ENTRY_W | ENTRY_D
                       : f->access == VM_EXEC ? ENTRY_X
                                              : ENTRY_R;
 
-    if ((entry & needed) == needed) {
-        huge_fence(f, entry);
+    if ((entry & needed) != needed)
+        return false;
+    huge_fence(f, entry);
+    return true;
+}
+
+enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry)
+{
+    if (huge_allows(f, entry))
         return FAULT_SPURIOUS;
-    }
     if (!f->writer)
         return FAULT_NEEDS_WRITER;
     bool zero = page_of(entry_page(entry))->state == PAGE_ZERO;
@@ -271,10 +281,20 @@ static long huge_split_at(struct worker *w, struct mm *mm, vaddr_t address)
     return huge_split(w, mm, ROUND_DOWN(address, BLOCK_BYTES), entry);
 }
 
+/* A VMA of the pool's pages is cut between them only. */
+static bool may_cut(struct mm *mm, vaddr_t address)
+{
+    const struct vma *v = address & (BLOCK_BYTES - 1) ? vma_at(mm, address) : NULL;
+
+    return !v || !(v->flags & VM_HUGETLB) || v->start == address;
+}
+
 long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool edges_only)
 {
     uint64_t entry;
 
+    if (!may_cut(mm, start) || !may_cut(mm, end))
+        return -LINUX_EINVAL;
     mm_settle_locked(w, mm);
     if (huge_split_at(w, mm, start) || huge_split_at(w, mm, end))
         return -LINUX_ENOMEM;
@@ -282,7 +302,7 @@ long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end
         return 0;
     for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
-        if (huge_split(w, mm, a, entry))
+        if (page_of(entry_page(entry))->state != PAGE_HUGETLB && huge_split(w, mm, a, entry))
             return -LINUX_ENOMEM;
     }
     return 0;
@@ -296,7 +316,8 @@ void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, u
         return;
     for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
-        bool own = page_of(entry_page(entry))->state == PAGE_ANON;
+        const struct page *page = page_of(entry_page(entry));
+        bool own = page->state != PAGE_ZERO && page->maps == 1;
         uint64_t bits = flags & VM_EXEC ? ENTRY_X : 0;
         struct batch_op *op = huge_op(w, mm, BATCH_PROTECT, a, entry);
 

@@ -49,15 +49,25 @@ static inline bool huge_fits(const struct vma *v, vaddr_t address)
 enum fault_outcome huge_fault_empty(struct fault *f);
 enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry);
 
+/* Parts of those, for hugetlb.c too. Tables down to the one of level 1, and the leaf, in one reply
+ * or one batch: `outcome`, or FAULT_OOM, FAULT_RACED. */
+enum fault_outcome huge_map(struct fault *f, uint64_t entry, enum fault_outcome outcome);
+/* Another leaf in the place of `old`: 0 or -ERR_x. */
+long huge_replace(struct fault *f, uint64_t old, uint64_t entry);
+/* Does the leaf allow the access? Then the hart is made to forget what it knew of it before. */
+bool huge_allows(struct fault *f, uint64_t entry);
+void huge_clear(pfn_t pfn);
+
 /* The writer's, from here on. All but huge_split_page settle themselves. */
 
 long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool edges_only);
-/* Make sure that no huge leaf has `start` or `end` inside it. 0, or -LINUX_ENOMEM. */
+/* Make sure that no huge leaf has `start` or `end` inside it. 0, -LINUX_ENOMEM, or -LINUX_EINVAL
+ * where a VMA may not be cut (hugetlb.h). */
 static inline long huge_split_edges(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, true);
 }
-/* Make sure that there is no huge leaf in [start, end). 0, or -LINUX_ENOMEM. */
+/* Make sure that there is no huge leaf in [start, end) but the pool's. Errors as above. */
 static inline long huge_split_all(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, false);

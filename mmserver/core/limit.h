@@ -40,7 +40,7 @@ static inline bool limit_may_lock(const struct mm *mm)
 /* Does Linux count pages of a mapping with those flags as promised memory? */
 static inline bool limit_is_promised(uint64_t flags)
 {
-    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE)) == VM_WRITE;
+    return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB)) == VM_WRITE;
 }
 /* Heuristic overcommit: only what could never be met is refused. */
 static inline bool limit_commit(uint64_t pages)

@@ -11,6 +11,7 @@
  *   LOCK_OBJECT   objects, page caches, the trees of their mappings
  *   LOCK_ANON     a family of anon_vmas: their trees (rmap.h)
  *   LOCK_LEAF     the entries that are not empty of one leaf table (pt.h, leaf_lock)
+ *   LOCK_HUGE     the pool of huge pages (hugetlb.h)
  *   LOCK_SLABS    the list of object caches
  *   LOCK_SLAB     the slabs of one cache
  *   LOCK_PHYS     the page allocator
@@ -31,6 +32,7 @@ enum lock_rank {
     LOCK_OBJECT,
     LOCK_ANON,
     LOCK_LEAF,
+    LOCK_HUGE,
     LOCK_SLABS,
     LOCK_SLAB,
     LOCK_PHYS

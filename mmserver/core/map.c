@@ -10,7 +10,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/placement.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
@@ -23,6 +23,8 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
         flags |= VM_SHARED | VM_MAYSHARE;
     if (unlikely(r->nowrite))
         flags &= ~VM_MAYWRITE;
+    if (unlikely(r->flags & MAP_HUGETLB))
+        flags |= VM_HUGETLB;
     if (unlikely(r->object && r->object->kind == OBJECT_DEVICE))
         flags |= VM_DEVICE;
     if (r->flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)) {
@@ -74,10 +76,18 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
         return -LINUX_EINVAL;
     if (!v || v->start >= end || start == end)
         return 0;
-    if (huge_split_edges(w, mm, start, end))
-        return -LINUX_ENOMEM;
-    if (v->start < start && v->end > end)
-        return unmap_hole(w, mm, v, start, end);
+    long error = huge_split_edges(w, mm, start, end);
+    if (error)
+        return error;
+    uint64_t promised = likely(!mm->huge_reserved) ? 0 : hugetlb_missing(mm, start, end);
+    if (v->start < start && v->end > end) {
+        error = unmap_hole(w, mm, v, start, end);
+        if (promised && !error)
+            hugetlb_unreserve(mm, promised);
+        return error;
+    }
+    if (unlikely(promised))
+        hugetlb_unreserve(mm, promised);
     mm_fast_drop_locked(mm);
     enum below there = look_below(mm, start, end);
     if (there == PAGES)
@@ -171,8 +181,9 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
         return error;
     if (taken) {
         mm_settle_locked(w, mm);
-        if (map_unmap_locked(w, mm, at, at + bytes))
-            return -LINUX_ENOMEM;
+        error = map_unmap_locked(w, mm, at, at + bytes);
+        if (error)
+            return error;
         above = vma_find(mm, at);
     }
     const struct vma_kind kind = {flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL};
@@ -197,14 +208,6 @@ static long type_check(const struct map_request *r)
     }
 }
 
-/* MAP_HUGETLB: the size in the flags must be that of the huge pages there are. */
-static long huge_check(const struct map_request *r)
-{
-    uint64_t shift = r->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-
-    return shift && shift != BLOCK_SHIFT ? -LINUX_EINVAL : -LINUX_ENOMEM; /* none are kept */
-}
-
 /* Errors in the order in which Linux finds them. */
 static long mmap_check(const struct mm *mm, const struct map_request *r)
 {
@@ -212,8 +215,6 @@ static long mmap_check(const struct mm *mm, const struct map_request *r)
 
     if (!r->bytes)
         return -LINUX_EINVAL;
-    if (unlikely(r->flags & MAP_HUGETLB))
-        return huge_check(r);
     if (!bytes || bytes > mm_user_end)
         return -LINUX_ENOMEM;
     if (r->object && r->offset + (bytes >> PAGE_SHIFT) < r->offset)
@@ -274,8 +275,42 @@ static long map_shared(struct worker *w, struct mm *mm, const struct map_request
     return at;
 }
 
+/* MAP_HUGETLB: whole pages of the size in the flags, which must be that of the pool's; promised
+ * before there is a mapping. Private ones only. */
+static long map_hugetlb(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    uint64_t shift = r->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+    struct map_request with = *r;
+
+    if (!r->bytes || r->object || (shift && shift != BLOCK_SHIFT) ||
+        (r->flags & MAP_TYPE) != MAP_PRIVATE || (r->flags & MAP_GROWSDOWN))
+        return -LINUX_EINVAL;
+    if (r->bytes > mm_user_end)
+        return -LINUX_ENOMEM;
+    if (!(r->prot & VM_ACCESS))
+        return -LINUX_EINVAL; /* as mprotect could not make it so either */
+    with.bytes = ROUND_UP(r->bytes, BLOCK_BYTES);
+    if (!(r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+        with.address = ROUND_UP(r->address, BLOCK_BYTES);
+    else if (r->address & (BLOCK_BYTES - 1))
+        return -LINUX_EINVAL;
+    long error = mmap_check(mm, &with);
+    if (error)
+        return error;
+    uint64_t pages = r->flags & MAP_NORESERVE ? 0 : with.bytes >> BLOCK_SHIFT;
+    if (!hugetlb_reserve(mm, pages))
+        return -LINUX_ENOMEM;
+    mm->huge_used = true;
+    long at = map_object(w, mm, &with);
+    if (at < 0)
+        hugetlb_unreserve(mm, pages);
+    return at;
+}
+
 long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
 {
+    if (unlikely(r->flags & MAP_HUGETLB))
+        return map_hugetlb(w, mm, r);
     long error = mmap_check(mm, r);
 
     if (error)

@@ -57,9 +57,10 @@ struct mm {
     uint64_t tables;              /* page tables, the root excepted */
     vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
     uint32_t kept_count;
-    uint64_t huge_used; /* bool: it has or had huge leaves */
-    vaddr_t huge_next;  /* where collapsing looks next */
-    uint32_t kept_new;  /* bool: since it was last looked at for sweeping */
+    uint64_t huge_used;     /* bool: it has or had huge leaves */
+    uint64_t huge_reserved; /* pages of the pool promised and not taken yet (hugetlb.h) */
+    vaddr_t huge_next;      /* where collapsing looks next */
+    uint32_t kept_new;      /* bool: since it was last looked at for sweeping */
     uint64_t total_pages, data_pages, stack_pages, exec_pages; /* mapped, by VMAs */
     uint64_t locked_pages, pinned_pages;
     uint64_t committed_pages; /* promised: of VMAs with VM_ACCOUNT */

@@ -44,7 +44,7 @@ enum page_state {
     PAGE_HOT,      /* in a hart's list (data or tables) */
     PAGE_ZEROED,   /* in a hart's zeroed list */
     PAGE_USED,     /* allocated, not yet said for what */
-    PAGE_ANON,     /* a client's page: owner = mm, index = virtual page number */
+    PAGE_ANON,     /* a client's page: owner = anon_vma, index = page number in it (rmap.h), maps counts */
     PAGE_ZERO,     /* a hart's zero page; its mappings are not counted */
     PAGE_FILE,     /* page of a file: owner = object, index = page in it, maps counts */
     PAGE_FILE_MAP, /* pages that hold a file's index */
@@ -54,6 +54,7 @@ enum page_state {
     PAGE_OBJECT,   /* a kernel object */
     PAGE_NATIVE,   /* given to a native program */
     PAGE_KMALLOC,  /* a large kmalloc: owner = who asked, index = bytes and generation */
+    PAGE_HUGETLB,  /* the first of 2 MiB of the pool of huge pages: maps counts (hugetlb.h) */
     PAGE_STATES
 };
 

@@ -209,10 +209,16 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     uint64_t old = v->flags, pages = (end - start) >> PAGE_SHIFT;
     if (flags & ~(flags >> VM_MAY_SHIFT) & VM_ACCESS)
         return -LINUX_EACCES;
+    if (unlikely(flags & VM_HUGETLB)) {
+        if ((start | end) & (BLOCK_BYTES - 1))
+            return -LINUX_EINVAL;
+        if (!(flags & VM_ACCESS))
+            return -LINUX_ENOMEM; /* there is no place to keep its pages */
+    }
     if (flags & VM_WRITE) {
         if (!limit_expand(mm, flags, pages) && limit_expand(mm, old, pages))
             return -LINUX_ENOMEM;
-        if (!(old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE))) {
+        if (!(old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB))) {
             if (!limit_commit(pages))
                 return -LINUX_ENOMEM;
             flags |= VM_ACCOUNT;

@@ -92,6 +92,8 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 /* May [address, address + old_bytes) of v become new_bytes? */
 static long resize_check(const struct remap *r, const struct vma *v)
 {
+    if (v->flags & VM_HUGETLB)
+        return -LINUX_EINVAL;
     if (!r->old_bytes && !(v->flags & VM_SHARED))
         return -LINUX_EINVAL;
     if ((r->flags & MREMAP_DONTUNMAP) && (v->flags & (VM_DONTEXPAND | VM_DEVICE)))

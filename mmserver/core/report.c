@@ -6,6 +6,7 @@
 #include "mmserver/core/report_mm.h"
 #include "mmserver/core/vmap.h"
 #include "mmserver/core/cma.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
@@ -96,6 +97,16 @@ static struct totals totals_count(void)
     return sum;
 }
 
+static void report_huge_pool(struct text *t)
+{
+    struct hugetlb_state is = hugetlb_state();
+
+    text_format(t, "HugePages_Total:   %5lu\nHugePages_Free:    %5lu\n", is.total, is.free);
+    text_format(t, "HugePages_Rsvd:    %5lu\nHugePages_Surp:    %5lu\n", is.reserved, 0UL);
+    meminfo_line(t, "Hugepagesize", HUGE_PAGES);
+    meminfo_line(t, "Hugetlb", is.total * HUGE_PAGES);
+}
+
 static void report_meminfo(struct text *t)
 {
     uint64_t cached = object_cached_pages();
@@ -116,6 +127,7 @@ static void report_meminfo(struct text *t)
     meminfo_line(t, "PageTables", sum.tables);
     meminfo_line(t, "CmaTotal", cma_pages());
     meminfo_line(t, "CmaFree", zones_free_type(MIGRATE_CMA));
+    report_huge_pool(t);
 }
 
 static void stat_line(struct text *t, const char *name, uint64_t value, const char *description)

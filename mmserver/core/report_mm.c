@@ -58,6 +58,7 @@ struct tally {
     uint64_t pss, pss_dirty; /* in parts of a page, see PSS_SHIFT */
     uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
     uint64_t huge;
+    uint64_t hugetlb_shared, hugetlb_private;
 };
 
 static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
@@ -69,6 +70,10 @@ static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
     const struct page *page = page_of(pfn);
     uint64_t maps = max_u64(page->maps & INT32_MAX, 1);
     uint64_t part = (pages << PSS_SHIFT) / maps;
+    if (page->state == PAGE_HUGETLB) { /* not part of what is resident, as in Linux */
+        *(maps > 1 ? &c->hugetlb_shared : &c->hugetlb_private) += pages;
+        return;
+    }
     bool anon = page->state == PAGE_ANON, dirty = entry & ENTRY_D;
 
     c->resident += pages;
@@ -152,8 +157,8 @@ static void smaps_of(struct text *t, const struct mm *mm, const struct vma *v)
 
     maps_line(t, v);
     pages_line(t, "Size:", vma_pages(v));
-    pages_line(t, "KernelPageSize:", 1);
-    pages_line(t, "MMUPageSize:", 1);
+    pages_line(t, "KernelPageSize:", v->flags & VM_HUGETLB ? TABLE_ENTRIES : 1);
+    pages_line(t, "MMUPageSize:", v->flags & VM_HUGETLB ? TABLE_ENTRIES : 1);
     pages_line(t, "Rss:", c.resident);
     kib_line(t, "Pss:", pss_kib);
     kib_line(t, "Pss_Dirty:", (c.pss_dirty * KIB_PER_PAGE) >> PSS_SHIFT);
@@ -168,8 +173,8 @@ static void smaps_of(struct text *t, const struct mm *mm, const struct vma *v)
     pages_line(t, "AnonHugePages:", c.huge);
     pages_line(t, "ShmemPmdMapped:", 0);
     pages_line(t, "FilePmdMapped:", 0);
-    pages_line(t, "Shared_Hugetlb:", 0);
-    pages_line(t, "Private_Hugetlb:", 0);
+    pages_line(t, "Shared_Hugetlb:", c.hugetlb_shared);
+    pages_line(t, "Private_Hugetlb:", c.hugetlb_private);
     pages_line(t, "Swap:", 0);
     pages_line(t, "SwapPss:", 0);
     kib_line(t, "Locked:", v->flags & VM_LOCKED ? pss_kib : 0);

@@ -38,7 +38,7 @@
 #define VM_MERGEABLE   0x200000UL /* pages with the same bytes may become one */
 #define VM_RAND_READ   0x400000UL
 #define VM_SEQ_READ    0x800000UL
-#define VM_HUGETLB     0x1000000UL /* 2 MiB pages only */
+#define VM_HUGETLB     0x1000000UL /* of pages of the pool only (hugetlb.h) */
 #define VM_LOCK_FLAGS  (VM_LOCKED | VM_LOCKONFAULT)
 
 struct mm;
@@ -84,7 +84,7 @@ static inline uint64_t vma_offset_at(const struct vma *v, vaddr_t address)
 }
 static inline bool vma_is_private_anon(const struct vma *v)
 {
-    return !v->ops && !(v->flags & VM_DEVICE);
+    return !v->ops && !(v->flags & (VM_DEVICE | VM_HUGETLB));
 }
 static inline struct vma *vma_next(const struct vma *v)
 {

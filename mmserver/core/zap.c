@@ -7,7 +7,7 @@
  * A page table's worth of entries is one operation, however many holes it has.
  */
 #include "mmserver/core/zap.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
@@ -170,6 +170,8 @@ void zap_all(struct worker *w, struct mm *mm)
     zap_begin(&z, w, mm);
     if (unlikely(mm->huge_used))
         zap_huge(&z, 0, mm_user_end);
+    if (unlikely(mm->huge_reserved))
+        hugetlb_unreserve(mm, mm->huge_reserved);
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         vaddr_t a = pt_next_table(mm, max_u64(v->start, next), v->end, &table);
 

@@ -6,6 +6,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/compact.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/fork.h"
@@ -473,7 +474,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      (number >= MM_COMPACT && number <= MM_CMA) ||
+                      (number >= MM_HUGE_POOL && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
@@ -491,6 +492,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_exec(w, c, a);
     case MM_LIMIT:
         return call_limit(a);
+    case MM_HUGE_POOL:
+        return (long)(a[0] == ~0UL ? hugetlb_state().total : hugetlb_resize(w, a[0]));
     case MM_COMPACT:
         return call_compact(w, a);
     case MM_CONTIG:

@@ -12,7 +12,7 @@
 #include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/numa.h"
@@ -79,6 +79,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     huge_init(argument_given(info->args, "thp=always")  ? HUGE_ALWAYS
               : argument_given(info->args, "thp=never") ? HUGE_NEVER
                                                         : HUGE_MADVISE);
+    hugetlb_init();
     placement_level =
         argument_given(info->args, "norandmaps") || argument_given(info->args, "aslr=0")
             ? PLACEMENT_FIXED

@@ -12,7 +12,32 @@
 #define MADV_HUGEPAGE 14
 #endif
 
-static struct bench_row whole, per_page, unmap, zero;
+#ifndef MAP_HUGETLB
+#define MAP_HUGETLB 0x40000
+#endif
+
+static struct bench_row whole, per_page, unmap, zero, pooled;
+
+/* A page of the pool, which is one page large. */
+static void pool_fault(void)
+{
+    static const char knob[] = "/proc/sys/vm/nr_hugepages";
+    int fd = (int)bench_call(NULL, SYS_openat, (uint64_t)-100, (uint64_t)knob, 1, 0, 0, 0);
+
+    if (fd < 0 || BENCH_CALL3(NULL, SYS_write, fd, "1\n", 2) != 2)
+        return;
+    bench_open(&pooled, "hugetlb_write_fault_2MiB", BENCH_BY_PAGER, 1, ROUNDS);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        long at =
+            bench_call(NULL, SYS_mmap, BENCH_AREA, HUGE_BYTES, 3, 0x32 | MAP_HUGETLB, ~0UL, 0);
+
+        if (at < 0)
+            break;
+        bench_write(&pooled, (char *)at);
+        bench_unmap((char *)at, HUGE_PAGES);
+    }
+    bench_close(&pooled);
+}
 
 /* A block that may be one page, alone in its part of the space. */
 static char *block(unsigned round)
@@ -62,5 +87,6 @@ int main(void)
         bench_unmap(start, HUGE_PAGES);
     }
     bench_close(&zero);
+    pool_fault();
     return 0;
 }

@@ -211,6 +211,7 @@ static bool add_proc(void)
     };
     static const struct extra sys[] = {{"vm", NODE_DIR, LINUX_S_IFDIR | 0555, 0}};
     static const struct extra vm[] = {
+        {"nr_hugepages", NODE_TEXT, KNOB_MODE, PROC_SYS_NR_HUGEPAGES},
         {"compact_memory", NODE_TEXT, LINUX_S_IFREG | 0200, PROC_SYS_COMPACT_MEMORY},
         {"compaction_proactiveness", NODE_TEXT, KNOB_MODE, PROC_SYS_COMPACTION_PROACTIVENESS},
     };

@@ -32,6 +32,11 @@ static inline long mmcall_limit(uint64_t mm, unsigned which, uint64_t value)
     return kcall6(MM_LIMIT, mm, which, value, 0, 0, 0);
 }
 
+/* ~0: only tell. */
+static inline long mmcall_huge_pool(uint64_t pages)
+{
+    return kcall6(MM_HUGE_POOL, pages, 0, 0, 0, 0, 0);
+}
 /* op: enum mm_compact_op. */
 static inline long mmcall_compact(unsigned op, uint64_t value)
 {

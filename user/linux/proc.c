@@ -239,6 +239,9 @@ static void of_system(struct text *text, enum proc_text kind)
         text_report(text, MM_REPORT_CMA, 0);
         break;
     case PROC_PAGODA_CONTIG:
+    case PROC_SYS_NR_HUGEPAGES:
+        text_printf(text, "%ld\n", mmcall_huge_pool(~0UL));
+        break;
     case PROC_SYS_COMPACT_MEMORY:
         break;
     case PROC_SYS_COMPACTION_PROACTIVENESS:

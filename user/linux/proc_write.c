@@ -1,6 +1,7 @@
 /*
  * The files of /proc that can be written:
  *
+ *   sys/vm/nr_hugepages               N: so many 2 MiB pages for MAP_HUGETLB
  *   sys/vm/compact_memory             1: compact all memory, now
  *   sys/vm/compaction_proactiveness   0..100: how scattered free memory may be, as Linux
  *   pagoda/contig                     N [ALIGN]: can N contiguous pages be had? They go back at
@@ -56,6 +57,17 @@ static long compact_memory(const char *text)
     return more;
 }
 
+/* As Linux: what cannot be had or given back is no error; reading tells. */
+static long huge_pool(const char *text)
+{
+    uint64_t value;
+
+    if (!only_number(text, &value) || value == ~0UL)
+        return -LINUX_EINVAL;
+    long pages = mmcall_huge_pool(value);
+    return pages < 0 ? pages : 0;
+}
+
 static long proactiveness_set(const char *text)
 {
     uint64_t value;
@@ -99,6 +111,8 @@ static long cma(const char *text)
 long proc_write(const struct place *place, const char *text)
 {
     switch ((enum proc_text)place->node->detail) {
+    case PROC_SYS_NR_HUGEPAGES:
+        return huge_pool(text);
     case PROC_SYS_COMPACT_MEMORY:
         return compact_memory(text);
     case PROC_SYS_COMPACTION_PROACTIVENESS:

@@ -1,0 +1,304 @@
+/*
+ * Pages of 2 MiB set apart. See hugetlb.h.
+ *
+ *   fault    empty, of the VMA's promise or of nobody's     ──▶ HUGE      none left ──▶ BUSERR
+ *            allows it                                      ──▶ SPURIOUS
+ *            own page, the right is missing                 ──▶ REUSE
+ *            shared by a fork, write                        ──▶ COW_COPY  none left ──▶ BUSERR
+ */
+#include "mmserver/core/hugetlb.h"
+#include "mmserver/core/text.h"
+
+static struct {
+    struct lock lock;
+    struct page_list pages; /* free ones */
+    struct hugetlb_state is;
+} pool;
+
+void hugetlb_init(void)
+{
+    pool.lock = LOCK_INIT(LOCK_HUGE);
+    LIST_INIT(&pool.pages);
+    pool.is = (struct hugetlb_state){0};
+}
+
+struct hugetlb_state hugetlb_state(void)
+{
+    lock_take(&pool.lock);
+    struct hugetlb_state is = pool.is;
+    lock_drop(&pool.lock);
+    return is;
+}
+
+static void put_free_locked(struct page *page)
+{
+    LIST_INSERT_HEAD(&pool.pages, page, link);
+    pool.is.free++;
+}
+
+static struct page *take_free_locked(void)
+{
+    struct page *page = LIST_FIRST(&pool.pages);
+
+    LIST_REMOVE(page, link);
+    pool.is.free--;
+    return page;
+}
+
+/* ---- the pool's size ---- */
+
+static bool pool_grow(struct worker *w)
+{
+    pfn_t pfn = pages_alloc(w, HUGE_ORDER, GFP_KERNEL | GFP_NOWARN);
+
+    if (!pfn)
+        return false;
+    page_of(pfn)->state = PAGE_HUGETLB;
+    lock_take(&pool.lock);
+    put_free_locked(page_of(pfn));
+    pool.is.total++;
+    lock_drop(&pool.lock);
+    return true;
+}
+
+static bool pool_shrink(struct worker *w)
+{
+    struct page *page = NULL;
+
+    lock_take(&pool.lock);
+    if (pool.is.free > pool.is.reserved) {
+        page = take_free_locked();
+        pool.is.total--;
+    }
+    lock_drop(&pool.lock);
+    if (!page)
+        return false;
+    page->state = PAGE_USED;
+    pages_free(w, page_number(page), HUGE_ORDER);
+    return true;
+}
+
+uint64_t hugetlb_resize(struct worker *w, uint64_t pages)
+{
+    while (hugetlb_state().total < pages && pool_grow(w))
+        ;
+    while (hugetlb_state().total > pages && pool_shrink(w))
+        ;
+    return hugetlb_state().total;
+}
+
+/* ---- promises ---- */
+
+bool hugetlb_reserve(struct mm *mm, uint64_t pages)
+{
+    lock_take(&pool.lock);
+    bool enough = pool.is.free - pool.is.reserved >= pages;
+    if (enough) {
+        pool.is.reserved += pages;
+        mm->huge_reserved += pages;
+    }
+    lock_drop(&pool.lock);
+    return enough;
+}
+
+void hugetlb_unreserve(struct mm *mm, uint64_t pages)
+{
+    lock_take(&pool.lock);
+    pages = min_u64(pages, mm->huge_reserved);
+    pool.is.reserved -= pages;
+    mm->huge_reserved -= pages;
+    lock_drop(&pool.lock);
+}
+
+uint64_t hugetlb_missing(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    uint64_t missing = 0;
+
+    for (struct vma *v = vma_find(mm, start); v && v->start < end; v = v->next) {
+        if ((v->flags & (VM_HUGETLB | VM_NORESERVE)) != VM_HUGETLB)
+            continue;
+        for (vaddr_t a = max_u64(start, v->start); a < min_u64(end, v->end); a += BLOCK_BYTES)
+            missing += !entry_is_leaf(huge_entry(mm, a));
+    }
+    return missing;
+}
+
+/* A page for v, which counts as mapped once; *promised: a promise was kept with it. 0: none. */
+static pfn_t pool_take(struct mm *mm, const struct vma *v, bool *promised)
+{
+    struct page *page = NULL;
+
+    lock_take(&pool.lock);
+    *promised = !(v->flags & VM_NORESERVE) && mm->huge_reserved;
+    if (*promised || pool.is.free > pool.is.reserved)
+        page = take_free_locked();
+    if (*promised) {
+        pool.is.reserved--;
+        mm->huge_reserved--;
+    }
+    lock_drop(&pool.lock);
+    if (!page)
+        return 0;
+    page->owner = NULL;
+    page->index = 0;
+    page->maps = 1;
+    return page_number(page);
+}
+
+/* And back, unused. */
+static void pool_untake(struct mm *mm, pfn_t pfn, bool promised)
+{
+    lock_take(&pool.lock);
+    page_of(pfn)->maps = 0;
+    put_free_locked(page_of(pfn));
+    if (promised) {
+        pool.is.reserved++;
+        mm->huge_reserved++;
+    }
+    lock_drop(&pool.lock);
+}
+
+void hugetlb_put(struct worker *w, struct page *page)
+{
+    (void)w;
+    mm_assert(page->state == PAGE_HUGETLB && page->order == HUGE_ORDER);
+    if (__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL))
+        return;
+    lock_take(&pool.lock);
+    put_free_locked(page);
+    lock_drop(&pool.lock);
+}
+
+/* ---- faults ---- */
+
+static enum fault_outcome fault_new(struct fault *f)
+{
+    bool promised;
+    pfn_t pfn = pool_take(f->mm, f->vma, &promised);
+
+    if (!pfn)
+        return FAULT_BUSERR;
+    huge_clear(pfn);
+    f->by_reply = false;
+    enum fault_outcome outcome =
+        huge_map(f, entry_make(pfn, vma_entry_bits(f->vma, true)), FAULT_HUGE);
+    if (outcome != FAULT_HUGE)
+        pool_untake(f->mm, pfn, promised);
+    return outcome;
+}
+
+/* The writer's: a copy takes the place of a page that is somebody else's too. */
+static enum fault_outcome fault_copy(struct fault *f, uint64_t old)
+{
+    bool promised;
+    pfn_t pfn = pool_take(f->mm, f->vma, &promised);
+
+    if (!pfn)
+        return FAULT_BUSERR;
+    for (pfn_t i = 0; i < HUGE_PAGES; i++)
+        page_copy(page_pointer(pfn + i), page_pointer(entry_page(old) + i));
+    if (huge_replace(f, old, entry_make(pfn, vma_entry_bits(f->vma, true)))) {
+        pool_untake(f->mm, pfn, promised);
+        return FAULT_OOM;
+    }
+    hugetlb_put(f->w, page_of(entry_page(old)));
+    return FAULT_COW_COPY;
+}
+
+/* The leaf is there, but does not allow the access. */
+static enum fault_outcome fault_leaf(struct fault *f, uint64_t entry)
+{
+    struct page *page = page_of(entry_page(entry));
+
+    if (!f->writer)
+        return FAULT_NEEDS_WRITER;
+    bool own = __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
+    if (f->access == VM_WRITE && !own)
+        return fault_copy(f, entry);
+    uint64_t allowed = entry_make(entry_page(entry), vma_entry_bits(f->vma, own));
+    return huge_replace(f, entry, allowed) ? FAULT_OOM : FAULT_REUSE;
+}
+
+enum fault_outcome hugetlb_fault(struct fault *f)
+{
+    uint64_t entry = huge_entry(f->mm, f->address);
+
+    if (!entry)
+        return fault_new(f);
+    if (entry_is_table(entry)) { /* an empty one that was kept for what was here before */
+        if (!f->writer)
+            return FAULT_NEEDS_WRITER;
+        pt_remove_leaf_table(f->w, f->mm, ROUND_DOWN(f->address, BLOCK_BYTES));
+        return fault_new(f);
+    }
+    return huge_allows(f, entry) ? FAULT_SPURIOUS : fault_leaf(f, entry);
+}
+
+/* ---- fork ---- */
+
+/* The tables above the child's leaves. */
+static long tables_ensure(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    for (unsigned level = mm_levels - 1; level > 1; level--) {
+        if (entry_is_table(*pt_entry(mm, address, level)))
+            continue;
+        if (!pt_gather_table(w, mm, address, level))
+            return -LINUX_ENOMEM;
+        if (op_try(w)) {
+            w->ops_count = 1;
+            pt_ungather_tables(w, mm, 0);
+            return -LINUX_ENOMEM;
+        }
+    }
+    return 0;
+}
+
+long hugetlb_fork(struct worker *w, struct mm *child, const struct mm *parent, const struct vma *v)
+{
+    uint64_t entry;
+
+    child->huge_used = true;
+    for (vaddr_t a = huge_next(parent, v->start, v->end, &entry); a < v->end;
+         a = huge_next(parent, a + BLOCK_BYTES, v->end, &entry)) {
+        if (tables_ensure(w, child, a))
+            return -LINUX_ENOMEM;
+        struct batch_op *op = op_add(w, child, BATCH_COPY_TABLE, a);
+        op->level = 1;
+        op->count = 1;
+        op->extra = parent->space_slot;
+        if (op_try(w))
+            return -LINUX_ENOMEM;
+        __atomic_add_fetch(&page_of(entry_page(entry))->maps, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+
+/* ---- checking ---- */
+
+uint64_t hugetlb_check(bool say)
+{
+    uint64_t count = 0, wrong = 0, reserved = 0;
+    const struct page *page;
+
+    for (uint64_t id = mm_next_id(0); id; id = mm_next_id(id)) {
+        struct mm *mm = mm_get(id);
+
+        reserved += mm ? mm->huge_reserved : 0;
+        if (mm)
+            mm_put(mm);
+    }
+    lock_take(&pool.lock);
+    LIST_FOREACH(page, &pool.pages, link)
+    {
+        count++;
+        wrong += page->state != PAGE_HUGETLB || page->order != HUGE_ORDER || page->maps;
+    }
+    wrong += count != pool.is.free;
+    wrong += pool.is.free > pool.is.total || pool.is.reserved > pool.is.free;
+    wrong += reserved != pool.is.reserved;
+    lock_drop(&pool.lock);
+    if (wrong && say)
+        text_log("check: pool of huge pages: %lu listed, %lu free, %lu reserved", count,
+                 pool.is.free, reserved);
+    return wrong;
+}
