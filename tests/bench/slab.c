@@ -8,11 +8,11 @@
  * what the memory server's own caches are asked for while programs are started, map, fault and end.
  */
 #include "core_world.h"
+#include "failing.h"
 #include "mmserver/core/kmalloc.h"
 #include "mmserver/core/slab_internal.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,19 +21,6 @@
 #define EVENTS_MAX 60000
 #define IDS_MAX    20000
 #define CACHES_MAX 32
-
-/* In place of the test runner's. */
-_Noreturn void ktap_fail(const char *file, int line, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    abort();
-}
 
 struct event {
     uint32_t id; /* of the object */

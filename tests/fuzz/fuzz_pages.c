@@ -5,40 +5,15 @@
  * page may be lost.
  */
 #include "core_world.h"
+#include "failing.h"
+#include "tests/fuzz/input.h"
 
 #include "mmserver/core/zone.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HELD_MAX 256
-
-/* In place of the test runner's: there is only failing here. */
-_Noreturn void ktap_fail(const char *file, int line, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    abort();
-}
-
-struct input {
-    const uint8_t *at, *end;
-};
-
-static uint64_t take(struct input *in, unsigned bytes)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; i < bytes; i++)
-        value |= in->at < in->end ? (uint64_t)*in->at++ << (8 * i) : 0;
-    return value;
-}
 
 static struct held {
     pfn_t pfn;

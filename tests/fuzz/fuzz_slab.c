@@ -4,11 +4,11 @@
  * objects hold is checked, then every slab is recounted, and nothing may be left.
  */
 #include "core_world.h"
+#include "failing.h"
 #include "mmserver/core/kmalloc.h"
 #include "mmserver/core/slab_internal.h"
 #include "mmserver/core/slab_report.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,19 +17,6 @@
 #define OBJECTS 256
 #define KINDS   3 /* plain, debugged, kmalloc */
 #define BYTES   72
-
-/* In place of the test runner's: there is only failing here. */
-_Noreturn void ktap_fail(const char *file, int line, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    abort();
-}
 
 struct held {
     uint8_t *at;

@@ -4,6 +4,7 @@
  * client's and is set here. There is nothing to return to.
  */
 #include <pagoda/call.h>
+#include <pagoda/kept.inc>
 
     /* For the trampoline at the end, which is entered by programs. */
     .attribute arch, "rv64i2p0_m2p0_a2p0_f2p0_d2p0_c2p0"
@@ -55,36 +56,10 @@ worker_park:
     .globl kcall_call
     .type kcall_call, @function
 kcall_call:
-    addi sp, sp, -112
-    sd ra, 0(sp)
-    sd s0, 8(sp)
-    sd s1, 16(sp)
-    sd s2, 24(sp)
-    sd s3, 32(sp)
-    sd s4, 40(sp)
-    sd s5, 48(sp)
-    sd s6, 56(sp)
-    sd s7, 64(sp)
-    sd s8, 72(sp)
-    sd s9, 80(sp)
-    sd s10, 88(sp)
-    sd s11, 96(sp)
+    kept_save
     li a7, CALL_CALL
     ecall
-    ld ra, 0(sp)
-    ld s0, 8(sp)
-    ld s1, 16(sp)
-    ld s2, 24(sp)
-    ld s3, 32(sp)
-    ld s4, 40(sp)
-    ld s5, 48(sp)
-    ld s6, 56(sp)
-    ld s7, 64(sp)
-    ld s8, 72(sp)
-    ld s9, 80(sp)
-    ld s10, 88(sp)
-    ld s11, 96(sp)
-    addi sp, sp, 112
+    kept_restore
     ret
     .size kcall_call, . - kcall_call
 

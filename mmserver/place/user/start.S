@@ -6,6 +6,7 @@
  * is the client's and is not used.
  */
 #include <pagoda/call.h>
+#include <pagoda/kept.inc>
 #include "mmserver/server/server.h"
 
     .section .text.start, "ax", @progbits
@@ -125,39 +126,13 @@ enter_refuse:
     .globl place_call_switching
     .type place_call_switching, @function
 place_call_switching:
-    addi    sp, sp, -112
-    sd      ra, 0(sp)
-    sd      s0, 8(sp)
-    sd      s1, 16(sp)
-    sd      s2, 24(sp)
-    sd      s3, 32(sp)
-    sd      s4, 40(sp)
-    sd      s5, 48(sp)
-    sd      s6, 56(sp)
-    sd      s7, 64(sp)
-    sd      s8, 72(sp)
-    sd      s9, 80(sp)
-    sd      s10, 88(sp)
-    sd      s11, 96(sp)
+    kept_save
     mv      a7, a0
     mv      a0, a1
     mv      a1, a2
     mv      a2, a3
     ecall
-    ld      ra, 0(sp)
-    ld      s0, 8(sp)
-    ld      s1, 16(sp)
-    ld      s2, 24(sp)
-    ld      s3, 32(sp)
-    ld      s4, 40(sp)
-    ld      s5, 48(sp)
-    ld      s6, 56(sp)
-    ld      s7, 64(sp)
-    ld      s8, 72(sp)
-    ld      s9, 80(sp)
-    ld      s10, 88(sp)
-    ld      s11, 96(sp)
-    addi    sp, sp, 112
+    kept_restore
     ret
     .size place_call_switching, . - place_call_switching
 

@@ -6,4 +6,5 @@
 #include "user/linux/io.c"
 #include "user/linux/path.c"
 #include "user/linux/proc.c"
+#include "user/linux/proc_write.c"
 #include "user/linux/system.c"

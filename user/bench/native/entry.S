@@ -5,6 +5,7 @@
  * not serve it parks from.
  */
 #include <pagoda/call.h>
+#include <pagoda/kept.inc>
 #include "user/bench/native/common.h"
 
         .text
@@ -114,44 +115,10 @@ bench_pong:
         ecall
         j       bench_pong
 
-.macro SAVE_KEPT
-        addi    sp, sp, -128
-        sd      ra, 0(sp)
-        sd      s0, 8(sp)
-        sd      s1, 16(sp)
-        sd      s2, 24(sp)
-        sd      s3, 32(sp)
-        sd      s4, 40(sp)
-        sd      s5, 48(sp)
-        sd      s6, 56(sp)
-        sd      s7, 64(sp)
-        sd      s8, 72(sp)
-        sd      s9, 80(sp)
-        sd      s10, 88(sp)
-        sd      s11, 96(sp)
-.endm
-
-.macro RESTORE_KEPT
-        ld      ra, 0(sp)
-        ld      s0, 8(sp)
-        ld      s1, 16(sp)
-        ld      s2, 24(sp)
-        ld      s3, 32(sp)
-        ld      s4, 40(sp)
-        ld      s5, 48(sp)
-        ld      s6, 56(sp)
-        ld      s7, 64(sp)
-        ld      s8, 72(sp)
-        ld      s9, 80(sp)
-        ld      s10, 88(sp)
-        ld      s11, 96(sp)
-        addi    sp, sp, 128
-.endm
-
 /* bench_ipc_raw(endpoint, word): the words go in s2..s7 and come back. */
         .globl  bench_ipc_raw
 bench_ipc_raw:
-        SAVE_KEPT
+        kept_save
         sd      a1, 112(sp)
         ld      s2, 0(a1)
         ld      s3, 8(a1)
@@ -173,7 +140,7 @@ bench_ipc_raw:
         sd      s5, 24(a1)
         sd      s6, 32(a1)
         sd      s7, 40(a1)
-        RESTORE_KEPT
+        kept_restore
         bnez    a0, 1f
         mv      a0, t1
 1:      ret                             /* an error is negative */
@@ -181,7 +148,7 @@ bench_ipc_raw:
 /* bench_notify_raw(): signal SLOT_PING, wait for SLOT_PONG. */
         .globl  bench_notify_raw
 bench_notify_raw:
-        SAVE_KEPT
+        kept_save
         li      a0, SLOT_PING
         li      a1, 1
         li      a7, CALL_SIGNAL
@@ -194,7 +161,7 @@ bench_notify_raw:
         rdinstret t1
         ld      t0, 104(sp)
         sub     t1, t1, t0
-        RESTORE_KEPT
+        kept_restore
         bnez    a0, 1f
         mv      a0, t1
 1:      ret
