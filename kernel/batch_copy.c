@@ -298,8 +298,12 @@ static long leaves_copy(struct copy *c)
     long error = 0;
 
     while (i < c->count && !error) {
-        while (c->alone && c->ahead && i < c->count)
+        if (c->alone && c->ahead) {
+            uint64_t from = i;
             i = copy_alone(c, i);
+            if (i - from == ALONE_SLOTS)
+                continue;
+        }
         if (!c->alone)
             i = copy_plain(c, i);
         end = i + GROUP < c->count ? i + GROUP : c->count;
