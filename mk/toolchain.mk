@@ -45,6 +45,10 @@ endif
 lean-flags := $(c-flags) $(lean-arch) $(target-flags) -ffreestanding -fbuiltin -fno-pic \
 	-fno-common -fno-strict-aliasing -fno-stack-protector -ffunction-sections -fdata-sections
 
+# LOCK_CHECK=1: the memory server checks its lock order in the guest too (with a B of its own).
+ifdef LOCK_CHECK
+lean-flags += -DLOCK_CHECK
+endif
 kernel-cc      := $(TARGET_CC)
 kernel-flags   := $(lean-flags) -DPAGODA_KERNEL
 mmserver-cc    := $(TARGET_CC)

@@ -25,6 +25,10 @@ static uint64_t work_wanted; /* bool: some zone is below its low mark */
 
 bool shrinker_register(const struct shrinker *s)
 {
+    for (unsigned i = 0; i < shrinker_count; i++) {
+        if (shrinkers[i] == s)
+            return true;
+    }
     if (shrinker_count == SHRINKERS_MAX)
         return false;
     shrinkers[shrinker_count++] = s;

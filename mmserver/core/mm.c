@@ -12,6 +12,7 @@
 #include "mmserver/core/native.h"
 #include "mmserver/core/placement.h"
 #include "mmserver/core/caches.h"
+#include "mmserver/core/zone.h"
 #include "mmserver/core/zap.h"
 #include <string.h>
 
@@ -263,6 +264,30 @@ bool mm_sweep(struct worker *w, unsigned limit)
     }
     return true;
 }
+
+/*
+ * Under pressure kept tables go at once. Who is short of memory may hold any lock, so none is
+ * waited for, and the list stays seized: mm_get() would have to wait to give its reference back.
+ */
+static uint64_t tables_shrink(struct worker *w, uint64_t pages)
+{
+    uint64_t gone = 0;
+
+    if (w->ops_count || !lock_seize(&ids_lock))
+        return 0;
+    for (uint64_t id = MM_ID_FIRST; id < MMS_MAX && gone < pages; id++) {
+        struct mm *mm = mm_slots[id];
+
+        if (!mm || !mm->kept_count || !mm_seize(mm))
+            continue;
+        gone += pt_sweep_kept(w, mm);
+        mm_let_go(mm);
+    }
+    lock_let_go(&ids_lock);
+    return gone;
+}
+
+const struct shrinker mm_shrinker = {"kept tables", tables_shrink};
 
 static long copy_bytes(struct worker *w, struct mm *mm, vaddr_t at, char *local, uint64_t bytes,
                        uint64_t direction)

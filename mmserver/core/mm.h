@@ -247,6 +247,8 @@ static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
 /* A step of background work: give back what some mm keeps and has not needed lately. Looks at
  * most at `limit` mms; is there more to look at? */
 bool mm_sweep(struct worker *w, unsigned limit);
+/* For shrinker_register(): gives the tables back that are kept for what is mapped next. */
+extern const struct shrinker mm_shrinker;
 /* Locked: account `pages` more (or less) mapped pages of a VMA with those flags. */
 static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
 {

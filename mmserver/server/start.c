@@ -80,6 +80,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
               : argument_given(info->args, "thp=never") ? HUGE_NEVER
                                                         : HUGE_MADVISE);
     hugetlb_init();
+    require(shrinker_register(&mm_shrinker), "too many shrinkers");
     placement_level =
         argument_given(info->args, "norandmaps") || argument_given(info->args, "aslr=0")
             ? PLACEMENT_FIXED

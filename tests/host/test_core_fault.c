@@ -1,5 +1,6 @@
 /* Fault outcomes of the memory server, on the simulated machine. */
 #include "core_world.h"
+#include "mmserver/core/zone.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -47,6 +48,35 @@ KTAP_CASE(core_fault_anonymous)
     EXPECT_EQ(load(at + PAGE_BYTES), 8);
     EXPECT_EQ(load(at + 2 * PAGE_BYTES), 9);
     EXPECT_EQ(load(at + 2 * PAGE_BYTES + 1), 0);
+    core_world_check();
+}
+
+/* Empty leaf tables that are kept go under pressure, but not of a space that is in use. */
+KTAP_CASE(core_fault_kept_tables_under_pressure)
+{
+    open_world();
+    struct worker *w = sim_worker(0);
+    struct mm *mm = program->mm;
+    vaddr_t at = core_world_mmap(program, 0x10000000, PAGE_BYTES, RW, MAP_FIXED);
+
+    store(at, 1);
+    uint64_t tables = mm->tables;
+    EXPECT_EQ(core_world_call(program, NR_munmap, at, PAGE_BYTES, 0, 0, 0), 0);
+    EXPECT_EQ(mm->tables, tables);
+    mm_lock(mm);
+    EXPECT_EQ(mm_shrinker.scan(w, 64), 0);
+    mm_unlock(mm);
+    mm_read(w, mm);
+    EXPECT_EQ(mm_shrinker.scan(w, 64), 0);
+    mm_read_end(w);
+    EXPECT_EQ(mm->tables, tables);
+    EXPECT_EQ(mm_shrinker.scan(w, 64), 1);
+    EXPECT(mm->tables < tables);
+    EXPECT_EQ(mm_shrinker.scan(w, 64), 0);
+    core_world_check();
+    EXPECT_EQ(core_world_mmap(program, at, PAGE_BYTES, RW, MAP_FIXED), at);
+    store(at, 2);
+    core_world_end(program);
     core_world_check();
 }
 

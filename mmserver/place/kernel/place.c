@@ -97,6 +97,16 @@ static inline struct worker *context(void)
     return (struct worker *)pager_worker()->enter_tp;
 }
 
+#ifdef LOCK_CHECK
+uint32_t *lock_ranks(void)
+{
+    static uint32_t at_start; /* nobody is a worker yet */
+    struct worker *w = context();
+
+    return w ? &w->lock_ranks : &at_start;
+}
+#endif
+
 static inline void serving_end(struct worker *w)
 {
     __atomic_thread_fence(__ATOMIC_RELEASE);
