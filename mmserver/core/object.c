@@ -339,7 +339,7 @@ static void bytes_copy(char *to, const char *from, uint64_t bytes)
 
 static pfn_t archive_page(struct worker *w, struct object *o, uint64_t index)
 {
-    pfn_t pfn = page_alloc_user(w);
+    pfn_t pfn = page_alloc_gfp(w, GFP_CACHE);
 
     if (!pfn)
         return 0;
@@ -355,7 +355,8 @@ static pfn_t archive_page(struct worker *w, struct object *o, uint64_t index)
 /* A page with the contents that it has where nobody has written. */
 static pfn_t page_make(struct worker *w, struct object *o, uint64_t index)
 {
-    pfn_t pfn = o->kind == OBJECT_ARCHIVE ? archive_page(w, o, index) : page_alloc_user_zeroed(w);
+    pfn_t pfn = o->kind == OBJECT_ARCHIVE ? archive_page(w, o, index)
+                                          : page_alloc_gfp(w, GFP_CACHE | GFP_ZERO);
 
     if (pfn) {
         struct page *page = page_of(pfn);
