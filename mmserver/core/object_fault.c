@@ -21,6 +21,7 @@
  */
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
+#include "mmserver/core/rmap.h"
 #include "mmserver/core/vma_ops.h"
 #include "mmserver/core/zap.h"
 
@@ -287,6 +288,9 @@ static enum fault_outcome object_write_fault(struct fault *f)
 
 static enum fault_outcome object_copy_fault(struct fault *f)
 {
+    /* As Linux: even if there is no such page. VMAs that may have copies merge differently. */
+    if (rmap_prepare(f->w, f->vma))
+        return FAULT_OOM;
     long from = page_have(f, fault_index(f), false);
 
     if (from < 0)

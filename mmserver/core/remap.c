@@ -76,7 +76,9 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
     if (!(r->flags & MREMAP_DONTUNMAP) && v->start < r->address && v->end > end &&
         !vma_split(r->w, r->mm, v, end))
         return -LINUX_ENOMEM;
-    if (!vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
+    const struct vma *moved =
+        vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind);
+    if (!moved)
         return -LINUX_ENOMEM;
     if (move_tables_ready(r, to)) {
         mm_assert(!map_unmap_locked(r->w, r->mm, to, to + r->new_bytes));
@@ -85,6 +87,8 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
     move_pages(r, to);
     if (!(r->flags & MREMAP_DONTUNMAP))
         mm_assert(!map_unmap_locked(r->w, r->mm, r->address, end));
+    else if ((v = vma_at(r->mm, r->address)) != moved)
+        vma_emptied(r->w, r->mm, v, r->address, end);
     mm_fast_drop_locked(r->mm);
     return (long)to;
 }

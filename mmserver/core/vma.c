@@ -338,6 +338,13 @@ static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
     mm_fast_drop_locked(mm);
 }
 
+void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+{
+    if (v->start == start && v->end == end)
+        rmap_unlink(w, v);
+    flags_set(mm, v, v->flags & ~VM_LOCK_FLAGS);
+}
+
 /* ---- merging and splitting ---- */
 
 /*
