@@ -690,6 +690,14 @@ not_plain:
     return fault_slow(w, c, address, cause, pc, true, begun);
 }
 
+/* The first page of a VMA needs its anon_vma; then its fault can go the straight way too. Without
+ * memory the slow way finds out. */
+static inline bool anon_ready(struct worker *w, struct vma *v, uint64_t cause)
+{
+    return v->anon || cause != CAUSE_STORE_PAGE || !(v->flags & VM_WRITE) ||
+           !vma_is_private_anon(v) || !rmap_prepare(w, v);
+}
+
 /* The fast slot missed, but it may hit after a look at the VMAs and the tables. */
 static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                                   uint64_t begun, struct client *c, struct mm *mm, struct worker *w)
@@ -701,7 +709,7 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
         const uint64_t *leaf = pt_lowest(mm, address, &level);
         bool empty = !*leaf;
 
-        if (empty && !level && fast_slot_set(w, mm, v, address, leaf))
+        if (empty && !level && anon_ready(w, v, cause) && fast_slot_set(w, mm, v, address, leaf))
             return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
         bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
         if (empty && (tables || (!level && v->ops && v->ops->fault))) {
