@@ -137,8 +137,8 @@ enum thread_field {
     THREAD_CALL_MASK,   /* word 0..7, 64 bits: set = to the pager */
     THREAD_PRIORITY,    /* 0..PRIORITY_MAX */
     THREAD_HART,        /* move */
-    THREAD_FP,          /* slot of a Thread that waits or is stopped on this hart: its floating-point
-                           registers become a copy of that one's; 0: clean */
+    THREAD_FP, /* slot of a Thread that waits or is stopped on this hart: its floating-point
+                  registers become a copy of that one's; 0: clean */
     THREAD_FIELDS
 };
 #endif

@@ -44,9 +44,10 @@ enum page_state {
     PAGE_HOT,      /* in a hart's list (data or tables) */
     PAGE_ZEROED,   /* in a hart's zeroed list */
     PAGE_USED,     /* allocated, not yet said for what */
-    PAGE_ANON,     /* a client's page: owner = anon_vma, index = page number in it (rmap.h), maps counts */
-    PAGE_ZERO,     /* a hart's zero page; its mappings are not counted */
-    PAGE_FILE,     /* page of a file: owner = object, index = page in it, maps counts */
+    PAGE_ANON, /* a client's page: owner = anon_vma, index = page number in it (rmap.h), maps counts
+                */
+    PAGE_ZERO, /* a hart's zero page; its mappings are not counted */
+    PAGE_FILE, /* page of a file: owner = object, index = page in it, maps counts */
     PAGE_FILE_MAP, /* pages that hold a file's index */
     PAGE_SLAB,     /* objects of the server */
     PAGE_SERVER,   /* other memory of the server: operation pages and the like */

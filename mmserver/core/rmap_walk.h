@@ -37,7 +37,8 @@ long rmap_referenced(struct worker *w, struct page *page);
  * has changed then.
  */
 long migrate_page(struct worker *w, pfn_t from, pfn_t to);
-/* Could it? Huge pages are split first. A guess that costs nothing: the page's state may change at any moment. */
+/* Could it? Huge pages are split first. A guess that costs nothing: the page's state may change at
+ * any moment. */
 static inline bool migrate_possible(const struct page *page)
 {
     return page->state == PAGE_ANON && !page->order;

@@ -169,8 +169,6 @@ KTAP_CASE(core_calls_are_checked)
     EXPECT_EQ(core_world_call(c, MM_REPORT, MM_REPORT_MAPS, 4000, 0, 0, 0), -LINUX_ESRCH);
     for (unsigned kind = 0; kind < MM_REPORT_KINDS; kind++) {
         bool refused = kind == MM_REPORT_LEAK_MARK || kind == MM_REPORT_LEAK_SCAN;
-        bool empty =
-            kind == MM_REPORT_CAPS || kind == MM_REPORT_VMALLOCINFO || kind == MM_REPORT_CMA;
         vaddr_t at = c->mm->stack_top - 8192;
         long answer = core_world_call(c, MM_REPORT, kind, 0, at, 4096, 0);
 

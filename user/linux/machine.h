@@ -10,8 +10,8 @@
 
 #include "user/linux/thread.h"
 
-/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, the Threads, then Spaces, at last
- * a Reply. */
+/* Capability slots from LINUX_SLOT_FREE on: a Reply for each thread, the Threads, then Spaces, at
+ * last a Reply. */
 #define MACHINE_SLOTS        (LINUX_TABLE_PAGES * 64)
 #define MACHINE_SLOT_THREADS LINUX_SLOT_FREE
 #define MACHINE_SLOT_CLIENTS (MACHINE_SLOT_THREADS + THREADS_MAX)

@@ -53,8 +53,8 @@ enum proc_text {
 /* A part of a process's pagemap, from byte `offset` on: bytes, 0 at the end, or -errno. */
 long proc_pagemap(const struct place *place, char *to, size_t bytes, uint64_t offset);
 long proc_text(const struct place *place, char **text);
-/* proc_write.c: what was written to a NODE_TEXT that can be written: 0 or -errno. The text ends with
- * a NUL. */
+/* proc_write.c: what was written to a NODE_TEXT that can be written: 0 or -errno. The text ends
+ * with a NUL. */
 long proc_write(const struct place *place, const char *text);
 #define PROC_WRITE_BYTES 64 /* longest text */
 /* vm.compaction_proactiveness */

@@ -36,8 +36,8 @@ struct client *core_world_program(uint32_t hart);
 struct client *core_world_try_program(uint32_t hart);
 /* One more thread in c's address space. */
 struct client *core_world_thread(struct client *c, uint32_t hart);
-/* A program whose address space is a fork's copy of c's; NULL and nothing made if the server refuses
- * a step. */
+/* A program whose address space is a fork's copy of c's; NULL and nothing made if the server
+ * refuses a step. */
 struct client *core_world_fork(struct client *c, uint32_t hart);
 /* Its thread and address space go. */
 void core_world_end(struct client *c);
