@@ -1,4 +1,4 @@
-"""Random memory calls on Pagoda and on a real Linux (tests/diff), which must not differ in anything.
+"""Random memory calls on Pagoda and on a real Linux (tests/diff), which must not differ.
 
 With --linux only, which `make test-linux` gives. Without a Linux to compare with there is nothing
 to look at.
@@ -25,7 +25,8 @@ def test_linux_does_the_same(
 ) -> None:
     if not request.config.getoption("--linux"):
         pytest.skip("only with --linux")
-    build_dir = Path(__file__).resolve().parent.parent / str(request.config.getoption("--build-dir"))
+    root = Path(__file__).resolve().parent.parent
+    build_dir = root / str(request.config.getoption("--build-dir"))
     runs = [differ.Run(first_seed + number, STEPS, features) for number in range(RUNS)]
     pagoda = differ.on_pagoda(qemu.Machine(), build_dir)
     findings = differ.compare(runs, pagoda, differ.on_linux(build_dir))

@@ -69,6 +69,7 @@ static char *map(size_t pages, int more)
 
 #define WITH_POOL(pages)                                   \
     do {                                                   \
+        SKIP_EMULATED("knows no huge pages");              \
         if (meminfo("HugePages_Total") < 0 || pool(0) < 0) \
             SKIP("there is no pool of huge pages");        \
         if (pool(pages) != (pages))                        \
