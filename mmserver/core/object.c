@@ -584,15 +584,12 @@ long object_resize(struct worker *w, struct object *o, uint64_t bytes)
 static long allocate_pages(struct worker *w, struct object *o, uint64_t first, uint64_t end)
 {
     for (uint64_t i = first; i < end; i++) {
-        bool there = object_page_cached(o, i);
         long pfn = page_get(w, o, i, false, true);
 
         if (pfn < 0) {
             pages_drop(w, o, object_pages(o) > first ? object_pages(o) : first, end - 1);
             return pfn;
         }
-        if (!there)
-            w->idle_full = false;
         object_page_put(w, page_of((pfn_t)pfn), 1);
     }
     return 0;

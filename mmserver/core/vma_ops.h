@@ -18,28 +18,17 @@ struct vma_ops {
     void (*open)(struct vma *v);
     void (*close)(struct worker *w, struct vma *v);
     void (*resized)(struct vma *v);
-    /* mm locked: may it be cut there? | yes */
-    bool (*may_split)(const struct vma *v, vaddr_t address);
     /*
      * A fault as fault_resolve() found it: the access is allowed by the VMA and there is a leaf
      * table. Either the entry is empty, or (f->entry) a page of this kind stands there and a write
      * to a shared mapping is not allowed by the entry. As a reader or the writer (mm.h). | SIGBUS
      */
     enum fault_outcome (*fault)(struct fault *f);
-    /* The same where 2 MiB are empty and aligned in the VMA, and nothing says that huge pages are
-     * not wanted. FAULT_NONE: fall back to `fault`. | FAULT_NONE */
-    enum fault_outcome (*huge_fault)(struct fault *f);
     /*
      * Map what is at hand of [start, end) into entries that are empty, f->address among them, all
      * of one leaf table. What it mapped counts; how many pages. Never waits, never fails. | 0
      */
     unsigned (*map_pages)(struct fault *f, vaddr_t start, vaddr_t end);
-    /*
-     * Copy between the server's memory and pages of v that no page table leads to as memory
-     * (devices), or without one. mm locked. Bytes copied, or -LINUX_EFAULT. | -LINUX_EFAULT
-     */
-    long (*access)(struct worker *w, struct vma *v, vaddr_t address, void *buffer, uint64_t bytes,
-                   bool write);
 };
 
 #endif

@@ -142,7 +142,6 @@ struct worker {
     uint32_t thread_slot;
     uint64_t sweep_id;                   /* the mm that mm_sweep() looked at last */
     uint32_t lock_ranks;                 /* held, for LOCK_CHECK */
-    uint32_t idle_full;                  /* bool: the last idle step had nothing left to do */
     uint32_t kmap_depth;                 /* temporary windows open */
     uint64_t gather[ZAP_GATHER_MAX + 1]; /* the last one is written, never kept */
 } __attribute__((aligned(64)));
