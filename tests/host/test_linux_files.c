@@ -79,17 +79,36 @@ KTAP_CASE(numbers_outside_the_table)
 
 KTAP_CASE(uses_are_counted)
 {
-    static struct fd_table one, two;
+    struct fd_table *one = fd_table_create(NULL);
     struct file a = {.users = 1}, b = {.users = 1};
 
-    fd_install(&one, &a, 0, false);
-    fd_copy(&two, &one);
+    fd_install(one, &a, 0, false);
+    struct fd_table *two = fd_table_create(one);
     EXPECT_EQ(a.users, 2);
-    fd_replace(&two, 0, &b, false);
+    fd_replace(two, 0, &b, false);
     EXPECT_EQ(a.users, 1);
-    fd_close_all(&one);
-    fd_close_all(&two);
+    fd_table_put(one);
+    fd_table_put(two);
     EXPECT_EQ(a.users + b.users, 0);
+}
+
+KTAP_CASE(a_shared_table_is_closed_by_its_last_user)
+{
+    struct fd_table *table = fd_table_create(NULL), *own = table;
+    struct file file = {.users = 1};
+
+    EXPECT(fd_table_unshare(&own) && own == table);
+    fd_install(table, &file, 0, false);
+    table->users = 3;
+    EXPECT(fd_table_unshare(&own) && own != table);
+    EXPECT_EQ(table->users, 2);
+    EXPECT_EQ(file.users, 2);
+    fd_table_put(table);
+    EXPECT_EQ(file.users, 2);
+    fd_table_put(table);
+    EXPECT_EQ(file.users, 1);
+    fd_table_put(own);
+    EXPECT_EQ(file.users, 0);
 }
 
 /* ---- pipes ---- */

@@ -2,8 +2,9 @@
  * New threads and processes, and their end: clone, exit, exit_group.
  *
  * A new process has a copy of its parent's space (fork), or with CLONE_VM shares it until it calls
- * execve or ends (posix_spawn, vfork). Its descriptors, directory and handlers are copies: sharing
- * them between processes (CLONE_FILES, CLONE_FS, CLONE_SIGHAND) is refused.
+ * execve or ends (posix_spawn, vfork). Its descriptors, directory and signal actions are copies or
+ * shared (CLONE_FILES, CLONE_FS, CLONE_SIGHAND), in any combination. The threads of a process share
+ * all of them.
  */
 #include "user/linux/calls.h"
 
@@ -12,28 +13,38 @@
 #include "user/linux/futex.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
+#include "user/linux/signal.h"
 #include "user/linux/space.h"
 
-/* Flags of a thread, all of them needed, and those that may be added to it and to a process. */
+/* Flags of a thread, all of them needed; those that a process may share by; and those that may be
+ * added to both, some of which mean nothing here. */
 #define THREAD_FLAGS (LINUX_CLONE_THREAD | LINUX_CLONE_VM | LINUX_CLONE_SIGHAND | LINUX_CLONE_FILES)
+#define PROCESS_FLAGS                                                            \
+    (LINUX_CLONE_VM | LINUX_CLONE_FS | LINUX_CLONE_FILES | LINUX_CLONE_SIGHAND | \
+     LINUX_CLONE_VFORK | LINUX_CLONE_PARENT | LINUX_CLONE_CLEAR_SIGHAND)
 #define COMMON_FLAGS                                                               \
     (LINUX_CLONE_SETTLS | LINUX_CLONE_PARENT_SETTID | LINUX_CLONE_CHILD_CLEARTID | \
-     LINUX_CLONE_CHILD_SETTID | LINUX_CLONE_DETACHED | LINUX_CLONE_SIGNAL)
+     LINUX_CLONE_CHILD_SETTID | LINUX_CLONE_DETACHED | LINUX_CLONE_SYSVSEM |       \
+     LINUX_CLONE_UNTRACED | LINUX_CLONE_PTRACE | LINUX_CLONE_IO | LINUX_CLONE_SIGNAL)
 
 struct clone {
     uint64_t flags, stack, parent_tid, tls, child_tid;
 };
 
 /* 0, or why these flags are refused. */
-static long check_flags(uint64_t flags)
+static long check_flags(const struct process *p, uint64_t flags)
 {
     if (flags & LINUX_CLONE_THREAD) {
-        uint64_t allowed = THREAD_FLAGS | COMMON_FLAGS | LINUX_CLONE_FS | LINUX_CLONE_SYSVSEM;
+        uint64_t allowed = THREAD_FLAGS | COMMON_FLAGS | LINUX_CLONE_FS | LINUX_CLONE_PARENT;
         return (flags & THREAD_FLAGS) == THREAD_FLAGS && !(flags & ~allowed) ? 0 : -LINUX_EINVAL;
     }
-    if (flags & ~(COMMON_FLAGS | LINUX_CLONE_VM | LINUX_CLONE_VFORK))
+    if (flags & ~(COMMON_FLAGS | PROCESS_FLAGS) || (flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG)
         return -LINUX_EINVAL;
-    return (flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG ? -LINUX_EINVAL : 0;
+    if ((flags & LINUX_CLONE_SIGHAND) &&
+        (!(flags & LINUX_CLONE_VM) || (flags & LINUX_CLONE_CLEAR_SIGHAND)))
+        return -LINUX_EINVAL;
+    /* The first process has no parent that could have another child. */
+    return (flags & LINUX_CLONE_PARENT) && !p->parent ? -LINUX_EINVAL : 0;
 }
 
 /* The first thread of a process, or one more; not started. NULL with *error. */
@@ -77,28 +88,39 @@ static long clone_thread(struct thread *t, const struct clone *c)
     return tid;
 }
 
+/* The space of a new process: 0 or -errno. */
+static long clone_space(struct process *p, struct space *of, uint64_t flags)
+{
+    long error = 0;
+
+    if (flags & LINUX_CLONE_VM) {
+        space_get(of);
+        p->space = of;
+    } else {
+        p->space = space_fork(of, &error);
+    }
+    return p->space ? 0 : error;
+}
+
 static long clone_process(struct thread *t, const struct clone *c)
 {
-    struct process *p = process_create(t->process);
-    long error;
+    bool sibling = (c->flags & LINUX_CLONE_PARENT) != 0;
+    struct process *parent = sibling ? t->process->parent : t->process;
+    struct process *p = process_create(parent, t->process, c->flags);
 
     if (!p)
         return -LINUX_EAGAIN;
-    if (c->flags & LINUX_CLONE_VM) {
-        space_get(t->process->space);
-        p->space = t->process->space;
-    } else if (!(p->space = space_fork(t->process->space, &error))) {
-        process_discard(p);
-        return error;
-    }
-    p->exit_signal = (int)(c->flags & LINUX_CLONE_SIGNAL);
-    fd_copy(&p->files, &t->process->files);
-    struct thread *child = make_thread(t, p, p->pid, c, &error);
+    long error = clone_space(p, t->process->space, c->flags);
+    struct thread *child = error ? NULL : make_thread(t, p, p->pid, c, &error);
     if (!child) {
         process_discard(p);
         return error;
     }
-    child->altstack = t->altstack;
+    p->exit_signal = sibling ? t->process->exit_signal : (int)(c->flags & LINUX_CLONE_SIGNAL);
+    if (c->flags & LINUX_CLONE_CLEAR_SIGHAND)
+        signal_reset(p);
+    if (!(c->flags & LINUX_CLONE_VM) || (c->flags & LINUX_CLONE_VFORK))
+        child->altstack = t->altstack;
     thread_start(child);
     if (!(c->flags & LINUX_CLONE_VFORK))
         return p->pid;
@@ -113,7 +135,7 @@ static long clone_again(struct thread *t)
 {
     struct process *p = process_by_pid((int)t->progress);
 
-    if (!p || p->parent != t->process || p->vfork_done)
+    if (!p || p->vfork_done)
         return (long)t->progress;
     queue_join(&p->vfork_wait, t);
     return REQUEST_WAITS;
@@ -121,7 +143,7 @@ static long clone_again(struct thread *t)
 
 static long clone_any(struct thread *t, const struct clone *c)
 {
-    long error = check_flags(c->flags);
+    long error = check_flags(t->process, c->flags);
 
     if (error)
         return error;
@@ -172,24 +194,43 @@ long linux_clone3(struct thread *t, const uint64_t *a)
     long error = clone_args_in(t, &args, a[0], a[1]);
     if (error)
         return error;
-    if ((args.flags & (LINUX_CLONE_SIGNAL | LINUX_CLONE_DETACHED)) || args.flags >> 32 ||
+    if ((args.flags & (LINUX_CLONE_SIGNAL | LINUX_CLONE_DETACHED)) ||
         args.exit_signal > LINUX_NSIG || args.set_tid || args.set_tid_count ||
-        !args.stack != !args.stack_bytes || ((args.flags & LINUX_CLONE_THREAD) && args.exit_signal))
+        !args.stack != !args.stack_bytes ||
+        ((args.flags & (LINUX_CLONE_THREAD | LINUX_CLONE_PARENT)) && args.exit_signal))
         return -LINUX_EINVAL;
     const struct clone c = {args.flags | args.exit_signal, args.stack + args.stack_bytes,
                             args.parent_tid, args.tls, args.child_tid};
     return clone_any(t, &c);
 }
 
-/* The word by which others learn that the thread has left its stack. */
+/* Memory, threads and signal actions are shared by the threads of a process only: what others could
+ * share beside these becomes the process's own. */
+long linux_unshare(struct thread *t, const uint64_t *a)
+{
+    const uint64_t alone = LINUX_CLONE_THREAD | LINUX_CLONE_SIGHAND | LINUX_CLONE_VM;
+    struct process *p = t->process;
+    uint64_t flags = a[0];
+
+    if (flags & ~(alone | LINUX_CLONE_FILES | LINUX_CLONE_FS | LINUX_CLONE_SYSVSEM))
+        return -LINUX_EINVAL;
+    if ((flags & alone) && (p->thread_count > 1 || p->sighand->users > 1 || p->space->users > 1))
+        return -LINUX_EINVAL;
+    if ((flags & LINUX_CLONE_FILES) && !fd_table_unshare(&p->files))
+        return -LINUX_ENOMEM;
+    return (flags & LINUX_CLONE_FS) && !fs_context_unshare(&p->fs) ? -LINUX_ENOMEM : 0;
+}
+
+/* The word by which others learn that the thread has left its stack, if there are others. */
 void thread_clear_tid(struct thread *t)
 {
+    struct process *p = t->process;
     const int32_t zero = 0;
 
-    if (!t->clear_tid)
-        return;
-    copy_out(t->process->space, t->clear_tid, &zero, sizeof(zero));
-    futex_wake(t->process->space, t->clear_tid, 1);
+    if (t->clear_tid && (p->thread_count > 1 || p->space->users > 1)) {
+        copy_out(p->space, t->clear_tid, &zero, sizeof(zero));
+        futex_wake(p->space, t->clear_tid, 1);
+    }
     t->clear_tid = 0;
 }
 

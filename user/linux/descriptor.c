@@ -11,17 +11,17 @@
 
 static struct file *get(struct thread *t, uint64_t fd)
 {
-    return fd_get(&t->process->files, (int32_t)fd);
+    return fd_get(t->process->files, (int32_t)fd);
 }
 
 long linux_close(struct thread *t, const uint64_t *a)
 {
-    return fd_close(&t->process->files, (int32_t)a[0]);
+    return fd_close(t->process->files, (int32_t)a[0]);
 }
 
 static long duplicate(struct thread *t, struct file *file, unsigned from, bool close_exec)
 {
-    long fd = fd_install(&t->process->files, file, from, close_exec);
+    long fd = fd_install(t->process->files, file, from, close_exec);
 
     if (fd >= 0)
         file_get(file);
@@ -45,13 +45,13 @@ long linux_dup3(struct thread *t, const uint64_t *a)
     if (!file || to >= FDS_MAX)
         return -LINUX_EBADF;
     file_get(file);
-    fd_replace(&t->process->files, to, file, ((uint32_t)a[2] & LINUX_O_CLOEXEC) != 0);
+    fd_replace(t->process->files, to, file, ((uint32_t)a[2] & LINUX_O_CLOEXEC) != 0);
     return to;
 }
 
 long linux_fcntl(struct thread *t, const uint64_t *a)
 {
-    struct fd_table *table = &t->process->files;
+    struct fd_table *table = t->process->files;
     struct file *file = get(t, a[0]);
     unsigned fd = (uint32_t)a[0];
 
@@ -90,7 +90,7 @@ long linux_pipe2(struct thread *t, const uint64_t *a)
 {
     uint32_t flags = (uint32_t)a[1];
     bool close_exec = (flags & LINUX_O_CLOEXEC) != 0;
-    struct fd_table *table = &t->process->files;
+    struct fd_table *table = t->process->files;
     struct file *reader, *writer;
 
     if (flags & ~(uint32_t)(LINUX_O_CLOEXEC | LINUX_O_NONBLOCK))

@@ -213,7 +213,7 @@ static long find_interpreter(const struct process *p, const struct place *image,
 
     if (!name)
         return 0;
-    long error = fs_walk(&p->cwd, name, strlen(name), FS_FOLLOW, p->pid, &loader);
+    long error = fs_walk(&p->fs->cwd, name, strlen(name), FS_FOLLOW, p->pid, &loader);
     if (error)
         return error;
     if (loader.node->kind != NODE_FILE || !(loader.node->mode & 0111))
@@ -294,9 +294,7 @@ static long become(struct thread *t)
         process_kill(p, LINUX_SIGKILL);
         return REQUEST_GONE;
     }
-    if (old->users > 1)
-        thread_clear_tid(t);
-    t->clear_tid = 0;
+    thread_clear_tid(t);
     p->space = t->exec_space;
     t->exec_space = NULL;
     space_put(old);
@@ -304,8 +302,8 @@ static long become(struct thread *t)
     t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
     p->has_exec = true;
     p->exit_signal = LINUX_SIGCHLD;
-    signal_exec(p);
-    fd_close_exec(&p->files);
+    signal_reset(p);
+    fd_close_exec(p->files);
     process_vfork_release(p);
     return 0;
 }
@@ -332,12 +330,17 @@ long linux_execve(struct thread *t, const uint64_t *a)
     if (!t->exec_space) {
         long error = read_arguments(t, a);
         if (error == 0)
-            error = find_image(&p->cwd, p->pid, &image);
+            error = find_image(&p->fs->cwd, p->pid, &image);
         if (error)
             return error;
         t->exec_space = load(p, &image, &t->exec_pc, &t->exec_sp, &error);
         if (!t->exec_space)
             return error;
+        if (!fd_table_unshare(&p->files) || !sighand_unshare(&p->sighand)) {
+            space_put(t->exec_space);
+            t->exec_space = NULL;
+            return -LINUX_ENOMEM;
+        }
         set_names(p, &image);
     }
     return p->thread_count > 1 ? end_others(t) : become(t);
@@ -357,7 +360,7 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
     strings.end = strings.start + bytes;
     strings.argc = argc;
     strings.envc = envc;
-    error = find_image(&p->cwd, p->pid, &image);
+    error = find_image(&p->fs->cwd, p->pid, &image);
     if (error)
         return error;
     p->space = load(p, &image, pc, sp, &error);

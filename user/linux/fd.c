@@ -1,8 +1,11 @@
 /* File descriptor tables (see fd.h). */
 #include "user/linux/fd.h"
 
+#include <stdlib.h>
+
 #include "user/linux/abi.h"
 #include "user/linux/file.h"
+#include "user/linux/lock.h"
 
 struct file *fd_get(const struct fd_table *table, int64_t fd)
 {
@@ -63,13 +66,6 @@ long fd_close(struct fd_table *table, int64_t fd)
     return 0;
 }
 
-void fd_close_all(struct fd_table *table)
-{
-    for (unsigned fd = 0; fd < table->end; fd++)
-        fd_close(table, fd);
-    table->end = 0;
-}
-
 void fd_close_exec(struct fd_table *table)
 {
     for (unsigned fd = 0; fd < table->end; fd++) {
@@ -78,12 +74,39 @@ void fd_close_exec(struct fd_table *table)
     }
 }
 
-void fd_copy(struct fd_table *to, const struct fd_table *from)
+struct fd_table *fd_table_create(const struct fd_table *of)
 {
-    for (unsigned fd = 0; fd < from->end; fd++) {
-        if (from->file[fd]) {
-            file_get(from->file[fd]);
-            open_at(to, fd, from->file[fd], fd_is_close_exec(from, fd));
+    struct fd_table *table = calloc(1, sizeof(*table));
+
+    if (!table)
+        return NULL;
+    table->users = 1;
+    for (unsigned fd = 0; of && fd < of->end; fd++) {
+        if (of->file[fd]) {
+            file_get(of->file[fd]);
+            open_at(table, fd, of->file[fd], fd_is_close_exec(of, fd));
         }
     }
+    return table;
+}
+
+bool fd_table_unshare(struct fd_table **table)
+{
+    struct fd_table *own = (*table)->users > 1 ? fd_table_create(*table) : *table;
+
+    if (own && own != *table) {
+        fd_table_put(*table);
+        *table = own;
+    }
+    return own != NULL;
+}
+
+void fd_table_put(struct fd_table *table)
+{
+    linux_assert(table->users > 0);
+    if (--table->users)
+        return;
+    for (unsigned fd = 0; fd < table->end; fd++)
+        fd_close(table, fd);
+    free(table);
 }

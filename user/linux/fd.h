@@ -1,6 +1,7 @@
 /*
- * File descriptor tables: small numbers for open files, one table per process. A table holds one
- * use of each file in it. Big lock held in all functions.
+ * File descriptor tables: small numbers for open files. Processes share a table after
+ * clone(CLONE_FILES), and it counts them. A table holds one use of each file in it. Big lock held
+ * in all functions.
  */
 #ifndef LINUX_FD_H
 #define LINUX_FD_H
@@ -16,7 +17,15 @@ struct fd_table {
     struct file *file[FDS_MAX];
     uint64_t close_exec[FDS_MAX / 64];
     unsigned end; /* none is open from here on */
+    unsigned users;
 };
+
+/* An empty one with one user, or a copy of `of`; NULL without memory. */
+struct fd_table *fd_table_create(const struct fd_table *of);
+/* What others use too becomes a copy; false without memory. */
+bool fd_table_unshare(struct fd_table **table);
+/* The last user's going closes all. */
+void fd_table_put(struct fd_table *table);
 
 /* NULL if fd is not open. */
 struct file *fd_get(const struct fd_table *table, int64_t fd);
@@ -26,10 +35,7 @@ long fd_install(struct fd_table *table, struct file *file, unsigned from, bool c
 void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec);
 /* 0 or -EBADF. */
 long fd_close(struct fd_table *table, int64_t fd);
-void fd_close_all(struct fd_table *table);
 void fd_close_exec(struct fd_table *table);
-/* Into an empty table. */
-void fd_copy(struct fd_table *to, const struct fd_table *from);
 bool fd_is_close_exec(const struct fd_table *table, unsigned fd);
 void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on);
 

@@ -122,9 +122,9 @@ long linux_set_robust_list(struct thread *t, const uint64_t *a)
 
 long linux_umask(struct thread *t, const uint64_t *a)
 {
-    uint32_t old = t->process->umask;
+    uint32_t old = t->process->fs->umask;
 
-    t->process->umask = (uint32_t)a[0] & 0777;
+    t->process->fs->umask = (uint32_t)a[0] & 0777;
     return old;
 }
 

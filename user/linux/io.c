@@ -24,7 +24,7 @@ struct vector {
 
 static struct file *file_for(struct thread *t, int64_t fd, bool write)
 {
-    struct file *file = fd_get(&t->process->files, fd);
+    struct file *file = fd_get(t->process->files, fd);
 
     if (!file || (file->flags & LINUX_O_PATH))
         return NULL;
@@ -221,7 +221,7 @@ long linux_pwrite64(struct thread *t, const uint64_t *a)
 
 long linux_lseek(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
     int64_t base, offset;
 
     if (!file)

@@ -134,7 +134,7 @@ static void open_console(struct process *p)
     for (unsigned fd = 0; fd < 3; fd++) {
         if (fd)
             file_get(file);
-        fd_replace(&p->files, fd, file, false);
+        fd_replace(p->files, fd, file, false);
     }
     console_tty()->session = p->sid;
     console_tty()->foreground = p->pgid;
@@ -174,7 +174,7 @@ void machine_start(void)
         bytes = (long)strlen(DEFAULT_INIT);
     }
     snprintf(path, sizeof(path), "%.*s", (int)bytes, given);
-    struct process *p = process_create(NULL);
+    struct process *p = process_create(NULL, NULL, 0);
     linux_assert(p && p->pid == 1);
     add_string(&strings, path, strlen(path));
     add_arguments(&strings);

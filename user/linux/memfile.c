@@ -224,7 +224,7 @@ long linux_memfd_create(struct thread *t, const uint64_t *a)
         memfile_unused(node);
         return -LINUX_ENFILE;
     }
-    long fd = fd_install(&t->process->files, file, 0, (flags & LINUX_MFD_CLOEXEC) != 0);
+    long fd = fd_install(t->process->files, file, 0, (flags & LINUX_MFD_CLOEXEC) != 0);
     if (fd < 0)
         file_put(file);
     return fd;
@@ -232,7 +232,7 @@ long linux_memfd_create(struct thread *t, const uint64_t *a)
 
 long linux_fallocate(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
     uint32_t mode = (uint32_t)a[1];
     int64_t offset = (int64_t)a[2], bytes = (int64_t)a[3], end;
 
@@ -261,7 +261,7 @@ long linux_fallocate(struct thread *t, const uint64_t *a)
 
 long linux_ftruncate(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
 
     if ((int64_t)a[1] < 0)
         return -LINUX_EINVAL;

@@ -34,7 +34,7 @@ long linux_move_pages(struct thread *t, const uint64_t *a)
 long linux_mmap(struct thread *t, const uint64_t *a)
 {
     static char name[LINUX_PATH_MAX]; /* under the big lock */
-    struct file *file = fd_get(&t->process->files, (int32_t)a[4]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[4]);
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;

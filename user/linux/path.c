@@ -17,10 +17,10 @@ static char path[LINUX_PATH_MAX]; /* of the present call, under the big lock */
 static long base_of(struct thread *t, int64_t fd, struct place *base)
 {
     if (fd == LINUX_AT_FDCWD) {
-        *base = t->process->cwd;
+        *base = t->process->fs->cwd;
         return 0;
     }
-    struct file *file = fd_get(&t->process->files, fd);
+    struct file *file = fd_get(t->process->files, fd);
     if (!file)
         return -LINUX_EBADF;
     if (file->kind != FILE_NODE)
@@ -132,7 +132,7 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         place, flags & (LINUX_O_ACCMODE | LINUX_O_APPEND | LINUX_O_NONBLOCK | LINUX_O_PATH));
     if (!file)
         return -LINUX_ENFILE;
-    long fd = fd_install(&t->process->files, file, 0, (flags & LINUX_O_CLOEXEC) != 0);
+    long fd = fd_install(t->process->files, file, 0, (flags & LINUX_O_CLOEXEC) != 0);
     if (fd < 0)
         file_put(file);
     return fd;
@@ -149,7 +149,8 @@ static long open_new(struct thread *t, int64_t at, long bytes, uint32_t flags, u
         return error;
     if (path[bytes - 1] == '/' || (flags & LINUX_O_DIRECTORY))
         return flags & LINUX_O_DIRECTORY ? -LINUX_EINVAL : -LINUX_EISDIR;
-    error = memfile_make(new.dir, new.name, new.bytes, mode & 07777 & ~t->process->umask, &node);
+    error =
+        memfile_make(new.dir, new.name, new.bytes, mode & 07777 & ~t->process->fs->umask, &node);
     if (error)
         return error;
     const struct place place = {.node = node};
@@ -189,7 +190,7 @@ long linux_newfstatat(struct thread *t, const uint64_t *a)
     }
     long error = 0;
     if (bytes == 0 && (flags & LINUX_AT_EMPTY_PATH))
-        place = t->process->cwd;
+        place = t->process->fs->cwd;
     else
         error = find(t, (int32_t)a[0], bytes, flags & LINUX_AT_SYMLINK_NOFOLLOW ? 0 : FS_FOLLOW,
                      &place);
@@ -270,7 +271,7 @@ static size_t put_entry(const struct fs_entry *entry, uint64_t next, char *to, s
 
 long linux_getdents64(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
     size_t room = (uint32_t)a[2] < sizeof(path) ? (uint32_t)a[2] : sizeof(path);
     struct fs_entry entry;
     size_t done = 0;
@@ -297,7 +298,7 @@ long linux_getdents64(struct thread *t, const uint64_t *a)
 
 long linux_getcwd(struct thread *t, const uint64_t *a)
 {
-    long bytes = fs_path(&t->process->cwd, path, sizeof(path));
+    long bytes = fs_path(&t->process->fs->cwd, path, sizeof(path));
 
     if (bytes < 0 || (uint64_t)bytes > a[1])
         return -LINUX_ERANGE;
@@ -313,7 +314,7 @@ long linux_chdir(struct thread *t, const uint64_t *a)
         return error;
     if (!fs_is_dir(&place))
         return -LINUX_ENOTDIR;
-    t->process->cwd = place;
+    t->process->fs->cwd = place;
     return 0;
 }
 
@@ -326,7 +327,7 @@ long linux_fchdir(struct thread *t, const uint64_t *a)
         return error;
     if ((int32_t)a[0] < 0 || !fs_is_dir(&place))
         return (int32_t)a[0] < 0 ? -LINUX_EBADF : -LINUX_ENOTDIR;
-    t->process->cwd = place;
+    t->process->fs->cwd = place;
     return 0;
 }
 
@@ -334,7 +335,7 @@ long linux_fchdir(struct thread *t, const uint64_t *a)
 
 long linux_mkdirat(struct thread *t, const uint64_t *a)
 {
-    uint32_t mode = (uint32_t)a[2] & 01777 & ~t->process->umask;
+    uint32_t mode = (uint32_t)a[2] & 01777 & ~t->process->fs->umask;
     struct new_name new;
     long error = find_new(t, (int32_t)a[0], read_path(t, a[1]), &new);
 
@@ -355,7 +356,7 @@ long linux_mknodat(struct thread *t, const uint64_t *a)
         return error;
     if (type && type != LINUX_S_IFREG)
         return -LINUX_EPERM; /* nothing but files */
-    uint32_t mode = (uint32_t)a[2] & 07777 & ~t->process->umask;
+    uint32_t mode = (uint32_t)a[2] & 07777 & ~t->process->fs->umask;
     return memfile_make(new.dir, new.name, new.bytes, mode, &node);
 }
 
@@ -492,7 +493,7 @@ long linux_fchmodat(struct thread *t, const uint64_t *a)
 
 long linux_fchmod(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
@@ -517,7 +518,7 @@ long linux_fchownat(struct thread *t, const uint64_t *a)
 
 long linux_fchown(struct thread *t, const uint64_t *a)
 {
-    struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+    struct file *file = fd_get(t->process->files, (int32_t)a[0]);
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
@@ -530,7 +531,7 @@ long linux_utimensat(struct thread *t, const uint64_t *a)
     struct node *node;
 
     if (a[1] == 0) {
-        struct file *file = fd_get(&t->process->files, (int32_t)a[0]);
+        struct file *file = fd_get(t->process->files, (int32_t)a[0]);
         if (!file)
             return -LINUX_EBADF;
         return file->kind == FILE_NODE && file->place.node->memory ? 0 : -LINUX_EROFS;

@@ -12,7 +12,7 @@ static unsigned look(const struct thread *t, const struct linux_pollfd *want)
 {
     if (want->fd < 0)
         return 0;
-    const struct file *file = fd_get(&t->process->files, want->fd);
+    const struct file *file = fd_get(t->process->files, want->fd);
     if (!file)
         return LINUX_POLLNVAL;
     return file_poll(file) & ((unsigned)(uint16_t)want->events | LINUX_POLLERR | LINUX_POLLHUP);

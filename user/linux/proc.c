@@ -333,8 +333,10 @@ static void status_lines(struct text *text, const struct process *p)
     struct thread *first = TAILQ_FIRST(&p->threads);
     char state = state_of(p);
 
-    text_printf(text, "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n",
-                p->comm, (unsigned)p->umask, state,
+    text_printf(text, "Name:\t%s\n", p->comm);
+    if (p->fs)
+        text_printf(text, "Umask:\t%04o\n", (unsigned)p->fs->umask);
+    text_printf(text, "State:\t%c (%s)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n", state,
                 state == 'Z'   ? "zombie"
                 : state == 'R' ? "running"
                                : "sleeping",
@@ -453,8 +455,8 @@ bool fs_process_cwd(int pid, struct place *cwd)
 {
     struct process *p = process_by_pid(pid);
 
-    if (!p || p->state == PROCESS_ZOMBIE)
+    if (!p || !p->fs)
         return false;
-    *cwd = p->cwd;
+    *cwd = p->fs->cwd;
     return true;
 }

@@ -93,27 +93,54 @@ static void parent_set(struct process *p, struct process *parent)
     TAILQ_INSERT_TAIL(&parent->children, p, sibling);
 }
 
-/* What a child has of its parent; the space and the files are left to the caller. */
-static void inherit(struct process *p, struct process *parent)
+/* What a child has of whom it is like; the space is left to the caller. */
+static void inherit(struct process *p, const struct process *like)
 {
-    p->pgid = parent->pgid;
-    p->sid = parent->sid;
-    p->cwd = parent->cwd;
-    p->exe = parent->exe;
-    p->umask = parent->umask;
-    memcpy(p->comm, parent->comm, sizeof(p->comm));
-    memcpy(p->action, parent->action, sizeof(p->action));
-    p->handlers = parent->handlers;
-    memcpy(p->limit, parent->limit, sizeof(p->limit));
-    p->persona = parent->persona;
-    if (parent->cmdline && (p->cmdline = malloc(parent->cmdline_bytes))) {
-        memcpy(p->cmdline, parent->cmdline, parent->cmdline_bytes);
-        p->cmdline_bytes = parent->cmdline_bytes;
+    p->pgid = like->pgid;
+    p->sid = like->sid;
+    p->exe = like->exe;
+    memcpy(p->comm, like->comm, sizeof(p->comm));
+    memcpy(p->limit, like->limit, sizeof(p->limit));
+    p->persona = like->persona;
+    if (like->cmdline && (p->cmdline = malloc(like->cmdline_bytes))) {
+        memcpy(p->cmdline, like->cmdline, like->cmdline_bytes);
+        p->cmdline_bytes = like->cmdline_bytes;
     }
-    parent_set(p, parent);
 }
 
-struct process *process_create(struct process *parent)
+/* Tables of its own, or those of `like` that it shares. False without memory; then some are
+ * missing.
+ */
+static bool tables_make(struct process *p, const struct process *like, uint64_t flags)
+{
+    if (flags & LINUX_CLONE_FILES)
+        (p->files = like->files)->users++;
+    else
+        p->files = fd_table_create(like ? like->files : NULL);
+    if (flags & LINUX_CLONE_FS)
+        (p->fs = like->fs)->users++;
+    else
+        p->fs = fs_context_create(like ? like->fs : NULL);
+    if (flags & LINUX_CLONE_SIGHAND)
+        (p->sighand = like->sighand)->users++;
+    else
+        p->sighand = sighand_create(like ? like->sighand : NULL);
+    return p->files && p->fs && p->sighand;
+}
+
+static void tables_put(struct process *p)
+{
+    if (p->files)
+        fd_table_put(p->files);
+    fs_context_put(p->fs);
+    sighand_put(p->sighand);
+    p->files = NULL;
+    p->fs = NULL;
+    p->sighand = NULL;
+}
+
+/* A cleared one of the array; NULL if all are in use. */
+static struct process *take_place(void)
 {
     struct process *p = processes;
 
@@ -123,24 +150,35 @@ struct process *process_create(struct process *parent)
         return NULL;
     if (p == processes_end)
         processes_end++;
-    int pid = pid_allocate();
     memset(p, 0, offsetof(struct process, pending));
     p->pending.bits = 0;
-    p->state = PROCESS_ALIVE;
-    p->pid = pid;
-    p->start_ticks = time_now_ticks();
-    p->exit_signal = LINUX_SIGCHLD;
     TAILQ_INIT(&p->children);
     TAILQ_INIT(&p->threads);
     queue_init(&p->child_wait);
     queue_init(&p->vfork_wait);
     queue_init(&p->alone_wait);
+    return p;
+}
+
+struct process *process_create(struct process *parent, const struct process *like, uint64_t flags)
+{
+    struct process *p = take_place();
+
+    if (!p)
+        return NULL;
+    if (!tables_make(p, like, flags)) {
+        tables_put(p);
+        return NULL;
+    }
+    p->pid = pid_allocate();
+    p->state = PROCESS_ALIVE;
+    p->start_ticks = time_now_ticks();
+    p->exit_signal = LINUX_SIGCHLD;
     if (parent) {
-        inherit(p, parent);
+        inherit(p, like);
+        parent_set(p, parent);
     } else {
-        p->pgid = p->sid = pid;
-        p->cwd = fs_root();
-        p->umask = 022;
+        p->pgid = p->sid = p->pid;
         limits_init(p);
     }
     return p;
@@ -160,7 +198,7 @@ static void free_process(struct process *p)
 void process_discard(struct process *p)
 {
     linux_assert(p->thread_count == 0);
-    fd_close_all(&p->files);
+    tables_put(p);
     if (p->space)
         space_put(p->space);
     free_process(p);
@@ -234,7 +272,7 @@ static void tell_parent(struct process *p)
 static void bury(struct process *p)
 {
     p->state = PROCESS_DYING;
-    fd_close_all(&p->files);
+    tables_put(p);
     space_put(p->space);
     p->space = NULL;
     process_vfork_release(p);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/context.h"
 #include "user/linux/fd.h"
 #include "user/linux/fs.h"
 #include "user/linux/sleep.h"
@@ -38,9 +39,10 @@ struct process {
     struct thread_list threads;
     unsigned thread_count;
     struct space *space;
-    struct place cwd;
+    struct fd_table *files; /* like the next two: maybe others' too, NULL in a zombie */
+    struct fs_context *fs;
+    struct sighand *sighand;
     struct place exe;
-    uint32_t umask;
     char comm[COMM_BYTES];
     char *cmdline; /* argv as NUL-terminated strings one after the other, malloced */
     uint64_t cmdline_bytes;
@@ -49,8 +51,7 @@ struct process {
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
 
-    unsigned handlers; /* actions that are handlers */
-    uint32_t persona;  /* personality(2) */
+    uint32_t persona; /* personality(2) */
 
     struct wait_queue child_wait; /* its threads in wait4 */
     struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */
@@ -60,14 +61,14 @@ struct process {
     /* From here on not cleared when a place is used again: empty when the last one ended,
      * inherited, or of meaning only with a bit set. */
     struct signal_set pending; /* for any of its threads */
-    struct fd_table files;
-    struct linux_sigaction action[LINUX_NSIG];
     struct linux_rlimit limit[LINUX_RLIMITS];
 };
 
 void processes_init(void);
-/* A process without threads. parent NULL: the first. NULL if there is no room. */
-struct process *process_create(struct process *parent);
+/* A process without threads. parent NULL: the first; else `like` is whose child it looks like:
+ * whose names, limits and, as far as `flags` (CLONE_FILES, CLONE_FS, CLONE_SIGHAND) says so shared
+ * and not copied, tables it has. NULL if there is no room or memory. */
+struct process *process_create(struct process *parent, const struct process *like, uint64_t flags);
 /* Undo process_create when its first thread could not be made. */
 void process_discard(struct process *p);
 struct process *process_by_pid(int pid); /* zombies too */
@@ -79,7 +80,7 @@ int pid_allocate(void);
 
 static inline bool process_has_handlers(const struct process *p)
 {
-    return p->handlers != 0;
+    return p->sighand->handlers != 0;
 }
 
 /* Tell the memory server the limits that concern memory. */

@@ -97,12 +97,12 @@ long linux_rt_sigaction(struct thread *t, const uint64_t *a)
         return -LINUX_EINVAL;
     if (a[1] && copy_in(t->process->space, &action, a[1], sizeof(action)))
         return -LINUX_EFAULT;
-    struct linux_sigaction *now = &t->process->action[signal - 1];
+    struct linux_sigaction *now = &t->process->sighand->action[signal - 1];
     old = *now;
     if (a[1]) {
         action.mask &= ~SIGNALS_UNBLOCKABLE;
-        t->process->handlers += (unsigned)is_handler(&action);
-        t->process->handlers -= (unsigned)is_handler(now);
+        t->process->sighand->handlers += (unsigned)is_handler(&action);
+        t->process->sighand->handlers -= (unsigned)is_handler(now);
         *now = action;
     }
     return a[2] ? copy_out(t->process->space, a[2], &old, sizeof(old)) : 0;

@@ -38,7 +38,7 @@ enum effect { EFFECT_NOTHING, EFFECT_END, EFFECT_HANDLER };
 /* The first process is not ended by signals that it has no handler for. */
 static enum effect effect_of(const struct process *p, int signal)
 {
-    uint64_t handler = p->action[signal - 1].handler;
+    uint64_t handler = p->sighand->action[signal - 1].handler;
 
     if (handler == LINUX_SIG_IGN)
         return EFFECT_NOTHING;
@@ -244,7 +244,7 @@ static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
                        const struct signal_info *info)
 {
     static struct linux_sigframe frame; /* under the big lock: too much for a worker's stack */
-    struct linux_sigaction *action = &t->process->action[signal - 1];
+    struct linux_sigaction *action = &t->process->sighand->action[signal - 1];
     uint64_t trampoline = trampoline_address(t->process->space);
     bool on = on_altstack(t, regs->x[2]);
     uint64_t sp = frame_address(t, action, regs->x[2], on);
@@ -264,7 +264,7 @@ static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
     memcpy(&regs->x[18], (const uint64_t *)&s + 2, sizeof(s) - 2 * sizeof(uint64_t));
     if (action->flags & LINUX_SA_RESETHAND) {
         action->handler = LINUX_SIG_DFL;
-        t->process->handlers--;
+        t->process->sighand->handlers--;
     }
     return true;
 }
@@ -277,7 +277,7 @@ bool signal_push_straight(struct thread *t, int signal, int code, uint64_t addre
                           uint64_t pc, uint64_t sp, struct signal_push *push)
 {
     struct process *p = t->process;
-    const struct linux_sigaction *action = &p->action[signal - 1];
+    const struct linux_sigaction *action = &p->sighand->action[signal - 1];
     const struct signal_info info = {.code = code, .address = address};
 
     if (action->handler == LINUX_SIG_DFL || action->handler == LINUX_SIG_IGN ||
@@ -409,7 +409,7 @@ static int run_signals(struct thread *t, struct user_regs *regs, bool *have_regs
             *have_regs = true;
         }
         if (handlers == 0 && !stopped) {
-            uint64_t flags = t->process->action[signal - 1].flags;
+            uint64_t flags = t->process->sighand->action[signal - 1].flags;
             settle_call(t, regs, result, result == REQUEST_RESTART && (flags & LINUX_SA_RESTART));
         }
         if (!push_frame(t, regs, signal, &info)) {
@@ -463,18 +463,19 @@ bool signal_deliver_stopped(struct thread *t)
     return handlers >= 0 && (!have_regs || write_regs(t, &regs));
 }
 
-void signal_exec(struct process *p)
+void signal_reset(struct process *p)
 {
     for (unsigned i = 0; i < LINUX_NSIG; i++) {
-        bool ignored = p->action[i].handler == LINUX_SIG_IGN;
-        p->action[i] = (struct linux_sigaction){.handler = ignored ? LINUX_SIG_IGN : LINUX_SIG_DFL};
+        struct linux_sigaction *action = &p->sighand->action[i];
+        bool ignored = action->handler == LINUX_SIG_IGN;
+        *action = (struct linux_sigaction){.handler = ignored ? LINUX_SIG_IGN : LINUX_SIG_DFL};
     }
-    p->handlers = 0;
+    p->sighand->handlers = 0;
 }
 
 bool signal_ignores_children(const struct process *p)
 {
-    const struct linux_sigaction *action = &p->action[LINUX_SIGCHLD - 1];
+    const struct linux_sigaction *action = &p->sighand->action[LINUX_SIGCHLD - 1];
 
     return action->handler == LINUX_SIG_IGN || (action->flags & LINUX_SA_NOCLDWAIT);
 }

@@ -62,8 +62,8 @@ bool signal_deliver(struct thread *t, long result, long *value);
 /* The same for a thread that was stopped in user mode. False if its process ends. */
 bool signal_deliver_stopped(struct thread *t);
 
-/* execve: handlers go, what is ignored stays. */
-void signal_exec(struct process *p);
+/* execve and CLONE_CLEAR_SIGHAND: handlers go, what is ignored stays. */
+void signal_reset(struct process *p);
 /* The system's name, such as "SIGSEGV"; "signal" for one without. */
 const char *signal_name(int signal);
 /* Where the signal trampoline is in that space; it is mapped when first asked for. 0: it cannot be.

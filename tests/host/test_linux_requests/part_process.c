@@ -1,4 +1,5 @@
 /* The personality's sources, for this test: requests, threads, processes, signals. */
+#include "user/linux/context.c"
 #include "user/linux/lock.c"
 #include "user/linux/process.c"
 #include "user/linux/request.c"

@@ -475,7 +475,7 @@ int sim_start(void)
     processes_init();
     futex_init();
     console_init(true);
-    struct process *p = process_create(NULL);
+    struct process *p = process_create(NULL, NULL, 0);
     error = exec_first(p, "/bin/prog", "prog\0A=1", 9, 1, 1, &regs.x[0], &regs.x[2]);
     sim_assert(error == 0);
     struct place root = fs_root(), place;
@@ -484,7 +484,7 @@ int sim_start(void)
     file_get(file);
     file_get(file);
     for (unsigned fd = 0; fd < 3; fd++)
-        fd_replace(&p->files, fd, file, false);
+        fd_replace(p->files, fd, file, false);
     console_tty()->session = console_tty()->foreground = 1;
     struct thread *t = thread_create(p, 1, &regs, threads_all_harts(), NULL, &error);
     sim_assert(t);

@@ -1,0 +1,74 @@
+/* What processes may share (see context.h). */
+#include "user/linux/context.h"
+
+#include <stdlib.h>
+
+#include "user/linux/lock.h"
+
+#define UMASK_FIRST 022
+
+struct fs_context *fs_context_create(const struct fs_context *of)
+{
+    struct fs_context *fs = malloc(sizeof(*fs));
+
+    if (!fs)
+        return NULL;
+    if (of)
+        *fs = *of;
+    else
+        *fs = (struct fs_context){.umask = UMASK_FIRST, .cwd = fs_root()};
+    fs->users = 1;
+    return fs;
+}
+
+struct sighand *sighand_create(const struct sighand *of)
+{
+    struct sighand *sighand = of ? malloc(sizeof(*sighand)) : calloc(1, sizeof(*sighand));
+
+    if (!sighand)
+        return NULL;
+    if (of)
+        *sighand = *of;
+    sighand->users = 1;
+    return sighand;
+}
+
+void fs_context_put(struct fs_context *fs)
+{
+    if (!fs)
+        return;
+    linux_assert(fs->users > 0);
+    if (--fs->users == 0)
+        free(fs);
+}
+
+void sighand_put(struct sighand *sighand)
+{
+    if (!sighand)
+        return;
+    linux_assert(sighand->users > 0);
+    if (--sighand->users == 0)
+        free(sighand);
+}
+
+bool fs_context_unshare(struct fs_context **fs)
+{
+    struct fs_context *own = (*fs)->users > 1 ? fs_context_create(*fs) : *fs;
+
+    if (own && own != *fs) {
+        fs_context_put(*fs);
+        *fs = own;
+    }
+    return own != NULL;
+}
+
+bool sighand_unshare(struct sighand **sighand)
+{
+    struct sighand *own = (*sighand)->users > 1 ? sighand_create(*sighand) : *sighand;
+
+    if (own && own != *sighand) {
+        sighand_put(*sighand);
+        *sighand = own;
+    }
+    return own != NULL;
+}
