@@ -1,15 +1,17 @@
 /*
- * madvise. Advice is of four kinds:
+ * madvise. Advice is of five kinds:
  *
  *   flags of the VMA   fork, dump, huge pages, merging, read-ahead: the VMA is cut and joined
  *   pages that go      DONTNEED at once; FREE when memory is short
  *   hints on age       COLD, PAGEOUT: the accessed bits go, so that reclaim takes them first
  *   pages that come    POPULATE_*, WILLNEED
+ *   guards             GUARD_INSTALL, GUARD_REMOVE (guard.h)
  *
  * A private page that is writable but not dirty is one that MADV_FREE gave up: every other entry
  * that is made writable is made dirty with it.
  */
 #include "mmserver/core/fault.h"
+#include "mmserver/core/guard.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
@@ -25,6 +27,8 @@ static bool advice_is_known(uint64_t advice)
     case MADV_COLD ... MADV_COLLAPSE:
     case MADV_HWPOISON:
     case MADV_SOFT_OFFLINE:
+    case MADV_GUARD_INSTALL:
+    case MADV_GUARD_REMOVE:
         return true;
     default:
         return false;
@@ -130,7 +134,7 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         error = huge_split_edges(w, mm, start, end);
         if (error)
             return error;
-        zap_range(w, mm, start, end);
+        guard_zap_others(w, mm, start, end);
         return 0;
     case MADV_FREE:
         mm_settle_locked(w, mm);
@@ -141,6 +145,10 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         mm_settle_locked(w, mm);
         clear_bits(w, mm, start, end, ENTRY_A);
         return 0;
+    case MADV_GUARD_INSTALL:
+        return guard_install(w, mm, v, start, end);
+    case MADV_GUARD_REMOVE:
+        return guard_remove(w, mm, v, start, end);
     case MADV_COLLAPSE:
         mm_settle_locked(w, mm);
         return huge_collapse_range(w, mm, v, start, end);

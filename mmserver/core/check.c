@@ -175,6 +175,12 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
         return;
     struct page *page = page_of(pfn);
     bool parked = entry_is_parked(entry);
+    if (entry_is_marker(entry)) {
+        expect(c, mm->marked, "marker in a space that has none", address, entry, 0);
+        expect(c, page->state == PAGE_ZERO, "marker with a page of a wrong kind", address,
+               page->state, PAGE_ZERO);
+        return;
+    }
     page->private ++;
     counts[page->state]++;
     counts[PAGE_STATES] += parked;

@@ -20,6 +20,7 @@
  *            object (vma->ops, object_fault.c)  behind its end ──▶ BUSERR
  *                       read  ──▶ FILE_READ     page of the cache, and those around it
  *                       write ──▶ FILE_COPY     private copy; shared: the page itself
+ *   marked                    ──▶ GUARD         a guard page
  *   parked                    ──▶ RESTORED      the page behind the software entry
  *   valid    allows it        ──▶ SPURIOUS      fence and go on
  *            zero page  write ──▶ ZERO_REPLACED
@@ -505,6 +506,8 @@ static enum fault_outcome fault_resolve(struct fault *f)
     f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
     if (!f->entry)
         return fault_empty(f);
+    if (unlikely(entry_is_marker(f->entry)))
+        return FAULT_GUARD;
     return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, leaf);
 }
 
@@ -531,6 +534,7 @@ static struct answer answer_bad(enum fault_outcome outcome)
 {
     switch (outcome) {
     case FAULT_MAPERR:
+    case FAULT_GUARD:
         return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_MAPERR);
     case FAULT_ACCERR:
         return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_ACCERR);

@@ -247,6 +247,7 @@ static void mm_inherit(struct mm *to, const struct mm *from)
     to->arg_end = from->arg_end;
     to->env_start = from->env_start;
     to->env_end = from->env_end;
+    to->marked = from->marked;
     to->membarrier = from->membarrier;
     __builtin_memcpy(to->name, from->name, sizeof to->name);
 }

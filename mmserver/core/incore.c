@@ -1,4 +1,5 @@
 /* mincore and msync: what is said about the pages of a range. */
+#include "mmserver/core/guard.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
@@ -11,6 +12,14 @@ static void of_table(uint8_t *byte, const uint64_t *entry, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)
         byte[i] = entry[i] != 0;
+}
+
+/* But guards are nothing. */
+static void of_guards(uint8_t *byte, const uint64_t *entry, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (entry_is_guard(entry[i]))
+            byte[i] = 0;
 }
 
 /* What is not mapped may still be in the cache of the object. */
@@ -38,6 +47,8 @@ static void of_vma(uint8_t *byte, struct mm *mm, const struct vma *v, vaddr_t st
             of_table(byte + first, entry, pages);
         else
             __builtin_memset(byte + first, huge && entry_is_leaf(*huge), pages);
+        if (entry && mm->marked)
+            of_guards(byte + first, entry, pages);
         a = stop;
     }
     if (v->object)

@@ -116,6 +116,8 @@ enum linux_advice {
     MADV_COLLAPSE = 25,
     MADV_HWPOISON = 100,
     MADV_SOFT_OFFLINE = 101,
+    MADV_GUARD_INSTALL = 102,
+    MADV_GUARD_REMOVE = 103,
 };
 
 #define MEMBARRIER_CMD_QUERY                                0

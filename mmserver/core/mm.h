@@ -58,6 +58,7 @@ struct mm {
     vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
     uint32_t kept_count;
     uint64_t huge_used;     /* bool: it has or had huge leaves */
+    uint64_t marked;        /* bool: it has or had markers (pt.h) */
     uint64_t huge_reserved; /* pages of the pool promised and not taken yet (hugetlb.h) */
     vaddr_t huge_next;      /* where collapsing looks next */
     uint32_t kept_new;      /* bool: since it was last looked at for sweeping */

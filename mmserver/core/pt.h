@@ -26,6 +26,18 @@ static inline bool entry_is_parked(uint64_t entry)
     return (entry & (ENTRY_V | ENTRY_PARKED)) == ENTRY_PARKED;
 }
 
+/*
+ * A marker is a software entry for what is an error to touch. It names a page whose mappings nobody
+ * counts, so whoever copies, moves or takes out entries need not know it: a zero page (guard.h), or
+ * the broken page itself (poison.h).
+ */
+#define ENTRY_MARKER ENTRY_SOFT1
+
+static inline bool entry_is_marker(uint64_t entry)
+{
+    return (entry & (ENTRY_V | ENTRY_MARKER)) == ENTRY_MARKER;
+}
+
 /* The bits that BATCH_PROTECT replaces. */
 #define ENTRY_RIGHTS (ENTRY_W | ENTRY_X | ENTRY_D)
 

@@ -65,7 +65,7 @@ static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
 {
     pfn_t pfn = entry_page(entry);
 
-    if (!page_is_ours(pfn) || page_of(pfn)->state == PAGE_ZERO)
+    if (!page_is_ours(pfn) || page_of(pfn)->state == PAGE_ZERO || entry_is_marker(entry))
         return;
     const struct page *page = page_of(pfn);
     uint64_t maps = max_u64(page->maps & INT32_MAX, 1);
@@ -235,6 +235,7 @@ void report_status(struct text *t, struct mm *mm)
 }
 
 #define PAGEMAP_PRESENT   (1UL << 63)
+#define PAGEMAP_SWAP      (1UL << 62) /* or another entry that stands for no page */
 #define PAGEMAP_FILE      (1UL << 61) /* of an object, or shared */
 #define PAGEMAP_EXCLUSIVE (1UL << 56)
 
@@ -247,6 +248,8 @@ static uint64_t pagemap_word(const struct mm *mm, vaddr_t address)
 
     if (!entry)
         return 0;
+    if (entry_is_marker(entry))
+        return PAGEMAP_SWAP;
     if (!page_is_ours(pfn))
         return PAGEMAP_PRESENT | pfn;
     const struct page *page = page_of(entry_page(entry));

@@ -64,7 +64,9 @@ static void step_call(struct input *in, struct client *c)
         a[3] = take(in, 1) % 8;
     }
     if (number == NR_madvise)
-        a[2] = take(in, 1) % 26;
+        a[2] = take(in, 1) % 28;
+    if (number == NR_madvise && a[2] > MADV_COLLAPSE)
+        a[2] += MADV_GUARD_INSTALL - MADV_COLLAPSE - 1;
     if (number >= MM_CREATE) {
         a[0] = take(in, 1) % 12;
         a[1] = take(in, 1);

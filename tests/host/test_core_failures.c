@@ -34,6 +34,7 @@ static void live(struct client *c)
     sim_access(c, 0x20000 + 5000, SIM_WRITE, NULL);
     sim_access(c, c->mm->stack_top - (1UL << 20), SIM_WRITE, NULL);
     core_world_call(c, NR_madvise, heap, PAGE_BYTES, MADV_DONTNEED, 0, 0);
+    core_world_call(c, NR_madvise, heap, 3 * PAGE_BYTES, MADV_GUARD_INSTALL, 0, 0);
 }
 
 static void life(void)

@@ -18,7 +18,7 @@
 struct process {
     struct client *client; /* NULL: none */
     uint8_t rights[PAGES], content[PAGES];
-    bool dontfork[PAGES], wipe[PAGES];
+    bool dontfork[PAGES], wipe[PAGES], guard[PAGES];
 };
 
 static struct process family[PROCESSES];
@@ -41,6 +41,7 @@ static void model_map(struct process *p, uint64_t page, uint64_t count, uint8_t 
     memset(p->content + page, 0, count);
     memset(p->dontfork + page, 0, count);
     memset(p->wipe + page, 0, count);
+    memset(p->guard + page, 0, count);
 }
 
 static void touch(struct process *p, uint64_t page, bool write)
@@ -50,7 +51,7 @@ static void touch(struct process *p, uint64_t page, bool write)
         sim_access(p->client, address_of(page) + 9, write ? SIM_WRITE : SIM_READ, &value);
     uint8_t needed = write ? PROT_WRITE : RW;
 
-    if (p->rights[page] == ABSENT || !(p->rights[page] & needed)) {
+    if (p->rights[page] == ABSENT || !(p->rights[page] & needed) || p->guard[page]) {
         EXPECT(!o.done);
         EXPECT_EQ(o.signal, LINUX_SIGSEGV);
         return;
@@ -125,14 +126,15 @@ static void step_mremap(struct process *p)
     memcpy(p->content + to, p->content + from, count);
     memcpy(p->dontfork + to, p->dontfork + from, count);
     memcpy(p->wipe + to, p->wipe + from, count);
+    memcpy(p->guard + to, p->guard + from, count);
     model_map(p, from, count, ABSENT);
 }
 
 static void step_advise(struct process *p)
 {
-    static const int some[] = {MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK,
-                               MADV_DONTNEED};
-    int advice = some[ktap_random_below(5)];
+    static const int some[] = {MADV_DONTFORK, MADV_DOFORK,        MADV_WIPEONFORK,  MADV_KEEPONFORK,
+                               MADV_DONTNEED, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE};
+    int advice = some[ktap_random_below(sizeof some / sizeof some[0])];
     uint64_t page, count;
 
     pick(&page, &count);
@@ -141,11 +143,13 @@ static void step_advise(struct process *p)
     for (uint64_t i = page; i < page + count; i++) {
         if (p->rights[i] == ABSENT)
             continue;
-        if (advice == MADV_DONTNEED)
+        if (advice == MADV_DONTNEED || advice == MADV_GUARD_INSTALL)
             p->content[i] = 0;
+        if (advice == MADV_GUARD_INSTALL || advice == MADV_GUARD_REMOVE)
+            p->guard[i] = advice == MADV_GUARD_INSTALL;
         else if (advice == MADV_DONTFORK || advice == MADV_DOFORK)
             p->dontfork[i] = advice == MADV_DONTFORK;
-        else
+        else if (advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK)
             p->wipe[i] = advice == MADV_WIPEONFORK;
     }
 }
@@ -172,7 +176,7 @@ static void step_fork(struct process *p)
         if (p->dontfork[i])
             model_map(child, i, 1, ABSENT);
         else if (p->wipe[i])
-            child->content[i] = 0;
+            child->content[i] = child->guard[i] = 0;
     }
     forks++;
 }
@@ -266,6 +270,7 @@ static struct client *rich_parent(void)
     core_world_call(c, NR_mprotect, at + (1UL << 20), 1UL << 20, PROT_NONE, 0, 0);
     core_world_call(c, NR_mprotect, at + (4UL << 20), 1UL << 20, PROT_READ, 0, 0);
     core_world_call(c, NR_madvise, at + (3UL << 20), 1UL << 20, MADV_WIPEONFORK, 0, 0);
+    core_world_call(c, NR_madvise, at + (2UL << 20), 40 * PAGE_BYTES, MADV_GUARD_INSTALL, 0, 0);
     sim_access(c, 0x20000, SIM_WRITE, NULL);
     return c;
 }
