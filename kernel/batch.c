@@ -441,23 +441,25 @@ static bool slow_client(struct thread *w)
     return has;
 }
 
-struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count)
+struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count, long stopped)
 {
+    if (unlikely(stopped != 0))
+        return (struct batch_answer){0, stopped};
     if (unlikely(w->client->state != THREAD_FAULT) && !slow_client(w))
         return (struct batch_answer){-ERR_CLIENT, 0};
     return batch_perform(w, space, count);
 }
 
-struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t stopped, uint64_t a3,
                                      uint64_t a4, uint64_t a5, struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
 
-    (void)a2, (void)a3, (void)a4, (void)a5;
+    (void)a3, (void)a4, (void)a5;
 
     h->current = w;
-    struct batch_answer answer = batch_reply(w, space, count);
+    struct batch_answer answer = batch_reply(w, space, count, (long)stopped);
     if (unlikely(answer.performed < 0 || answer.stopped)) {
         w->state = THREAD_RUNNING;
         h->counter[COUNT_trap_slow]++;

@@ -1,7 +1,7 @@
 /*
  * A batch of mapping operations while it is performed; shared by batch.c (the loop and what
- * operations have in common), batch_map.c, batch_change.c, batch_move.c, batch_copy.c and
- * batch_table.c.
+ * operations have in common), batch_map.c, batch_list.c, batch_change.c, batch_move.c, batch_copy.c
+ * and batch_table.c.
  *
  * The space's lock is held from the first operation to the last, so that tables stay. Capabilities
  * and the operation page are only looked at inside hart_busy(), which is let go of between
@@ -23,6 +23,7 @@
 #include "kernel/gather.h"
 #include "kernel/hart.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 #include <pagoda/batch.h>
 
 /* Entries handled before the hart lets others see that it is not stuck. */
@@ -76,6 +77,19 @@ long batch_table_remove(struct batch *b, const struct op *op);
 long batch_copy_table(struct batch *b, const struct op *op);
 long batch_move(struct batch *b, const struct op *op);
 long batch_split(struct batch *b, const struct op *op);
+
+/* What a Memory capability lets its holder map. */
+struct extent {
+    uint64_t forbid; /* bits of entries */
+    pfn_t first;
+    uint64_t pages;
+};
+/*
+ * Fill `count` slots of a leaf table from a list that user mode can write: 0, or -ERR_x with
+ * *done = 0 and nothing changed, or -ERR_MAPPED with some done: another hart was faster then.
+ */
+long list_map(const struct extent *memory, int32_t *blocks, uint64_t *slot,
+              const volatile uint64_t *from, uint64_t count, uint32_t *done);
 
 /* The leaf table for the address becomes the one used last: 0 or -ERR_x. */
 long batch_leaf_find(struct batch *b, vaddr_t address);
@@ -142,6 +156,16 @@ static inline bool slot_swap(uint64_t *slot, uint64_t old, uint64_t new)
 {
     return __atomic_compare_exchange_n(slot, &old, new, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
+/* The slot was not empty, or the attempt to fill it failed for no reason. */
+bool leaf_write_again(uint64_t *slot, uint64_t entry);
+
+/* Write an empty or software slot, behind all that the page holds. False: another hart's fault
+ * reply filled it meanwhile. */
+static inline bool leaf_write(uint64_t *slot, uint64_t entry)
+{
+    return likely(arch_slot_fill(slot, entry)) || leaf_write_again(slot, entry);
+}
+
 /* All bits of eight slots. */
 static inline uint64_t slots_or8(const uint64_t *slot)
 {

@@ -1,7 +1,7 @@
 /*
- * The straight way of a batch that answers a fault: one operation on small pages of the client's
- * own space, of which the client's cached leaf table is known; or a leaf table together with its
- * first leaf. No gather: at most one page has to be fenced, and the client is on this hart.
+ * The straight way of a batch that answers a fault: one operation on one small page, or a list of
+ * them, in one leaf table of the client's own space; or a leaf table together with its first leaf.
+ * No gather: at most one page has to be fenced, and the client is on this hart.
  *
  * The space is locked for it, as for any batch, but no state is set up: what is not plain is left
  * to batch.c, which decodes again from the start; nothing has changed by then. The client keeps its
@@ -18,7 +18,9 @@
 #include "kernel/ipc.h"
 #include "kernel/pager_hook.h"
 
-#define HEAD_ONE (1UL << 32) /* in an operation's first word: one small page, nothing kept */
+/* In an operation's first word. */
+#define HEAD_COUNT_SHIFT 32
+#define HEAD_ONE         (1UL << HEAD_COUNT_SHIFT) /* one small page, nothing kept */
 
 #define HEAD_MAP_ONE    (HEAD_ONE | BATCH_MAP)
 #define HEAD_TABLE_LEAF (HEAD_ONE | 1UL << 8 | BATCH_TABLE)
@@ -26,8 +28,10 @@
 /* What the straight way made of an operation. */
 enum outcome {
     NOT_PLAIN, /* nothing has changed */
+    OTHER,     /* the same; it may go straight another way: a list, or in another leaf table */
     DONE,
-    REPLACED /* done, but other harts have to be fenced */
+    REPLACED, /* done, but other harts have to be fenced */
+    STOPPED   /* another hart was faster in the middle of a list; op->done says how far it came */
 };
 
 /* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
@@ -142,10 +146,8 @@ static inline struct space *space_of(const struct thread *w, uint64_t slot)
  * Perform the first operation of w's page, if that is plain. Inside hart_busy(). With REPLACED the
  * space is still locked.
  */
-static inline __attribute__((always_inline)) enum outcome straight(struct hart *h, struct thread *w,
-                                                                   const struct thread *c,
-                                                                   uint64_t space_slot,
-                                                                   struct was *was)
+static inline __attribute__((always_inline)) enum outcome
+straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, struct was *was)
 {
     struct space *s = space_of(w, space_slot);
     struct batch_page *page = w->operation_page;
@@ -156,9 +158,10 @@ static inline __attribute__((always_inline)) enum outcome straight(struct hart *
     const volatile struct batch_op *op = &page->op[0];
     uint64_t code = *(const volatile uint64_t *)op ^ HEAD_ONE;
     vaddr_t address = was->address = op->address;
-    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag || address % PAGE_BYTES))
-        return NOT_PLAIN;
-    uint64_t *slot = (uint64_t *)(c->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag || address % PAGE_BYTES ||
+                 (uint32_t)code == (BATCH_MAP_LIST ^ (uint32_t)HEAD_ONE)))
+        return OTHER;
+    uint64_t *slot = thread_leaf_slot(c, address);
     if (unlikely(!space_trylock(s)))
         return NOT_PLAIN;
     if (code == BATCH_REPLACE)
@@ -171,6 +174,46 @@ static inline __attribute__((always_inline)) enum outcome straight(struct hart *
         unlock(s);
     h->counter[COUNT_batch_straight] += outcome != NOT_PLAIN;
     return outcome;
+}
+
+/* ---- a list of pages ---- */
+
+/* The client's cached leaf table is that of `address` from now on, if there is one. */
+static inline bool leaf_have(struct thread *c, vaddr_t address)
+{
+    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || !thread_leaf_find(c, address);
+}
+
+/* A list, if all of it lies in one leaf table. Inside hart_busy(). */
+static __attribute__((noinline)) enum outcome straight_list(struct hart *h, struct thread *w,
+                                                            struct thread *c, uint64_t space_slot)
+{
+    struct space *s = space_of(w, space_slot);
+    struct batch_page *page = w->operation_page;
+    volatile struct batch_op *op = &page->op[0];
+    uint64_t head = *(const volatile uint64_t *)op, count = head >> HEAD_COUNT_SHIFT;
+    uint64_t first = op->extra;
+    uint32_t memory_slot = op->memory, done;
+    vaddr_t address = op->address;
+
+    if (unlikely((uint32_t)head != BATCH_MAP_LIST || s != c->space || memory_slot >= w->table_size))
+        return NOT_PLAIN;
+    if (unlikely(first >= BATCH_RESULTS_MAX || count > BATCH_RESULTS_MAX - first))
+        return NOT_PLAIN;
+    if (unlikely(count - 1 >= TABLE_ENTRIES - (address >> PAGE_SHIFT & (TABLE_ENTRIES - 1))))
+        return NOT_PLAIN;
+    if (unlikely(address % PAGE_BYTES || !leaf_have(c, address) || !space_trylock(s)))
+        return NOT_PLAIN;
+    const struct cap *cap = &w->table_caps[memory_slot];
+    const struct extent memory = {cap->forbid, cap->first, cap->pages};
+    long error = list_map(&memory, h->blocks, thread_leaf_slot(c, address), page->result + first,
+                          count, &done);
+    unlock(s);
+    h->counter[COUNT_batch_straight] += error == 0;
+    if (likely(error == 0))
+        return DONE;
+    op->done = done;
+    return done ? STOPPED : NOT_PLAIN;
 }
 
 /* ---- a leaf table and its first leaf ---- */
@@ -246,7 +289,7 @@ static __attribute__((noinline)) bool straight_table(struct hart *h, struct thre
     struct growth g;
     unsigned level;
 
-    if (unlikely(s != c->space || page == NULL || s->linear_end || !growth_read(&g, page)))
+    if (unlikely(s != c->space || s->linear_end || !growth_read(&g, page)))
         return false;
     if (unlikely(!space_trylock(s)))
         return false;
@@ -279,68 +322,74 @@ static void replaced_fence(struct hart *h, struct space *s, struct was was)
     __atomic_fetch_sub(block_of_entry(h->blocks, was.entry), 1, __ATOMIC_RELEASE);
 }
 
-/* The client's cached leaf table becomes the one where the first operation is. */
-static void client_leaf_find(struct thread *w, struct thread *c)
+/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[12]. */
+static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, long stopped,
+                                                struct thread *w)
 {
-    struct batch_page *page = w->operation_page;
-    vaddr_t address = page ? page->op[0].address : ~0UL;
-    unsigned level;
-
-    if (c->space == NULL || address >= space_user_end || address >> BLOCK_SHIFT == c->leaf_tag)
-        return;
-    if (space_in_linear(c->space, address, 1)) /* nobody's to change: what is cached never is */
-        return;
-    uint64_t *slot = space_slot(c->space, address, 0, &level);
-    if (slot == NULL)
-        return;
-    c->leaf_bias = (uint64_t)slot - (address >> PAGE_SHIFT) * sizeof(uint64_t);
-    c->leaf_tag = address >> BLOCK_SHIFT;
-}
-
-/* Not plain: the cache is filled for the next time, and the arguments noted in x[10] and x[11]. */
-static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, struct thread *w)
-{
-    struct thread *c = w->client;
-
-    if (c->state == THREAD_FAULT)
-        client_leaf_find(w, c);
     hart_idle(this_hart());
     this_hart()->current = w;
     w->x[10] = space;
     w->x[11] = count;
+    w->x[12] = (uint64_t)stopped;
     return false;
 }
 
-/* As below, but of the in-kernel pager, and of more than one operation. */
-static __attribute__((noinline)) bool pager_reply_several(struct hart *h, uint64_t space,
-                                                          uint64_t count)
+/* ---- the answers ---- */
+
+/* What straight() has not done is perhaps a list, or in another leaf table than the cached one, or
+ * it is a table and its first leaf. */
+static inline enum outcome straight_other(struct hart *h, struct thread *w, struct thread *c,
+                                          uint64_t space, uint64_t count, struct was *was)
+{
+    if (unlikely(c->state != THREAD_FAULT || w->attention || w->operation_page == NULL))
+        return NOT_PLAIN;
+    const volatile struct batch_op *op = w->operation_page;
+    if (count == 2)
+        return straight_table(h, w, c, space) ? DONE : NOT_PLAIN;
+    if (count != 1)
+        return NOT_PLAIN;
+    if (op->code == BATCH_MAP_LIST)
+        return straight_list(h, w, c, space);
+    return leaf_have(c, op->address) ? straight(h, w, c, space, was) : NOT_PLAIN;
+}
+
+/* The first two of an in-kernel pager, whose answer may come back with why a list stopped; the
+ * others of a worker. */
+static __attribute__((noinline)) bool pager_reply_other(struct hart *h, uint64_t space,
+                                                        uint64_t count, long *stopped)
 {
     struct thread *w = h->pager_thread, *c = w->client;
+    struct was was;
 
     hart_busy(h);
-    if (count != 2 || c->state != THREAD_FAULT || w->attention || h->look_again ||
-        !straight_table(h, w, c, space))
+    if (unlikely(h->look_again))
         return false;
+    enum outcome outcome = straight_other(h, w, c, space, count, &was);
+    if (unlikely(outcome == REPLACED))
+        replaced_fence(h, c->space, was);
+    else if (unlikely(outcome != DONE))
+        return *stopped = outcome == STOPPED ? -ERR_MAPPED : 0, false;
     w->client = &thread_in_kernel;
     return resume_same(c);
 }
 
-bool pager_reply_batch(uint64_t space, uint64_t count)
+bool pager_reply_batch(uint64_t space, uint64_t count, long *stopped)
 {
     struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
     struct was was;
 
+    *stopped = 0;
     if (unlikely(count != 1))
-        return pager_reply_several(h, space, count);
+        return pager_reply_other(h, space, count, stopped);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention || h->look_again))
         return false;
     enum outcome outcome = straight(h, w, c, space, &was);
-    if (unlikely(outcome == NOT_PLAIN)) {
-        client_leaf_find(w, c);
+    if (unlikely(outcome == OTHER))
+        return pager_reply_other(h, space, count, stopped);
+    if (unlikely(outcome == NOT_PLAIN))
         return false;
-    }
     if (unlikely(outcome == REPLACED))
         replaced_fence(h, c->space, was);
     w->client = &thread_in_kernel;
@@ -356,16 +405,18 @@ static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address
     return resume_full(c);
 }
 
-/* Of more than one operation. */
-static __attribute__((noinline)) bool reply_several(uint64_t space, uint64_t count,
-                                                    struct thread *w)
+static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
+    struct was was;
 
     hart_busy(h);
-    if (count != 2 || c->state != THREAD_FAULT || w->attention || !straight_table(h, w, c, space))
-        return not_plain(space, count, w);
+    enum outcome outcome = straight_other(h, w, c, space, count, &was);
+    if (unlikely(outcome == REPLACED))
+        return replaced(w, was.address, was.entry);
+    if (unlikely(outcome != DONE))
+        return not_plain(space, count, outcome == STOPPED ? -ERR_MAPPED : 0, w);
     w->client = NULL;
     return resume_full(c);
 }
@@ -379,15 +430,17 @@ bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint6
 
     (void)a2, (void)a3, (void)a4, (void)a5;
     if (unlikely(count != 1))
-        return reply_several(space, count, w);
+        return reply_other(space, count, w);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return not_plain(space, count, w);
+        return not_plain(space, count, 0, w);
     enum outcome outcome = straight(h, w, c, space, &was);
+    if (unlikely(outcome == OTHER))
+        return reply_other(space, count, w);
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome == NOT_PLAIN))
-        return not_plain(space, count, w);
+        return not_plain(space, count, 0, w);
     w->client = NULL;
     return resume_full(c);
 }

@@ -28,12 +28,14 @@ struct batch_answer batch_perform(struct thread *t, uint64_t space, uint64_t cou
 /* The trap code's way in for batches; no lock held, the hart not busy. t goes on in any case. */
 struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
                                  uint64_t a4, uint64_t a5, struct thread *t);
-/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain. On hardware it
- * comes back only if the worker goes on: something was refused. */
-struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
+/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain, or (-ERR_x) that it
+ * stopped in the middle of the first operation. On hardware it comes back only if the worker goes
+ * on: something was refused. */
+struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t stopped, uint64_t a3,
                                      uint64_t a4, uint64_t a5, struct thread *w);
-/* Perform the batch if w has a client that waits for a fault; the reply is the caller's. */
-struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count);
+/* Perform the batch if w has a client that waits for a fault, and if it has not stopped already;
+ * the reply is the caller's. */
+struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count, long stopped);
 
 /* batch.c, copy.c, space.c */
 call_function call_batch, call_space_copy, call_space_drop, call_space_info, call_instruction_fence;

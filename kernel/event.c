@@ -268,26 +268,6 @@ static void client_go(struct thread *c)
     sched_ready(c);
 }
 
-/* The leaf slot where c faulted; fills its cache of the last leaf table. */
-static uint64_t *fault_slot(struct thread *c, long *error)
-{
-    unsigned level;
-
-    if (!c->space || c->fault_address >= space_user_end ||
-        space_in_linear(c->space, c->fault_address, 1)) {
-        *error = -ERR_RANGE;
-        return NULL;
-    }
-    uint64_t *slot = space_slot(c->space, c->fault_address, 0, &level);
-    if (!slot) {
-        *error = -ERR_NOTABLE;
-        return NULL;
-    }
-    c->leaf_bias = (uint64_t)slot - (c->fault_address >> PAGE_SHIFT) * sizeof(uint64_t);
-    c->leaf_tag = c->fault_address >> BLOCK_SHIFT;
-    return slot;
-}
-
 /*
  * Decode and perform the mapping of a fault reply; nothing has changed unless it answers 0. The
  * space is not locked, as on the straight path: tables come and go under the kernel lock too, and
@@ -307,12 +287,15 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
         return -ERR_RANGE;
     if (!c->space)
         return -ERR_STATE;
-    uint64_t *slot = fault_slot(c, &error);
-    if (slot && *slot)
+    error = thread_leaf_find(c, c->fault_address);
+    if (error)
+        return error;
+    uint64_t *slot = thread_leaf_slot(c, c->fault_address);
+    if (*slot)
         error = -ERR_MAPPED;
-    else if (slot && !block_get(entry_page(entry)))
+    else if (!block_get(entry_page(entry)))
         error = -ERR_CLASS;
-    else if (slot) {
+    else {
         uint64_t empty = 0;
         if (!__atomic_compare_exchange_n(slot, &empty, entry, false, __ATOMIC_RELEASE,
                                          __ATOMIC_RELAXED)) {

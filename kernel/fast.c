@@ -90,49 +90,65 @@ bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a
                       number);
 }
 
+enum mapped {
+    NOT_PLAIN, /* nothing has changed */
+    ELSEWHERE, /* the same: the client's cached leaf table is another one */
+    MAPPED
+};
+
 /*
- * Map `entry` under Memory capability `memory` of worker w where its client c faulted. False if
- * anything is not plain; then nothing has changed. Called inside hart_busy().
+ * Map `entry` under Memory capability `memory` of worker w where its client c faulted. Called
+ * inside hart_busy().
  */
-static inline bool reply_map(struct thread *w, struct thread *c, uint64_t entry, uint64_t memory)
+static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t entry,
+                                    uint64_t memory)
 {
     uint64_t address = c->fault_address;
 
     if (unlikely(memory >= w->table_size))
-        return false;
+        return NOT_PLAIN;
     struct cap *cap = &w->table_caps[memory];
     entry |= ENTRY_ALWAYS;
     /* forbid is all ones for every type but Memory, and `entry` is never zero. Bits above the page
      * number that are not forbidden take the page out of the extent: then it is not plain. */
     pfn_t page = entry >> ENTRY_PAGE_SHIFT;
     if (unlikely(entry & cap->forbid) || unlikely(page - cap->first >= cap->pages))
-        return false;
+        return NOT_PLAIN;
     /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
     if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
-        return false;
-    uint64_t *slot = (uint64_t *)(c->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+        return ELSEWHERE;
     if (unlikely(!block_get(page)))
-        return false;
-    if (unlikely(!arch_slot_fill(slot, entry))) {
+        return NOT_PLAIN;
+    if (unlikely(!arch_slot_fill(thread_leaf_slot(c, address), entry))) {
         block_put_n(page, 1);
-        return false;
+        return NOT_PLAIN;
     }
-    return true;
+    return MAPPED;
 }
 
 /* Answer the fault of w's client; `parked` is what says that w is parked again. */
-static inline __attribute__((always_inline)) bool
+static inline __attribute__((always_inline)) enum mapped
 answer_fault(struct thread *w, uint64_t entry, uint64_t memory, struct thread *parked)
 {
     struct thread *c = w->client;
 
     hart_busy(this_hart());
     if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return false;
-    if (unlikely(!reply_map(w, c, entry, memory)))
-        return false;
-    w->client = parked;
-    return true;
+        return NOT_PLAIN;
+    enum mapped mapped = reply_map(w, c, entry, memory);
+    if (likely(mapped == MAPPED))
+        w->client = parked;
+    return mapped;
+}
+
+/* The same where the leaf table has to be looked for: the hart is busy. */
+static __attribute__((noinline)) bool answer_elsewhere(struct thread *w, uint64_t entry,
+                                                       uint64_t memory, struct thread *parked)
+{
+    struct thread *c = w->client;
+
+    return !thread_leaf_find(c, c->fault_address) &&
+           answer_fault(w, entry, memory, parked) == MAPPED;
 }
 
 /* Answer a foreign call with a value, or let a fault happen again. */
@@ -153,12 +169,22 @@ static inline __attribute__((always_inline)) bool answer_value(struct thread *w,
 
 bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory)
 {
-    return answer_fault(w, entry, memory, &thread_in_kernel);
+    enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
+
+    return mapped == MAPPED ||
+           (mapped == ELSEWHERE && answer_elsewhere(w, entry, memory, &thread_in_kernel));
 }
 
 bool reply_park_in_kernel(struct thread *w, uint64_t value)
 {
     return answer_value(w, value, &thread_in_kernel);
+}
+
+static __attribute__((noinline)) bool pager_fault_elsewhere(uint64_t entry, uint64_t memory)
+{
+    struct thread *w = this_hart()->pager_thread, *c = w->client;
+
+    return answer_elsewhere(w, entry, memory, &thread_in_kernel) && resume_same(c);
 }
 
 /* The client's registers are saved, its space is loaded, nobody better is ready: it goes on. */
@@ -167,9 +193,12 @@ bool pager_fault_reply(uint64_t entry, uint64_t memory)
     struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
 
-    if (unlikely(h->look_again || !answer_fault(w, entry, memory, &thread_in_kernel)))
+    if (unlikely(h->look_again))
         return false;
-    return resume_same(c);
+    enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
+    if (likely(mapped == MAPPED))
+        return resume_same(c);
+    return mapped == ELSEWHERE && pager_fault_elsewhere(entry, memory);
 }
 
 bool pager_reply_park(uint64_t value)
@@ -194,15 +223,27 @@ static inline bool not_plain(struct thread *t, uint64_t a0, uint64_t a1)
     return false;
 }
 
+static __attribute__((noinline)) bool fault_reply_elsewhere(uint64_t entry, uint64_t memory,
+                                                            struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (unlikely(!answer_elsewhere(w, entry, memory, NULL)))
+        return not_plain(w, entry, memory);
+    return resume_full(c);
+}
+
 bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w)
 {
     struct thread *c = w->client;
 
     (void)a2, (void)a3, (void)a4, (void)a5;
-    if (unlikely(!answer_fault(w, entry, memory, NULL)))
-        return not_plain(w, entry, memory);
-    return resume_full(c);
+    enum mapped mapped = answer_fault(w, entry, memory, NULL);
+    if (likely(mapped == MAPPED))
+        return resume_full(c);
+    return mapped == ELSEWHERE ? fault_reply_elsewhere(entry, memory, w)
+                               : not_plain(w, entry, memory);
 }
 
 bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,

@@ -39,11 +39,12 @@ static inline struct thread *pager_worker(void)
 /*
  * For the pager: answers that go straight. The client goes on at once, so on hardware these come
  * back only if the answer is not plain (false, and nothing has changed): then kernel_call()
- * answers. A fault's mapping; a value; the worker's batch of one operation.
+ * answers. A fault's mapping; a value; the worker's batch, of which a list may also have stopped in
+ * the middle: why is then the third argument of CALL_REPLY_BATCH.
  */
 bool pager_fault_reply(uint64_t entry, uint64_t memory);
 bool pager_reply_park(uint64_t value);
-bool pager_reply_batch(uint64_t space, uint64_t count);
+bool pager_reply_batch(uint64_t space, uint64_t count, long *stopped);
 
 /* CALL_BATCH as worker thread of this hart. */
 struct batch_answer kernel_batch(uint64_t space, uint64_t count);

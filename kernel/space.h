@@ -21,6 +21,7 @@
 #ifndef KERNEL_SPACE_H
 #define KERNEL_SPACE_H
 
+#include "arch/arch.h"
 #include "kernel/assert.h"
 #include "kernel/types.h"
 #include "kernel/thread.h"
@@ -105,6 +106,23 @@ long space_destroy_step(struct space *s);
 /* The slot of `address` at `level` (0: 4 KiB leaf) or NULL if a table is missing on the way
  * or a larger leaf stands there (*found_level says at which level it stopped). */
 uint64_t *space_slot(struct space *s, vaddr_t address, unsigned level, unsigned *found_level);
+
+/* The leaf table of `address`, which lies in user space, or NULL if there is none. The hart is
+ * busy, or the space or the kernel is locked. */
+static inline uint64_t *space_leaf_table(const struct space *s, vaddr_t address)
+{
+    uint64_t *table = s->root;
+
+    for (unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1); shift > PAGE_SHIFT;
+         shift -= TABLE_SHIFT) {
+        uint64_t entry =
+            __atomic_load_n(&table[(address >> shift) & (TABLE_ENTRIES - 1)], __ATOMIC_RELAXED);
+        if (unlikely(!entry_is_table(entry)))
+            return NULL;
+        table = page_to_virt(entry_page(entry));
+    }
+    return table;
+}
 
 /* copy.c. The memory at `address` of s up to the end of its page, or NULL if user mode could not
  * read (write) it. Marks the entry accessed (dirty) as the hardware would. The space is locked, and

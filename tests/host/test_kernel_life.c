@@ -139,6 +139,7 @@ static void pager_try(void)
 bool pager_enter(unsigned kind, const uint64_t a[8])
 {
     uint64_t out[2];
+    long stopped;
 
     EXPECT(kind < ENTER_KINDS && a != NULL);
     if (one_in(3))
@@ -150,7 +151,7 @@ bool pager_enter(unsigned kind, const uint64_t a[8])
     if (kind == ENTER_FAULT && one_in(2) &&
         kernel_call(CALL_FAULT_REPLY, any_entry(), SLOT_MEMORY, 0, 0, 0, 0, out) == 0)
         return false;
-    if (one_in(4) && pager_reply_batch(any_thread(), 1))
+    if (one_in(4) && pager_reply_batch(any_thread(), 1, &stopped))
         return true;
     if (one_in(4) && kernel_call(CALL_FORWARD_PARK, below(9), 1, 0, 0, 0, 0, out) == 0)
         return false;

@@ -169,7 +169,7 @@ KTAP_CASE(a_fault_is_answered_without_leaving_the_client)
         c->x[0] = PC;
         ipc_fault(1, IPC_ADDRESS + i * PAGE_BYTES, CAUSE_STORE_PAGE);
         EXPECT(running(1) == c && ipc_filled(c, 0) && c->x[0] == PC);
-        EXPECT_EQ(machine.hart[1].note.way, i ? MACHINE_RESUME_SAME : MACHINE_RESUME_FULL);
+        EXPECT_EQ(machine.hart[1].note.way, MACHINE_RESUME_SAME);
         EXPECT(pager.kind == ENTER_FAULT && pager.a[0] == 0x100 + slot);
         EXPECT(pager.a[1] == IPC_ADDRESS + i * PAGE_BYTES && pager.a[2] == CAUSE_STORE_PAGE);
         EXPECT_EQ(pager.a[3], PC);

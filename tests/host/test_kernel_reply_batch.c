@@ -1,6 +1,7 @@
 /* Faults answered by a batch: the straight way, the full one, and each reason to come back. */
 #include "ipc_world.h"
 #include "arch/host/tlb.h"
+#include "kernel/call.h"
 #include "ktap.h"
 
 #define AT    IPC_ADDRESS
@@ -138,6 +139,20 @@ KTAP_CASE(a_replacement_is_fenced_on_other_harts)
     EXPECT_EQ(harts[1]->counter[COUNT_fence_remote], 1);
 }
 
+KTAP_CASE(another_leaf_table_is_found_on_the_way)
+{
+    struct thread *c = start_mapped(2, 0);
+
+    for (unsigned i = 0; i < 2; i++) { /* the second time it is the cached one */
+        c->leaf_tag = i ? c->leaf_tag : (AT >> BLOCK_SHIFT) + 1;
+        ops()->op[0] = op_at(BATCH_PROTECT, i ? RW | ENTRY_X : RW);
+        answered(c, true);
+        EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+        if (!i)
+            ipc_fault(1, AT, CAUSE_FETCH_PAGE);
+    }
+}
+
 KTAP_CASE(more_than_one_operation_is_done_in_full)
 {
     struct thread *c = start_mapped(2, 0);
@@ -257,6 +272,108 @@ KTAP_CASE(a_client_in_another_space_is_answered_in_full)
     IPC_NATIVE(1, CALL_REPLY_BATCH, other, 1);
     EXPECT(running(1) == c);
     EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
+    ipc_check();
+}
+
+/* ---- a list of pages ---- */
+
+#define LIST 5U
+
+/* The pages from DATA on, at AT and behind it, from result word 7 on. */
+static struct batch_op *list(uint64_t bits)
+{
+    ops()->op[0] = op_at(BATCH_MAP_LIST, 0);
+    ops()->op[0].count = LIST;
+    ops()->op[0].extra = 7;
+    for (unsigned i = 0; i < LIST; i++)
+        ops()->result[7 + i] = page_entry(DATA + i, bits);
+    return &ops()->op[0];
+}
+
+KTAP_CASE(a_list_of_pages_goes_straight)
+{
+    struct thread *c = start(2);
+    int32_t mapped = mappings(DATA);
+
+    list(RW);
+    ops()->result[9] = page_entry(OTHER, RW); /* of another block */
+    answered(c, true);                        /* the table is found on the way */
+    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    EXPECT_EQ(mappings(DATA), mapped + (int32_t)LIST - 1);
+    for (unsigned i = 0; i < LIST; i++) {
+        EXPECT(sim_store(1, AT + i * PAGE_BYTES, 1));
+        EXPECT_EQ(sim_page(), world.first + (i == 2 ? OTHER : DATA + i));
+    }
+    ipc_check();
+}
+
+KTAP_CASE(each_check_of_a_list)
+{
+    struct thread *c = start_mapped(2, RW);
+    uint64_t part = IPC_SLOT + 99;
+    int32_t mapped = mappings(DATA);
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, SLOT_MEMORY, SELF_TABLE, part, 0, DATA, LIST - 1), 0);
+    list(RW);
+    refused(c, 1, 0, -ERR_MAPPED); /* the first slot */
+    list(RW)->address = AT - 2 * PAGE_BYTES;
+    refused(c, 1, 0, -ERR_MAPPED); /* one in the middle */
+#define BEHIND (AT + PAGE_BYTES)
+    list(RW)->address = BEHIND + 8;
+    refused(c, 1, 0, -ERR_ALIGN);
+    list(RW)->address = BEHIND + BLOCK_BYTES;
+    refused(c, 1, 0, -ERR_NOTABLE);
+    list(RW)->address = BLOCK_BYTES - (LIST - 1) * PAGE_BYTES; /* beyond the table */
+    refused(c, 1, 0, -ERR_RANGE);
+    list(RW)->address = space_user_end;
+    refused(c, 1, 0, -ERR_RANGE);
+    list(RW)->address = BEHIND;
+    ops()->op[0].count = 0;
+    refused(c, 1, 0, -ERR_ARGUMENT);
+    list(RW)->address = BEHIND;
+    ops()->op[0].level = 1;
+    refused(c, 1, 0, -ERR_ALIGN);
+    list(RW)->address = BEHIND;
+    ops()->op[0].flags = 0x80;
+    refused(c, 1, 0, -ERR_ARGUMENT);
+    list(RW)->address = BEHIND;
+    ops()->op[0].extra = BATCH_RESULTS_MAX;
+    refused(c, 1, 0, -ERR_RANGE);
+    ops()->op[0].extra = BATCH_RESULTS_MAX - LIST + 1;
+    refused(c, 1, 0, -ERR_RANGE);
+    list(RW)->address = BEHIND;
+    ops()->op[0].memory = (uint32_t)world.table->size;
+    refused(c, 1, 0, -ERR_SLOT);
+    ops()->op[0].memory = (uint32_t)ipc.space;
+    refused(c, 1, 0, -ERR_TYPE);
+    ops()->op[0].memory = (uint32_t)part; /* neither writable nor large enough */
+    refused(c, 1, 0, -ERR_ENTRY);
+    list(0)->address = BEHIND;
+    ops()->op[0].memory = (uint32_t)part;
+    refused(c, 1, 0, -ERR_RANGE);
+    list(RW)->address = BEHIND;
+    ops()->result[7 + LIST - 1] |= ENTRY_G;
+    refused(c, 1, 0, -ERR_ENTRY);
+    ops()->result[7 + LIST - 1] = page_entry(1, RW); /* a page of the tables block */
+    refused(c, 1, 0, -ERR_CLASS);
+    EXPECT_EQ(mappings(DATA), mapped);
+    list(RW)->address = BEHIND;
+    answered(c, true);
+    EXPECT_EQ(mappings(DATA), mapped + (int32_t)LIST);
+}
+
+/* A list that another hart was faster with in the middle is not begun anew. */
+KTAP_CASE(a_list_that_stopped_stays_as_it_is)
+{
+    struct thread *c = start_mapped(2, RW), *w = running(1);
+
+    list(RW)->address = AT + PAGE_BYTES;
+    machine_hart_select(1);
+    struct batch_answer answer = reply_batch_full(ipc.space, 1, (uint64_t)-ERR_MAPPED, 0, 0, 0, w);
+    EXPECT(answer.performed == 0 && answer.stopped == -ERR_MAPPED);
+    EXPECT(w->client == c && *slot_at(AT + PAGE_BYTES) == 0);
+    hart_idle(this_hart());
+    machine_hart_select(0);
     ipc_check();
 }
 

@@ -125,8 +125,11 @@ static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
 {
     uint64_t out[2] = {0, 0};
 
-    pager_reply_batch(a.value, answer_second(a));
-    long done = kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), 0, 0, 0, 0, out);
+    long stopped;
+
+    pager_reply_batch(a.value, answer_second(a), &stopped);
+    long done =
+        kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), (uint64_t)stopped, 0, 0, 0, out);
     if (done == (long)answer_second(a) && !out[0])
         return true;
     *next = batch_reply_failed(w, done, (long)out[0]);
