@@ -9,6 +9,7 @@
 #include "kernel/assert.h"
 #include "kernel/block.h"
 #include "kernel/hart.h"
+#include "kernel/ipc.h"
 #include "kernel/log.h"
 #include "kernel/space.h"
 
@@ -157,6 +158,9 @@ void boot_tree_read(paddr_t image_start, paddr_t image_end)
     const char *bad = options_read(&boot.options, boot.args);
     if (bad)
         boot_fail("boot argument not understood: %.*s", (int)strcspn(bad, " "), bad);
+    if (boot.options.plain && boot.options.pager_kernel)
+        boot_fail("messages=plain is for pager=user: a pager in the kernel gets no messages");
+    messages_plain = boot.options.plain;
     read_memory();
     claim(image_start, image_end, BOOT_KERNEL, "the kernel image");
     claim(boot.tree_start, boot.tree_start + boot.tree.total_bytes, BOOT_DTB, "the device tree");

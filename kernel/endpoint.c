@@ -4,11 +4,13 @@
 
 #define UNDONE_PER_CALL 64
 
+bool messages_plain;
+
 void endpoint_init(struct endpoint *e)
 {
     TAILQ_INIT(&e->queue);
     for (unsigned i = 0; i < HARTS_MAX; i++)
-        e->slot[i] = &thread_nobody;
+        e->slot[i] = e->straight[i] = &thread_nobody;
 }
 
 long endpoint_destroy(struct endpoint *e)

@@ -274,7 +274,7 @@ bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
     struct cap *cap = &t->table_caps[slot];
     if (unlikely(cap->type != CAP_ENDPOINT || !(cap->rights & RIGHT_CALL)))
         return not_plain(t, slot, 0);
-    struct thread *w = ((struct endpoint *)cap->object)->slot[h->id];
+    struct thread *w = ((struct endpoint *)cap->object)->straight[h->id];
     if (unlikely(w->client || t->serves)) /* a worker may not wait for another */
         return not_plain(t, slot, 0);
     t->state = THREAD_MESSAGE;

@@ -12,6 +12,8 @@
 #include <sys/tree.h>
 
 struct endpoint {
+    /* What `slot` says, as the straight paths see it: with messages=plain they find nobody. */
+    struct thread *straight[HARTS_MAX];
     /* The worker of each hart, or thread_nobody; changes only while the worker is stopped. */
     struct thread *slot[HARTS_MAX];
     struct thread_list queue; /* threads whose event no worker has taken */
@@ -28,6 +30,9 @@ struct notification {
     uint64_t timer_bits;
     RB_ENTRY(notification) timer;
 };
+
+/* messages=plain: every event and message goes through the queues of event.c. Set at boot. */
+extern bool messages_plain;
 
 void endpoint_init(struct endpoint *e);
 /* Kernel lock held. 0; -ERR_BUSY while routes or workers name it; -ERR_AGAIN while somebody still

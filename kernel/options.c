@@ -46,14 +46,18 @@ static bool read_harts(struct options *o, const char *value, size_t bytes)
     return bytes > 0 && n >= 1 && n <= HARTS_MAX;
 }
 
+static bool read_messages(struct options *o, const char *value, size_t bytes)
+{
+    o->plain = is(value, bytes, "plain");
+    return o->plain || is(value, bytes, "straight");
+}
+
 static const struct {
     const char *name;
     bool (*read)(struct options *o, const char *value, size_t bytes);
 } words[] = {
-    {"paging=", read_paging},
-    {"pager=", read_pager},
-    {"asid=", read_asid},
-    {"maxharts=", read_harts},
+    {"paging=", read_paging},  {"pager=", read_pager},       {"asid=", read_asid},
+    {"maxharts=", read_harts}, {"messages=", read_messages},
 };
 
 const char *options_read(struct options *o, const char *args)

@@ -10,6 +10,7 @@ struct options {
     unsigned harts_max; /* maxharts=N */
     bool asid_off;      /* asid=0 */
     bool pager_kernel;  /* pager=kernel */
+    bool plain;         /* messages=plain: no straight paths; only with pager=user */
 };
 
 /* Start from the defaults. NULL, or the word that has a bad value (a pointer into `args`). */

@@ -52,9 +52,9 @@ void thread_route_refresh(struct thread *t)
 {
     uint64_t id = t->hart->id;
 
-    t->pager_slot = t->pager.endpoint ? &t->pager.endpoint->slot[id] : &thread_no_slot;
+    t->pager_slot = t->pager.endpoint ? &t->pager.endpoint->straight[id] : &thread_no_slot;
     t->personality_slot =
-        t->personality.endpoint ? &t->personality.endpoint->slot[id] : &thread_no_slot;
+        t->personality.endpoint ? &t->personality.endpoint->straight[id] : &thread_no_slot;
 }
 
 void thread_fp_leave(struct thread *t)
@@ -122,7 +122,7 @@ static void worker_unbind(struct thread *w)
     struct thread *other;
 
     kassert(h == this_hart() && e->slot[h->id] == w);
-    e->slot[h->id] = &thread_nobody;
+    e->slot[h->id] = e->straight[h->id] = &thread_nobody;
     e->workers--;
     w->serves = NULL;
     w->attention = 0;
@@ -523,6 +523,8 @@ long call_worker_bind(struct thread *caller, struct call_args *c)
         w->state = THREAD_RUNNING;
         w->client = w->space ? NULL : &thread_in_kernel;
         __atomic_store_n(&e->slot[w->hart->id], w, __ATOMIC_RELEASE);
+        if (!messages_plain)
+            __atomic_store_n(&e->straight[w->hart->id], w, __ATOMIC_RELEASE);
         arch_interrupt_hart(w->hart->id); /* it may have work, or be idle */
     }
     kernel_unlock();

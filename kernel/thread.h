@@ -60,7 +60,7 @@ struct thread {
     uint64_t satp;              /* space and ASID as the hart must load it */
     uint32_t state;             /* enum thread_state */
     uint32_t event;             /* enum event_kind */
-    struct thread **pager_slot; /* pager.endpoint's slot of this hart; never NULL */
+    struct thread **pager_slot; /* pager.endpoint's straight slot of this hart; never NULL */
     uint64_t fault_address;
     uint64_t fault_cause;
     struct thread **personality_slot; /* likewise */

@@ -753,6 +753,16 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
     return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
 }
 
+struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
+                                uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
+{
+    uint64_t begun = place_instructions();
+    struct client *c = client_serve(w, badge);
+
+    (void)sequence, (void)info0, (void)info1;
+    return c ? fault_slow(w, c, address, cause, pc, false, begun) : nobody_to_answer();
+}
+
 /* The old page may be somebody else's by now, so the new one takes its place after all; if even
  * that is refused, nothing does. */
 static void displaced_finish(struct worker *w, const struct visit *v)

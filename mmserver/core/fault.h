@@ -58,6 +58,10 @@ static inline bool fault_is_bad(enum fault_outcome outcome)
  */
 struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w);
+/* The same for a worker that maps by calls of its own and then answers with a plain reply. */
+struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
+                                uint64_t sequence, uint64_t info0, uint64_t info1,
+                                struct worker *w);
 /* The kernel refused fault_reply with -error: undo it, and serve the fault the long way. */
 struct answer fault_reply_failed(struct worker *w, long error);
 /* The kernel refused reply_batch: it answered `done` (operations performed, or -ERR_x) and why it

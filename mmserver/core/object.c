@@ -35,22 +35,6 @@ void object_init(uint64_t start, uint64_t bytes)
     object_count = cached_total = memory_total = 0;
 }
 
-void object_arguments(const char *args)
-{
-    static const char word[] = "faultaround=";
-    const char *at = strstr(args, word);
-
-    if (!at || (at != args && at[-1] != ' '))
-        return;
-    uint64_t bytes = 0;
-    for (at += sizeof word - 1; *at >= '0' && *at <= '9' && bytes <= OBJECT_AROUND_MAX; at++)
-        bytes = bytes * 10 + (uint64_t)(*at - '0');
-    bytes = max_u64(PAGE_BYTES, min_u64(bytes, OBJECT_AROUND_MAX));
-    while (bytes & (bytes - 1))
-        bytes &= bytes - 1; /* down to a power of two */
-    object_around_bytes = bytes;
-}
-
 static void total_add(const struct object *o, int64_t pages)
 {
     __atomic_fetch_add(&cached_total, (uint64_t)pages, __ATOMIC_RELAXED);

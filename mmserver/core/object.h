@@ -81,8 +81,6 @@ static inline uint64_t object_pages(const struct object *o)
 /* ---- life ---- */
 
 void object_init(uint64_t archive_start, uint64_t archive_bytes);
-/* faultaround=BYTES of the boot command line. */
-void object_arguments(const char *args);
 /* That byte range of the archive, with one more reference; NULL without memory or if it lies
  * outside the archive. */
 struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes,

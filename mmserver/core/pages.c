@@ -38,6 +38,8 @@ void page_copy(void *to, const void *from)
     page_copy_here(to, from);
 }
 
+uint64_t pages_zeroed_max = ZEROED_PAGES_MAX;
+
 void pages_worker_init(struct worker *w)
 {
     uint64_t harts = worker_count ? worker_count : 1;
@@ -48,7 +50,7 @@ void pages_worker_init(struct worker *w)
     w->hot_high = max_u64(HOT_MIN, min_u64(HOT_PAGES_MAX, phys.total_pages / (HOT_SHARE * harts)));
     w->hot_batch = w->hot_high * HOT_BATCH / HOT_PAGES_MAX;
     w->zeroed_high =
-        max_u64(HOT_MIN, min_u64(ZEROED_PAGES_MAX, phys.total_pages / (HOT_SHARE * harts)));
+        min_u64(pages_zeroed_max, max_u64(HOT_MIN, phys.total_pages / (HOT_SHARE * harts)));
     w->stock_high =
         max_u64(STOCK_MIN, min_u64(STOCK_PAGES_MAX, phys.total_pages / (STOCK_SHARE * harts)));
     w->node = min_u64(numa_node_of_hart(w->hart), NODES_MAX - 1);

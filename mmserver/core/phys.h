@@ -230,6 +230,9 @@ uint64_t pages_in_lists(void);
 uint64_t pages_free_total(void);
 /* phys_init() does it for all workers. */
 void pages_worker_init(struct worker *w);
+/* Most pages that a hart keeps zeroed, before memory's size and the number of harts are looked at;
+ * at most ZEROED_PAGES_MAX. */
+extern uint64_t pages_zeroed_max;
 void page_clear(void *page);
 void page_copy(void *to, const void *from);
 

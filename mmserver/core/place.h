@@ -80,13 +80,26 @@ static inline bool place_alloc_fails(void)
 #ifdef PAGODA_KERNEL
 long place_batch(uint64_t space, uint64_t count, long *stopped);
 #else
-static inline long place_batch(uint64_t space, uint64_t count, long *stopped)
+#ifdef PAGODA_USER_PLACEMENT
+/* apart.c: with batches=off. */
+extern bool place_batches_off;
+long place_batch_apart(uint64_t space, uint64_t count, long *stopped);
+#endif
+static inline long place_batch_whole(uint64_t space, uint64_t count, long *stopped)
 {
     uint64_t out[2] = {0, 0};
     long done = place_call(CALL_BATCH, space, count, 0, 0, 0, 0, out);
 
     *stopped = (long)out[0];
     return done;
+}
+static inline long place_batch(uint64_t space, uint64_t count, long *stopped)
+{
+#ifdef PAGODA_USER_PLACEMENT
+    if (unlikely(place_batches_off))
+        return place_batch_apart(space, count, stopped);
+#endif
+    return place_batch_whole(space, count, stopped);
 }
 #endif
 static inline long place_cap_copy(uint64_t source, uint64_t table, uint64_t index, uint64_t rights,

@@ -7,6 +7,12 @@
 
 #include "mmserver/core/worker.h"
 
+/*
+ * Answer faults by a mapping call and a plain reply (`plain`), and send each operation of a batch
+ * by a call of its own, a page each (`single`): what the straight paths are compared with. False:
+ * this placement has no calls to take apart.
+ */
+bool place_apart(bool plain, bool single);
 /* w's thread object is made: give it what it needs to run here. The caller works as `boot`, with
  * the operation page of that one. */
 bool place_worker_prepare(struct worker *boot, struct worker *w);

@@ -52,6 +52,75 @@ static bool argument_given(const char *args, const char *word)
     return false;
 }
 
+/* What stands behind `name`, which ends in "=", in the last such word; NULL if there is none. */
+static const char *argument_value(const char *args, const char *name)
+{
+    const char *value = NULL;
+
+    for (const char *at = args; (at = strstr(at, name)); at += strlen(name)) {
+        if (at == args || at[-1] == ' ')
+            value = at + strlen(name);
+    }
+    return value;
+}
+
+static _Noreturn void argument_bad(const char *name, const char *expected)
+{
+    text_log("start: boot argument %s... is not understood: %s", name, expected);
+    place_power_off(1);
+}
+
+/* A number from low to high, or what stands there if the word is not given. */
+static uint64_t argument_number(const char *args, const char *name, const char *expected,
+                                uint64_t low, uint64_t high, uint64_t otherwise)
+{
+    const char *at = argument_value(args, name);
+    uint64_t n = 0;
+
+    if (!at)
+        return otherwise;
+    if (*at < '0' || *at > '9')
+        argument_bad(name, expected);
+    for (; *at >= '0' && *at <= '9' && n <= high; at++)
+        n = n * 10 + (uint64_t)(*at - '0');
+    if ((*at && *at != ' ') || n < low || n > high)
+        argument_bad(name, expected);
+    return n;
+}
+
+/* One of two words: is it the second? Without any it is the first. */
+static bool argument_choice(const char *args, const char *name, const char *expected,
+                            const char *usual, const char *other)
+{
+    const char *value = argument_value(args, name);
+    size_t bytes = value ? strcspn(value, " ") : 0;
+
+    if (!value || (bytes == strlen(usual) && memcmp(value, usual, bytes) == 0))
+        return false;
+    if (bytes != strlen(other) || memcmp(value, other, bytes) != 0)
+        argument_bad(name, expected);
+    return true;
+}
+
+/* What a comparison takes away, or sets otherwise. */
+static void variant_init(const struct boot_info *info)
+{
+    bool plain = argument_choice(info->args, "messages=", "straight or plain", "straight", "plain");
+    bool single = argument_choice(info->args, "batches=", "on or off", "on", "off");
+
+    require(!single || !(info->features & BOOT_HAS_SVNAPOT),
+            "batches=off cannot change the pages of a 64 KiB run one by one; svnapot must be off");
+    require(!(plain || single) || place_apart(plain, single),
+            "messages=plain and batches=off are for pager=user");
+    pages_zeroed_max = argument_number(info->args, "zeroahead=", "a number of pages, 0 to 256", 0,
+                                       ZEROED_PAGES_MAX, ZEROED_PAGES_MAX);
+    object_around_bytes =
+        argument_number(info->args, "faultaround=", "a power of two from 4096 to 1048576 bytes",
+                        PAGE_BYTES, OBJECT_AROUND_MAX, object_around_bytes);
+    if (object_around_bytes & (object_around_bytes - 1))
+        argument_bad("faultaround=", "a power of two from 4096 to 1048576 bytes");
+}
+
 /* One line says what became of all memory. */
 static void memory_init(const struct boot_info *info)
 {
@@ -71,6 +140,7 @@ static void memory_init(const struct boot_info *info)
 
 static void core_init(const struct boot_info *info, struct worker *boot)
 {
+    variant_init(info);
     memory_init(info);
     require(phys_init(info), "too little memory");
     mm_levels = info->levels;
@@ -96,7 +166,6 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     cma_init(boot);
     rmap_init();
     object_init(info->initrd_start, info->initrd_bytes);
-    object_arguments(info->args);
     mm_ids_init();
     client_ids_init();
 }

@@ -222,11 +222,13 @@ KTAP_CASE(options_defaults_and_values)
 {
     struct options o;
     EXPECT(options_read(&o, "") == NULL);
-    EXPECT(o.levels == 3 && o.harts_max == HARTS_MAX && !o.asid_off && !o.pager_kernel);
+    EXPECT(o.levels == 3 && o.harts_max == HARTS_MAX && !o.asid_off && !o.pager_kernel && !o.plain);
     EXPECT(options_read(&o, "  quiet paging=sv57 asid=0 x=y maxharts=12 pager=kernel ") == NULL);
     EXPECT(o.levels == 5 && o.harts_max == 12 && o.asid_off && o.pager_kernel);
     EXPECT(options_read(&o, "pager=kernel pager=user") == NULL);
     EXPECT(!o.pager_kernel);
+    EXPECT(options_read(&o, "messages=plain") == NULL && o.plain);
+    EXPECT(options_read(&o, "messages=plain messages=straight") == NULL && !o.plain);
 }
 
 KTAP_CASE(options_bad_values_are_named)
@@ -234,7 +236,7 @@ KTAP_CASE(options_bad_values_are_named)
     static const char *const bad[] = {
         "paging=",     "paging=sv32",   "paging=sv390", "pager=none",          "asid=2",
         "maxharts=0",  "maxharts=65",   "maxharts=",    "maxharts=4294967297", "maxharts=1x",
-        "maxharts=-1", "pager=kernels",
+        "maxharts=-1", "pager=kernels", "messages=",    "messages=plainly",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct options o;

@@ -604,6 +604,11 @@ _Noreturn void place_power_off(uint64_t status)
     abort();
 }
 
+bool place_apart(bool plain, bool single)
+{
+    return !plain && !single;
+}
+
 bool place_worker_prepare(struct worker *boot, struct worker *w)
 {
     (void)boot, (void)w;

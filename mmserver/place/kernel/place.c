@@ -61,6 +61,11 @@ _Noreturn void place_panic(const char *file, int line, const char *what)
     place_power_off(1);
 }
 
+bool place_apart(bool plain, bool single)
+{
+    return !plain && !single;
+}
+
 bool place_worker_prepare(struct worker *boot, struct worker *w)
 {
     (void)boot; /* kernel stacks serve */

@@ -9,6 +9,7 @@
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/vmap.h"
 #include "mmserver/place/place_server.h"
+#include "mmserver/place/user/apart.h"
 #include "mmserver/server/server.h"
 #include <pagoda/batch.h>
 #include <string.h>
@@ -28,8 +29,6 @@ _Static_assert(ANSWER_REPLY == ANSWER_KIND_REPLY && ANSWER_FORWARD == ANSWER_KIN
                    ANSWER_BATCH == ANSWER_KIND_BATCH,
                "as start.S has it");
 _Static_assert(ERR_CALL == ERR_CALL_VALUE, "as start.S has it");
-
-extern const char worker_entry[];
 
 long place_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                 uint64_t a5, uint64_t out[2])
@@ -114,7 +113,7 @@ bool place_worker_prepare(struct worker *boot, struct worker *w)
 
 long place_worker_bind(struct worker *w)
 {
-    return place_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, (uintptr_t)worker_entry,
+    return place_call(CALL_WORKER_BIND, w->thread_slot, SLOT_ENDPOINT, (uintptr_t)apart_entry(),
                       (uintptr_t)stack[w->hart] + STACK_BYTES, (uintptr_t)w, WORKER_IDLE, NULL);
 }
 

@@ -22,19 +22,21 @@ _start:
 
     .option push
     .option norvc
+/* The entries of a worker: who gets a fault, and how a turn ends. */
+.macro ENTRIES name, fault, end
     .balign 16
-    .globl worker_entry
-    .type worker_entry, @function
-worker_entry:
+    .globl \name
+    .type \name, @function
+\name:
     /* fault: a0..a6 as fault_enter wants them, the worker as its eighth argument */
     mv      a7, tp
-    call    fault_enter
-    j       answer
+    call    \fault
+    j       \end
     .balign 16
     /* call: a0..a7 as server_call wants them, the worker as its ninth */
     addi    sp, sp, -16
     sd      tp, 0(sp)
-    j       enter_call
+    j       \name\()_call
     .balign 16
     /* message: nobody is given the right to send one */
     j       enter_refuse
@@ -47,8 +49,20 @@ worker_entry:
     mv      a0, tp
     j       enter_idle
     .balign 16
-    .size worker_entry, . - worker_entry
+\name\()_call:
+    call    server_call
+    j       \end
+    .size \name, . - \name
+.endm
+    ENTRIES worker_entry, fault_enter, answer
+    /* apart.c: instead of the first, if the boot arguments ask for it */
+    ENTRIES worker_entry_apart, fault_enter, answer_apart
+    ENTRIES worker_entry_plain, fault_enter_apart, answer_apart
     .option pop
+
+answer_apart:
+    mv      a2, tp
+    call    apart_answer
 
 /* a0, a1: struct answer. Its kind is in the upper half of a1, 0: fault_reply. */
 answer:
@@ -99,10 +113,6 @@ answer_batch:
     mv      a1, a0
     mv      a0, tp
     call    batch_reply_failed
-    j       answer
-
-enter_call:
-    call    server_call
     j       answer
 
 enter_idle:

@@ -563,7 +563,8 @@ static void check_thread_slots(const struct thread *t)
 
     for (unsigned i = 0; i < 2; i++) {
         CHECK(!r[i]->endpoint || is_endpoint(r[i]->endpoint));
-        CHECK(slot[i] == (r[i]->endpoint ? &r[i]->endpoint->slot[t->hart->id] : &thread_no_slot));
+        CHECK(slot[i] ==
+              (r[i]->endpoint ? &r[i]->endpoint->straight[t->hart->id] : &thread_no_slot));
     }
     CHECK(t->hart == harts[t->hart->id] && t->kernel_stack == t->hart->kernel_stack);
 }
@@ -576,6 +577,7 @@ static void check_endpoint(const struct endpoint *e)
 
     for (unsigned h = 0; h < HARTS_MAX; h++) {
         const struct thread *w = e->slot[h];
+        CHECK(e->straight[h] == (messages_plain ? &thread_nobody : w));
         if (w == &thread_nobody)
             continue;
         CHECK(h < harts_online && is_thread(w) && w->serves == e && w->hart == harts[h]);
