@@ -9,6 +9,7 @@
 #include "user/linux/pipe.c"
 #include "user/linux/sleep.c"
 #include "user/linux/time.c"
+#include "user/linux/timer.c"
 
 static unsigned gets, puts_done, polls, wakes;
 static struct thread *woken[16];
@@ -177,18 +178,18 @@ KTAP_CASE(deadlines_come_in_order)
 
     for (int i = 0; i < 8; i++)
         deadline_set(&t[i], when[i]);
-    EXPECT_EQ(deadlines_next(), 10);
+    EXPECT_EQ(timers_next(), 10);
     deadline_clear(&t[5]);
-    deadlines_run(9);
+    timers_run(9);
     EXPECT_EQ(wakes, 0);
-    deadlines_run(50);
+    timers_run(50);
     EXPECT_EQ(wakes, 4);
     EXPECT(woken[0] == &t[1] && woken[1] == &t[3] && woken[2] == &t[2] && woken[3] == &t[0]);
-    EXPECT(t[0].timed_out && !t[5].timed_out && t[0].deadline == 0);
+    EXPECT(t[0].timed_out && !t[5].timed_out && t[0].deadline.ticks == 0);
     deadline_set(&t[4], 55);
-    EXPECT_EQ(deadlines_next(), 55);
-    deadlines_run(1000);
-    EXPECT_EQ(deadlines_next(), TIME_NEVER);
+    EXPECT_EQ(timers_next(), 55);
+    timers_run(1000);
+    EXPECT_EQ(timers_next(), TIME_NEVER);
     EXPECT_EQ(wakes, 7);
 }
 

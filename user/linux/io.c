@@ -99,7 +99,7 @@ static long read_timed(struct thread *t, struct file *file)
 
     if (!tenths || t->timed_out || tty_has_input(console_tty()))
         return 0;
-    if (!t->deadline)
+    if (!t->deadline.ticks)
         deadline_set(t, time_after(time_hz() * tenths / 10));
     return request_wait(t, file_wait(file));
 }

@@ -9,6 +9,7 @@
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
+#include "user/linux/timer.h"
 #include "user/linux/uart.h"
 
 /* Rounds of giving others the lock before a thread that another hart still runs is left to the
@@ -123,7 +124,7 @@ static void run_again(void)
 
 static void timer_program(void)
 {
-    uint64_t deadline = deadlines_next();
+    uint64_t deadline = timers_next();
 
     if (threads_late_wanted()) {
         uint64_t soon = time_after(time_hz() * LATE_USEC / 1000000 + 1);
@@ -346,7 +347,7 @@ void worker_signal(uint64_t bits)
         uart_service();
     if (bits & MACHINE_SIGNAL_TIMER) {
         timer_deadline = TIME_NEVER;
-        deadlines_run(time_now_ticks());
+        timers_run(time_now_ticks());
     }
     leave();
 }

@@ -1,11 +1,11 @@
-/* Wait queues and deadlines (see sleep.h). Deadlines are one list in order of time. */
+/* Wait queues and deadlines (see sleep.h). */
 #include "user/linux/sleep.h"
+
+#include <stddef.h>
 
 #include "user/linux/lock.h"
 #include "user/linux/request.h"
 #include "user/linux/thread.h"
-
-static struct thread_list timed = TAILQ_HEAD_INITIALIZER(timed);
 
 void queue_init(struct wait_queue *queue)
 {
@@ -37,45 +37,21 @@ void queue_wake(struct wait_queue *queue)
     }
 }
 
+static void deadline_passed(struct timer *timer)
+{
+    struct thread *t = (void *)((char *)timer - offsetof(struct thread, deadline));
+
+    t->timed_out = true;
+    request_wake(t);
+}
+
 void deadline_set(struct thread *t, uint64_t ticks)
 {
-    struct thread *later;
-
-    linux_assert(ticks != 0);
-    deadline_clear(t);
-    t->deadline = ticks;
-    TAILQ_FOREACH(later, &timed, timed)
-    {
-        if (later->deadline > ticks) {
-            TAILQ_INSERT_BEFORE(later, t, timed);
-            return;
-        }
-    }
-    TAILQ_INSERT_TAIL(&timed, t, timed);
+    t->deadline.expire = deadline_passed;
+    timer_set(&t->deadline, ticks);
 }
 
 void deadline_clear(struct thread *t)
 {
-    if (!t->deadline)
-        return;
-    TAILQ_REMOVE(&timed, t, timed);
-    t->deadline = 0;
-}
-
-void deadlines_run(uint64_t now_ticks)
-{
-    struct thread *t;
-
-    while ((t = TAILQ_FIRST(&timed)) && t->deadline <= now_ticks) {
-        deadline_clear(t);
-        t->timed_out = true;
-        request_wake(t);
-    }
-}
-
-uint64_t deadlines_next(void)
-{
-    struct thread *first = TAILQ_FIRST(&timed);
-
-    return first ? first->deadline : ~0UL;
+    timer_clear(&t->deadline);
 }

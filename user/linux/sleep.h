@@ -1,5 +1,5 @@
 /*
- * Threads that wait: queues of them, and one list of deadlines.
+ * Threads that wait: queues of them, and their deadlines.
  *
  * A thread whose request must wait is put into a queue, gets a deadline, or both. When it is woken
  * the request is run again from its start (request.c), with `timed_out` telling it why; so a
@@ -29,12 +29,8 @@ void queue_leave(struct thread *t);
 /* Everybody's request is run again. */
 void queue_wake(struct wait_queue *queue);
 
-/* Run the request again at that time (ticks); replaces an earlier deadline. */
+/* Run the request again at that time (ticks), marked `timed_out`; replaces an earlier deadline. */
 void deadline_set(struct thread *t, uint64_t ticks);
 void deadline_clear(struct thread *t);
-/* Threads whose deadline has passed are marked `timed_out` and woken. */
-void deadlines_run(uint64_t now_ticks);
-/* The earliest of all; ~0 if there is none. */
-uint64_t deadlines_next(void);
 
 #endif

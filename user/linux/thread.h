@@ -17,6 +17,7 @@
 
 #include "user/linux/abi.h"
 #include "user/linux/sleep.h"
+#include "user/linux/timer.h"
 
 #define THREADS_MAX 512
 
@@ -72,8 +73,7 @@ struct thread {
 
     struct wait_queue *queue; /* that it stands in, or NULL */
     TAILQ_ENTRY(thread) wait;
-    uint64_t deadline; /* ticks; 0: none */
-    TAILQ_ENTRY(thread) timed;
+    struct timer deadline; /* sleep.c */
     TAILQ_ENTRY(thread) again_link;
     TAILQ_ENTRY(thread) late_link; /* to be destroyed or interrupted: thread.c */
     bool late;

@@ -8,3 +8,4 @@
 #include "user/linux/sleep.c"
 #include "user/linux/space.c"
 #include "user/linux/thread.c"
+#include "user/linux/timer.c"
