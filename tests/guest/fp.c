@@ -214,3 +214,32 @@ KTAP_CASE(arithmetic_is_right)
     EXPECT(__builtin_sqrt(c * c * c * c) == 4.0);
     EXPECT((long)(a / b * 1e9) == 333333333);
 }
+
+/* Returns from its handler by itself, with all registers spoiled: those of the frame come back. */
+static void return_by_itself(int signal, siginfo_t *info, void *context)
+{
+    static const uint64_t spoiled[FP_COUNT];
+
+    (void)signal, (void)context;
+    set_fcsr(0);
+    __asm__ volatile(FP_ALL("fld", "%[from]") "mv sp, %[frame]\nli a5, 0\nli a7, 139\necall\n"
+                     :
+                     : [from] "r"(spoiled), [frame] "r"(info)
+                     : "a5", "a7", FP_CLOBBERS);
+}
+
+KTAP_CASE(registers_survive_a_handler_that_returns_by_itself)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO}, old;
+    uint64_t in[FP_COUNT], out[FP_COUNT];
+
+    action.sa_sigaction = return_by_itself;
+    sigaction(SIGUSR1, &action, &old);
+    fill(in, 5);
+    set_fcsr(0x45);
+    FP_ROUND(in, out, getpid(), "mv a0, t0\nli a1, 10\nli a7, 129\necall\n");
+    EXPECT_EQ(get_fcsr(), 0x45);
+    set_fcsr(0);
+    EXPECT(memcmp(in, out, sizeof(in)) == 0);
+    sigaction(SIGUSR1, &old, NULL);
+}

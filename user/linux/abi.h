@@ -313,6 +313,7 @@ enum linux_cc {
 #define LINUX_CLOCK_MONOTONIC_COARSE 6
 #define LINUX_CLOCK_BOOTTIME         7
 #define LINUX_TIMER_ABSTIME          1
+#define LINUX_ITIMER_REAL            0
 
 struct linux_rusage {
     struct linux_timeval utime;
@@ -447,6 +448,7 @@ struct linux_shm_info {
 #define LINUX_SIGKILL  9
 #define LINUX_SIGSEGV  11
 #define LINUX_SIGPIPE  13
+#define LINUX_SIGALRM  14
 #define LINUX_SIGTERM  15
 #define LINUX_SIGCHLD  17
 #define LINUX_SIGCONT  18
@@ -459,10 +461,12 @@ struct linux_shm_info {
 #define LINUX_SIGXFSZ  25
 #define LINUX_SIGWINCH 28
 #define LINUX_SIGSYS   31
+#define LINUX_SIGRTMIN 32
 
 #define LINUX_SIG_DFL 0
 #define LINUX_SIG_IGN 1
 
+#define LINUX_SA_NOCLDSTOP 0x00000001UL
 #define LINUX_SA_NOCLDWAIT 0x00000002UL
 #define LINUX_SA_SIGINFO   0x00000004UL
 #define LINUX_SA_ONSTACK   0x08000000UL
@@ -474,21 +478,25 @@ struct linux_shm_info {
 #define LINUX_SIG_UNBLOCK 1
 #define LINUX_SIG_SETMASK 2
 
-#define LINUX_SI_USER     0
-#define LINUX_SI_KERNEL   128
-#define LINUX_SI_TKILL    (-6)
-#define LINUX_SEGV_MAPERR 1
-#define LINUX_SEGV_ACCERR 2
-#define LINUX_BUS_ADRALN  1
-#define LINUX_BUS_ADRERR  2
-#define LINUX_ILL_ILLOPC  1
-#define LINUX_TRAP_BRKPT  1
-#define LINUX_CLD_EXITED  1
-#define LINUX_CLD_KILLED  2
+#define LINUX_SI_USER       0
+#define LINUX_SI_KERNEL     128
+#define LINUX_SI_TKILL      (-6)
+#define LINUX_SI_TIMER      (-2)
+#define LINUX_SEGV_MAPERR   1
+#define LINUX_SEGV_ACCERR   2
+#define LINUX_BUS_ADRALN    1
+#define LINUX_BUS_ADRERR    2
+#define LINUX_ILL_ILLOPC    1
+#define LINUX_TRAP_BRKPT    1
+#define LINUX_CLD_EXITED    1
+#define LINUX_CLD_KILLED    2
+#define LINUX_CLD_STOPPED   5
+#define LINUX_CLD_CONTINUED 6
 
-#define LINUX_SS_ONSTACK  1
-#define LINUX_SS_DISABLE  2
-#define LINUX_MINSIGSTKSZ 2048
+#define LINUX_SS_ONSTACK    1
+#define LINUX_SS_DISABLE    2
+#define LINUX_SS_AUTODISARM INT32_MIN
+#define LINUX_MINSIGSTKSZ   2048
 
 struct linux_sigaction {
     uint64_t handler;
@@ -502,6 +510,24 @@ struct linux_sigaltstack {
     int32_t pad;
     uint64_t bytes;
 };
+
+struct linux_itimerspec {
+    struct linux_timespec interval, value;
+};
+
+/* timer_create */
+struct linux_sigevent {
+    uint64_t value;
+    int32_t signal;
+    int32_t notify;
+    int32_t tid;
+    int32_t pad[11];
+};
+_Static_assert(sizeof(struct linux_sigevent) == 64, "struct sigevent");
+#define LINUX_SIGEV_SIGNAL    0
+#define LINUX_SIGEV_NONE      1
+#define LINUX_SIGEV_THREAD    2
+#define LINUX_SIGEV_THREAD_ID 4
 
 /* clone3; versions of 64, 80 and 88 bytes. */
 struct linux_clone_args {

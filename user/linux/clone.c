@@ -85,6 +85,8 @@ static long clone_thread(struct thread *t, const struct clone *c)
     if (!child)
         return error;
     thread_start(child);
+    if (t->process->stopped)
+        thread_interrupt(child);
     return tid;
 }
 

@@ -17,7 +17,6 @@ struct fs_context {
 
 struct sighand {
     unsigned users;
-    unsigned handlers; /* actions that are handlers */
     struct linux_sigaction action[LINUX_NSIG];
 };
 

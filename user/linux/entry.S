@@ -156,6 +156,8 @@ signal_trampoline:
     mv a1, sp
     addi a2, sp, FRAME_CONTEXT
     jalr s4
+    .globl signal_return
+signal_return:
     lw t1, FRAME_FCSR(sp)
     FCSR_FROM_T1
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31

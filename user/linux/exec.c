@@ -302,6 +302,7 @@ static long become(struct thread *t)
     t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
     p->has_exec = true;
     p->exit_signal = LINUX_SIGCHLD;
+    alarms_exec(p);
     signal_reset(p);
     fd_close_exec(p->files);
     process_vfork_release(p);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "user/linux/console.h"
+#include "user/linux/job.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
@@ -150,8 +151,9 @@ static struct process *take_place(void)
         return NULL;
     if (p == processes_end)
         processes_end++;
-    memset(p, 0, offsetof(struct process, pending));
-    p->pending.bits = 0;
+    memset(p, 0, sizeof(*p));
+    signal_set_init(&p->pending);
+    LIST_INIT(&p->posix_timers);
     TAILQ_INIT(&p->children);
     TAILQ_INIT(&p->threads);
     queue_init(&p->child_wait);
@@ -219,6 +221,8 @@ void process_exit(struct process *p, int status)
     if (p->state != PROCESS_ALIVE)
         return;
     p->state = PROCESS_DYING;
+    p->stopped = false;
+    p->stopping = p->stop_signal = 0;
     p->exit_status = status;
     for (t = TAILQ_FIRST(&p->threads); t; t = next) {
         next = TAILQ_NEXT(t, mates);
@@ -250,28 +254,37 @@ static void leave_children(struct process *p)
     }
 }
 
-static void tell_parent(struct process *p)
+void process_tell_parent(struct process *p, int code, int status)
 {
     struct process *parent = p->parent;
-    bool killed = (p->exit_status & 0x7f) != 0;
-    struct signal_info info = {
-        .code = killed ? LINUX_CLD_KILLED : LINUX_CLD_EXITED,
-        .pid = p->pid,
-        .status = killed ? p->exit_status & 0x7f : p->exit_status >> 8,
-    };
+    const struct signal_info info = {.code = code, .pid = p->pid, .status = status};
+    bool ended = p->state == PROCESS_ZOMBIE;
+    int signal = ended ? p->exit_signal : LINUX_SIGCHLD;
 
-    if (signal_ignores_children(parent)) {
-        process_reap(p);
-    } else if (p->exit_signal) {
-        signal_send_process(parent, p->exit_signal, &info);
-    }
+    if (signal && (ended || signal_wants_stops(parent)))
+        signal_send_process(parent, signal, &info);
     queue_wake(&parent->child_wait);
+}
+
+/* p has ended: its parent may want to know, or not. */
+static void tell_end(struct process *p)
+{
+    bool killed = (p->exit_status & 0x7f) != 0;
+    struct process *parent = p->parent;
+    bool unwanted = p->exit_signal == LINUX_SIGCHLD && signal_ignores_children(parent);
+
+    process_tell_parent(p, killed ? LINUX_CLD_KILLED : LINUX_CLD_EXITED,
+                        killed ? p->exit_status & 0x7f : p->exit_status >> 8);
+    if (unwanted)
+        process_reap(p);
 }
 
 /* The last thread is gone: give everything back, and be a zombie. */
 static void bury(struct process *p)
 {
     p->state = PROCESS_DYING;
+    alarms_end(p);
+    signal_set_remove(&p->pending, ~0UL);
     tables_put(p);
     space_put(p->space);
     p->space = NULL;
@@ -284,7 +297,7 @@ static void bury(struct process *p)
     }
     leave_children(p);
     p->state = PROCESS_ZOMBIE;
-    tell_parent(p);
+    tell_end(p);
 }
 
 void process_thread_gone(struct thread *t)
@@ -294,10 +307,12 @@ void process_thread_gone(struct thread *t)
     if (t->exec_space)
         space_put(t->exec_space);
     t->exec_space = NULL;
-    if (p->thread_count == 0)
+    if (p->thread_count == 0) {
         bury(p);
-    else
+    } else {
         queue_wake(&p->alone_wait);
+        job_check(p);
+    }
 }
 
 void process_reap(struct process *p)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/alarm.h"
 #include "user/linux/context.h"
 #include "user/linux/fd.h"
 #include "user/linux/fs.h"
@@ -48,6 +49,10 @@ struct process {
     uint64_t cmdline_bytes;
     int exit_status; /* as wait4 gives it */
     int exit_signal; /* sent to the parent at the end */
+    bool stopped;    /* job.h */
+    int stopping;    /* by which signal, as long as a thread of it still runs */
+    int stop_signal; /* by which, once none does, until the parent has asked */
+    bool continued;  /* not yet told */
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
 
@@ -58,8 +63,8 @@ struct process {
     bool vfork_done;
     struct wait_queue alone_wait; /* its thread in execve, until it is the only one */
 
-    /* From here on not cleared when a place is used again: empty when the last one ended,
-     * inherited, or of meaning only with a bit set. */
+    struct alarm alarm;
+    struct posix_timer_list posix_timers;
     struct signal_set pending; /* for any of its threads */
     struct linux_rlimit limit[LINUX_RLIMITS];
 };
@@ -78,11 +83,6 @@ struct process *process_init(void);
 /* A number for a new thread that no thread, process, group or session has. */
 int pid_allocate(void);
 
-static inline bool process_has_handlers(const struct process *p)
-{
-    return p->sighand->handlers != 0;
-}
-
 /* Tell the memory server the limits that concern memory. */
 void process_limits_apply(const struct process *p, uint64_t mm);
 /* All its threads are to end; status as wait4 gives it. */
@@ -91,6 +91,8 @@ void process_exit(struct process *p, int status);
 void process_kill(struct process *p, int signal);
 /* Called by thread.c when t has been destroyed; t is no more after it. */
 void process_thread_gone(struct thread *t);
+/* Its parent is sent its exit signal, with a CLD_ code, and is woken if it waits for children. */
+void process_tell_parent(struct process *p, int code, int status);
 /* Let go of a parent that waits for exec or exit. */
 void process_vfork_release(struct process *p);
 /* A zombie's last trace goes. */

@@ -2,6 +2,7 @@
 #include "user/linux/request.h"
 
 #include "user/linux/calls.h"
+#include "user/linux/job.h"
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
@@ -66,21 +67,29 @@ static void unwait(struct thread *t)
 }
 
 /*
- * Another hart may stop a thread with handlers between our letting go of the lock and the answer,
- * which would make its call happen twice: such a thread is answered before.
+ * Another hart may stop a thread, for a signal, between our letting go of the lock and the answer,
+ * which would make its call happen twice: with several harts a call is answered before.
  */
 static bool answer_at_once(const struct thread *t)
 {
-    return t->kept || (!t->is_fault && threads_harts() > 1 && process_has_handlers(t->process));
+    return t->kept || (!t->is_fault && threads_harts() > 1);
 }
 
-void request_finish(struct thread *t, long result)
+/* The result of t's request, after its signals: true if the request is to be run again at once. */
+static bool finish(struct thread *t, long result)
 {
     long value;
 
     unwait(t);
-    if (!signal_deliver(t, result, &value))
-        return;
+    enum signal_delivery delivery = signal_deliver(t, result, &value);
+    if (delivery == SIGNAL_ENDS)
+        return false;
+    if (t->process->stopped) {
+        job_freeze(t, delivery == SIGNAL_RUN_AGAIN ? FROZEN_AGAIN : FROZEN_ANSWER, value);
+        return false;
+    }
+    if (delivery == SIGNAL_RUN_AGAIN)
+        return true;
     thread_move_if_due(t);
     t->state = THREAD_RUNS;
     if (answer_at_once(t)) {
@@ -92,22 +101,50 @@ void request_finish(struct thread *t, long result)
         current_answered = true;
         current_value = value;
     }
+    return false;
 }
 
-/* One run of t's request. */
+void request_finish(struct thread *t, long result)
+{
+    bool again = finish(t, result);
+
+    linux_assert(!again); /* a result that programs see */
+}
+
+/* Run t's request until it has its answer or waits. */
 static void request_run(struct thread *t)
 {
-    long result = calls_run(t);
+    long result;
 
-    t->again = true;
-    if (t->state == THREAD_DYING || (result == REQUEST_GONE && !t->raw))
+    do {
+        result = calls_run(t);
+        t->again = true;
+        if (t->state == THREAD_DYING || (result == REQUEST_GONE && !t->raw))
+            return;
+        if (result == REQUEST_WAITS && !t->raw) {
+            thread_keep(t);
+            t->state = THREAD_WAITS;
+            return;
+        }
+    } while (finish(t, result));
+}
+
+/* Its process goes on, if it did not stop again. */
+static void thaw(struct thread *t)
+{
+    enum thread_frozen how = t->frozen;
+
+    if (t->process->stopped)
         return;
-    if (result != REQUEST_WAITS || t->raw) {
-        request_finish(t, result);
-        return;
+    t->frozen = FROZEN_NOT;
+    if (how == FROZEN_AGAIN) {
+        request_run(t);
+    } else if (how == FROZEN_ANSWER) {
+        request_finish(t, t->frozen_value);
+    } else {
+        t->state = THREAD_RUNS;
+        thread_go_on(t);
     }
-    thread_keep(t);
-    t->state = THREAD_WAITS;
 }
 
 /* Run everything that was woken. */
@@ -117,7 +154,11 @@ static void run_again(void)
 
     while ((t = TAILQ_FIRST(&again))) {
         unwait(t);
-        if (t->state == THREAD_WAITS)
+        if (t->state != THREAD_WAITS)
+            continue;
+        if (t->frozen)
+            thaw(t);
+        else
             request_run(t);
     }
 }
@@ -201,6 +242,7 @@ static bool enter(uint64_t badge, bool is_fault)
     t->timed_out = false;
     t->progress = 0;
     t->until = 0;
+    t->wait_set = 0;
     return true;
 }
 
@@ -319,6 +361,7 @@ void worker_straight_refused(uint64_t badge)
             request_finish(t, 0);
     } else {
         t->call = NR_RT_SIGRETURN;
+        t->args[5] = SIGRETURN_LOADED;
         request_run(t);
     }
     leave();

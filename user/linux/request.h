@@ -20,14 +20,15 @@
 /* Results outside what a call may answer. */
 #define REQUEST_WAITS (-0x10000L)
 #define REQUEST_GONE  (-0x10001L)
-/* Interrupted by a signal: -EINTR, or made again if no handler runs or one with SA_RESTART. */
+/* Interrupted by a signal: the call is made again after a handler with SA_RESTART, else -EINTR. */
 #define REQUEST_RESTART (-0x10002L)
 /* The same, but -EINTR after any handler. */
 #define REQUEST_INTERRUPTED (-0x10003L)
 
 /*
  * For a handler that has found nothing to answer with: t joins the queue (NULL: only a deadline is
- * waited for). REQUEST_WAITS, or REQUEST_RESTART at once if a signal is pending for t.
+ * waited for). REQUEST_WAITS, or REQUEST_RESTART at once if a signal is pending for t. If that
+ * turns out to run no handler, the request goes on: it is run again, with what it remembers.
  */
 long request_wait(struct thread *t, struct wait_queue *queue);
 

@@ -8,6 +8,7 @@
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
+#include "user/linux/time.h"
 
 #define SIGSET_BYTES 8
 
@@ -49,9 +50,17 @@ long linux_kill(struct thread *t, const uint64_t *a)
     struct process *p = process_by_pid(pid);
     if (!p)
         return -LINUX_ESRCH;
-    if (signal)
-        signal_send_process(p, signal, &info);
+    if (signal && signal_send_process(p, signal, &info) == SIGNAL_LOST)
+        return -LINUX_EAGAIN;
     return 0;
+}
+
+/* A thread by its tid, in the process `group` (0: in any); NULL. */
+static struct thread *find_thread(int group, int tid)
+{
+    struct thread *t = thread_by_tid(tid);
+
+    return t && t->state != THREAD_DYING && (!group || t->process->pid == group) ? t : NULL;
 }
 
 static long send_thread(struct thread *t, int group, int tid, int signal)
@@ -60,11 +69,11 @@ static long send_thread(struct thread *t, int group, int tid, int signal)
 
     if (tid <= 0 || !valid(signal))
         return -LINUX_EINVAL;
-    struct thread *target = thread_by_tid(tid);
-    if (!target || target->state == THREAD_DYING || (group && target->process->pid != group))
+    struct thread *target = find_thread(group, tid);
+    if (!target)
         return -LINUX_ESRCH;
-    if (signal)
-        signal_send_thread(target, signal, &info);
+    if (signal && signal_send_thread(target, signal, &info) == SIGNAL_LOST)
+        return -LINUX_EAGAIN;
     return 0;
 }
 
@@ -80,11 +89,65 @@ long linux_tgkill(struct thread *t, const uint64_t *a)
     return send_thread(t, (int)a[0], (int)a[1], (int)a[2]);
 }
 
+/* What the sender says that the signal carries; to others only what the kernel never says itself.
+ */
+static long read_info(struct thread *t, uint64_t from, bool own, struct signal_info *info)
+{
+    struct linux_siginfo given;
+
+    if (copy_in(t->process->space, &given, from, sizeof(given)))
+        return -LINUX_EFAULT;
+    if (!own && (given.code >= 0 || given.code == LINUX_SI_TKILL))
+        return -LINUX_EPERM;
+    *info = (struct signal_info){.code = given.code, .error = given.err};
+    memcpy(info->word, given.space, sizeof(info->word));
+    return 0;
+}
+
+long linux_rt_sigqueueinfo(struct thread *t, const uint64_t *a)
+{
+    int signal = (int)a[1];
+    struct signal_info info;
+    long error = read_info(t, a[2], (int)a[0] == t->process->pid, &info);
+
+    if (error)
+        return error;
+    struct process *p = process_by_pid((int)a[0]);
+    if (!p)
+        return -LINUX_ESRCH;
+    if (!valid(signal))
+        return -LINUX_EINVAL;
+    return signal && signal_send_process(p, signal, &info) == SIGNAL_LOST ? -LINUX_EAGAIN : 0;
+}
+
+long linux_rt_tgsigqueueinfo(struct thread *t, const uint64_t *a)
+{
+    int signal = (int)a[2];
+    struct signal_info info;
+    long error = read_info(t, a[3], (int)a[0] == t->process->pid, &info);
+
+    if (error)
+        return error;
+    if ((int)a[0] <= 0 || (int)a[1] <= 0 || !valid(signal))
+        return -LINUX_EINVAL;
+    struct thread *target = find_thread((int)a[0], (int)a[1]);
+    if (!target)
+        return -LINUX_ESRCH;
+    return signal && signal_send_thread(target, signal, &info) == SIGNAL_LOST ? -LINUX_EAGAIN : 0;
+}
+
 /* ---- actions and masks ---- */
 
-static bool is_handler(const struct linux_sigaction *action)
+/* A signal that is ignored from now on does not pend any more. */
+static void forget_ignored(struct process *p, int signal)
 {
-    return action->handler != LINUX_SIG_DFL && action->handler != LINUX_SIG_IGN;
+    struct thread *t;
+
+    signal_set_remove(&p->pending, signal_bit(signal));
+    TAILQ_FOREACH(t, &p->threads, mates)
+    {
+        signal_set_remove(&t->pending, signal_bit(signal));
+    }
 }
 
 long linux_rt_sigaction(struct thread *t, const uint64_t *a)
@@ -101,9 +164,9 @@ long linux_rt_sigaction(struct thread *t, const uint64_t *a)
     old = *now;
     if (a[1]) {
         action.mask &= ~SIGNALS_UNBLOCKABLE;
-        t->process->sighand->handlers += (unsigned)is_handler(&action);
-        t->process->sighand->handlers -= (unsigned)is_handler(now);
         *now = action;
+        if (signal_is_ignored(t->process, signal))
+            forget_ignored(t->process, signal);
     }
     return a[2] ? copy_out(t->process->space, a[2], &old, sizeof(old)) : 0;
 }
@@ -158,12 +221,63 @@ long linux_rt_sigsuspend(struct thread *t, const uint64_t *a)
     return result == REQUEST_RESTART ? REQUEST_INTERRUPTED : result;
 }
 
-/* ---- the alternate stack ---- */
-
-static bool on_stack(const struct thread *t, uint64_t sp)
+/* Which of the signals waited for came first; its number. */
+static long answer_taken(struct thread *t, uint64_t to, int signal, const struct signal_info *info)
 {
-    return !(t->altstack.flags & LINUX_SS_DISABLE) && sp - t->altstack.sp <= t->altstack.bytes;
+    struct linux_siginfo siginfo;
+
+    t->wait_set = 0;
+    signal_siginfo(&siginfo, signal, info);
+    return to && copy_out(t->process->space, to, &siginfo, sizeof(siginfo)) ? -LINUX_EFAULT
+                                                                            : signal;
 }
+
+static long sigtimedwait_begin(struct thread *t, const uint64_t *a)
+{
+    struct linux_timespec limit;
+
+    if (a[3] != SIGSET_BYTES)
+        return -LINUX_EINVAL;
+    if (copy_in(t->process->space, &t->wait_set, a[0], sizeof(t->wait_set)))
+        return -LINUX_EFAULT;
+    t->wait_set &= ~SIGNALS_UNBLOCKABLE;
+    t->until = TIME_NEVER;
+    if (!a[2])
+        return 0;
+    if (copy_in(t->process->space, &limit, a[2], sizeof(limit)))
+        return -LINUX_EFAULT;
+    if (!time_valid(&limit))
+        return -LINUX_EINVAL;
+    t->until = time_after(time_to_ticks(&limit));
+    return 0;
+}
+
+long linux_rt_sigtimedwait(struct thread *t, const uint64_t *a)
+{
+    struct signal_info info;
+    long error = t->again ? 0 : sigtimedwait_begin(t, a);
+
+    if (error)
+        return error;
+    int signal = signal_take(t, t->wait_set, &info);
+    if (signal)
+        return answer_taken(t, a[1], signal, &info);
+    if (t->timed_out || time_now_ticks() >= t->until)
+        return -LINUX_EAGAIN;
+    if (t->until != TIME_NEVER)
+        deadline_set(t, t->until);
+    long result = request_wait(t, NULL);
+    return result == REQUEST_RESTART ? REQUEST_INTERRUPTED : result;
+}
+
+/* A call that goes on after a signal does so by itself; so there is never one to restart. */
+long linux_restart_syscall(struct thread *t, const uint64_t *a)
+{
+    (void)t, (void)a;
+    return -LINUX_EINTR;
+}
+
+/* ---- the alternate stack ---- */
 
 long linux_sigaltstack(struct thread *t, const uint64_t *a)
 {
@@ -172,20 +286,21 @@ long linux_sigaltstack(struct thread *t, const uint64_t *a)
 
     if (thread_regs_read(t, &regs))
         return -LINUX_EFAULT;
-    bool on = on_stack(t, regs.x[2]);
+    bool on = signal_on_altstack(t, regs.x[2]);
     old.flags |= on ? LINUX_SS_ONSTACK : 0;
     if (a[0]) {
         if (copy_in(t->process->space, &stack, a[0], sizeof(stack)))
             return -LINUX_EFAULT;
+        int32_t mode = stack.flags & ~LINUX_SS_AUTODISARM;
         if (on)
             return -LINUX_EPERM;
-        if (stack.flags & ~(LINUX_SS_DISABLE | LINUX_SS_ONSTACK))
+        if (mode != 0 && mode != LINUX_SS_DISABLE && mode != LINUX_SS_ONSTACK)
             return -LINUX_EINVAL;
-        if (stack.flags & LINUX_SS_DISABLE)
-            stack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
+        if (mode == LINUX_SS_DISABLE)
+            stack = (struct linux_sigaltstack){.flags = stack.flags};
         else if (stack.bytes < LINUX_MINSIGSTKSZ)
             return -LINUX_ENOMEM;
-        stack.flags &= LINUX_SS_DISABLE;
+        stack.flags &= LINUX_SS_DISABLE | LINUX_SS_AUTODISARM;
         t->altstack = stack;
     }
     return a[1] ? copy_out(t->process->space, a[1], &old, sizeof(old)) : 0;
@@ -193,26 +308,45 @@ long linux_sigaltstack(struct thread *t, const uint64_t *a)
 
 /* ---- the return of a handler ---- */
 
+static long bad_return(struct thread *t)
+{
+    process_kill(t->process, LINUX_SIGSEGV);
+    return REQUEST_GONE;
+}
+
+/* A program's own return from its handler: the trampoline's second half does it, which can load
+ * floating-point registers too. */
+static long return_by_trampoline(struct thread *t, struct user_regs *regs)
+{
+    uint64_t trampoline = trampoline_address(t->process->space);
+
+    if (!trampoline)
+        return bad_return(t);
+    regs->x[0] = trampoline + signal_return_offset();
+    if (thread_regs_write(t, regs))
+        return bad_return(t);
+    t->raw = true;
+    return (long)regs->x[10];
+}
+
 /* Everything is as the frame says; only what could not have been there is refused. */
 long linux_rt_sigreturn(struct thread *t, const uint64_t *a)
 {
     static struct linux_sigframe frame; /* under the big lock */
     struct user_regs regs;
 
-    (void)a;
-    if (thread_regs_read(t, &regs) ||
-        copy_in(t->process->space, &frame, regs.x[2], sizeof(frame))) {
-        process_kill(t->process, LINUX_SIGSEGV);
-        return REQUEST_GONE;
-    }
+    if (thread_regs_read(t, &regs))
+        return bad_return(t);
+    if (a[5] != SIGRETURN_LOADED)
+        return return_by_trampoline(t, &regs);
     uint64_t sp = regs.x[2];
+    if (copy_in(t->process->space, &frame, sp, sizeof(frame)))
+        return bad_return(t);
     memcpy(regs.x, frame.context.regs, sizeof(regs.x));
     signal_stack_restore(t, &frame.context.stack, sp);
     t->mask = frame.context.mask & ~SIGNALS_UNBLOCKABLE;
-    if (thread_regs_write(t, &regs)) {
-        process_kill(t->process, LINUX_SIGSEGV);
-        return REQUEST_GONE;
-    }
+    if (thread_regs_write(t, &regs))
+        return bad_return(t);
     t->raw = true;
     return (long)regs.x[10];
 }

@@ -1,13 +1,14 @@
 /*
- * Signals (see signal.h): which of the three things a signal does - nothing, the end of the
- * process, a handler - is decided when it is sent, and again when it is taken. There is no job
- * control: the signals that would stop a process do nothing.
+ * Signals (see signal.h): which of the four things a signal does - nothing, the end of the process,
+ * a stop, a handler - is decided when it is sent, and again when it is taken. Frames of handlers
+ * are sigframe.c's, stops job.c's.
  */
 #include "user/linux/signal.h"
 
 #include <string.h>
 
 #include "user/linux/console.h"
+#include "user/linux/job.h"
 #include "user/linux/lock.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
@@ -16,9 +17,8 @@
 #define BIT(n) (1UL << ((n)-1))
 
 /* Default action: nothing. */
-#define IGNORED_BY_DEFAULT                                                               \
-    (BIT(LINUX_SIGCHLD) | BIT(LINUX_SIGCONT) | BIT(LINUX_SIGURG) | BIT(LINUX_SIGWINCH) | \
-     BIT(LINUX_SIGSTOP) | BIT(LINUX_SIGTSTP) | BIT(LINUX_SIGTTIN) | BIT(LINUX_SIGTTOU))
+#define IGNORED_BY_DEFAULT \
+    (BIT(LINUX_SIGCHLD) | BIT(LINUX_SIGCONT) | BIT(LINUX_SIGURG) | BIT(LINUX_SIGWINCH))
 
 const char *signal_name(int signal)
 {
@@ -33,9 +33,9 @@ const char *signal_name(int signal)
                                                                            : "signal";
 }
 
-enum effect { EFFECT_NOTHING, EFFECT_END, EFFECT_HANDLER };
+enum effect { EFFECT_NOTHING, EFFECT_END, EFFECT_STOP, EFFECT_HANDLER };
 
-/* The first process is not ended by signals that it has no handler for. */
+/* The first process is neither ended nor stopped by signals that it has no handler for. */
 static enum effect effect_of(const struct process *p, int signal)
 {
     uint64_t handler = p->sighand->action[signal - 1].handler;
@@ -46,24 +46,23 @@ static enum effect effect_of(const struct process *p, int signal)
         return EFFECT_HANDLER;
     if ((IGNORED_BY_DEFAULT & signal_bit(signal)) || !p->parent)
         return EFFECT_NOTHING;
-    return EFFECT_END;
+    return SIGNALS_STOP & signal_bit(signal) ? EFFECT_STOP : EFFECT_END;
 }
 
-static void set_add(struct signal_set *set, int signal, const struct signal_info *info)
+bool signal_is_ignored(const struct process *p, int signal)
 {
-    if (set->bits & signal_bit(signal))
-        return;
-    set->bits |= signal_bit(signal);
-    set->info[signal - 1] = *info;
+    return effect_of(p, signal) == EFFECT_NOTHING;
 }
 
 bool signal_pending(const struct thread *t)
 {
-    return ((t->pending.bits | t->process->pending.bits) & ~t->mask) != 0;
+    const struct process *p = t->process;
+
+    return ((t->pending.bits | p->pending.bits) & ~t->mask) != 0 || p->stopped;
 }
 
 /* The thread that takes a signal sent to the process: the first that does not block it, or NULL. */
-static struct thread *taker(struct process *p, int signal)
+static struct thread *taker(const struct process *p, int signal)
 {
     struct thread *t;
 
@@ -75,34 +74,84 @@ static struct thread *taker(struct process *p, int signal)
     return NULL;
 }
 
-void signal_send_process(struct process *p, int signal, const struct signal_info *info)
+/* One that waits for just this signal, blocked or not (rt_sigtimedwait); or NULL. */
+static struct thread *waiter(const struct process *p, int signal)
 {
-    if (p->state != PROCESS_ALIVE)
-        return;
-    struct thread *t = taker(p, signal);
-    enum effect effect = effect_of(p, signal);
-    if (effect == EFFECT_END && (t || signal == LINUX_SIGKILL)) {
-        process_kill(p, signal);
-    } else if (effect == EFFECT_HANDLER || !t) {
-        set_add(&p->pending, signal, info);
-        if (t)
-            thread_interrupt(t);
+    struct thread *t;
+
+    TAILQ_FOREACH(t, &p->threads, mates)
+    {
+        if (t->state == THREAD_WAITS && (t->wait_set & signal_bit(signal)))
+            return t;
     }
+    return NULL;
 }
 
-void signal_send_thread(struct thread *t, int signal, const struct signal_info *info)
+struct sent {
+    int signal;
+    const struct signal_info *info;
+    struct signal_entry *entry; /* NULL: one of the pool */
+};
+
+static enum signal_sent add(struct signal_set *set, const struct sent *sent)
 {
-    if (t->process->state != PROCESS_ALIVE || t->state == THREAD_DYING)
-        return;
-    bool blocked = (t->mask & signal_bit(signal)) != 0;
-    enum effect effect = effect_of(t->process, signal);
-    if (effect == EFFECT_END && (!blocked || signal == LINUX_SIGKILL)) {
-        process_kill(t->process, signal);
-    } else if (effect == EFFECT_HANDLER || blocked) {
-        set_add(&t->pending, signal, info);
-        if (!blocked)
-            thread_interrupt(t);
+    if (!sent->entry)
+        return signal_set_add(set, sent->signal, sent->info) ? SIGNAL_PENDS : SIGNAL_LOST;
+    sent->entry->signal = sent->signal;
+    sent->entry->info = *sent->info;
+    signal_set_add_entry(set, sent->entry);
+    return SIGNAL_PENDS;
+}
+
+/* To a living process, or to a thread of it if `target` is not NULL. */
+static enum signal_sent send(struct process *p, struct thread *target, const struct sent *sent)
+{
+    int signal = sent->signal;
+    struct signal_set *set = target ? &target->pending : &p->pending;
+    struct thread *t = target ? target : taker(p, signal), *waits = target;
+
+    job_signal_sent(p, signal);
+    if (target && (target->mask & signal_bit(signal)))
+        t = NULL;
+    if (!target)
+        waits = waiter(p, signal);
+    else if (target->state != THREAD_WAITS || !(target->wait_set & signal_bit(signal)))
+        waits = NULL;
+    enum effect effect = effect_of(p, signal);
+    if (effect == EFFECT_END && !waits && (signal == LINUX_SIGKILL || (t && !p->stopped))) {
+        process_kill(p, signal);
+        return SIGNAL_DONE;
     }
+    if (effect == EFFECT_NOTHING && t && !waits)
+        return SIGNAL_DONE;
+    enum signal_sent result = add(set, sent);
+    if (waits || t)
+        thread_interrupt(waits ? waits : t);
+    return result;
+}
+
+enum signal_sent signal_send_process(struct process *p, int signal, const struct signal_info *info)
+{
+    const struct sent sent = {.signal = signal, .info = info};
+
+    return p->state == PROCESS_ALIVE ? send(p, NULL, &sent) : SIGNAL_DONE;
+}
+
+enum signal_sent signal_send_thread(struct thread *t, int signal, const struct signal_info *info)
+{
+    const struct sent sent = {.signal = signal, .info = info};
+
+    return t->process->state == PROCESS_ALIVE && t->state != THREAD_DYING
+               ? send(t->process, t, &sent)
+               : SIGNAL_DONE;
+}
+
+enum signal_sent signal_send_entry(struct process *p, struct thread *t, int signal,
+                                   const struct signal_info *info, struct signal_entry *entry)
+{
+    const struct sent sent = {.signal = signal, .info = info, .entry = entry};
+
+    return p->state == PROCESS_ALIVE ? send(p, t, &sent) : SIGNAL_DONE;
 }
 
 unsigned signal_send_group(int pgid, int signal, const struct signal_info *info)
@@ -117,6 +166,19 @@ unsigned signal_send_group(int pgid, int signal, const struct signal_info *info)
             signal_send_process(p, signal, info);
     }
     return count;
+}
+
+int signal_take(struct thread *t, uint64_t wanted, struct signal_info *info)
+{
+    int signal = signal_set_take(&t->pending, wanted, info);
+
+    return signal ? signal : signal_set_take(&t->process->pending, wanted, info);
+}
+
+void signal_siginfo(struct linux_siginfo *to, int signal, const struct signal_info *info)
+{
+    *to = (struct linux_siginfo){.signo = signal, .err = info->error, .code = info->code};
+    memcpy(to->space, info->word, sizeof(info->word));
 }
 
 void signal_mask_for_wait(struct thread *t, uint64_t mask)
@@ -190,141 +252,11 @@ void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint
 
     if (signal != LINUX_SIGKILL && effect_of(p, signal) == EFFECT_HANDLER &&
         !(t->mask & signal_bit(signal))) {
-        set_add(&t->pending, signal, &info);
+        signal_set_add(&t->pending, signal, &info);
         return;
     }
     say_why(t, signal, code, address, cause, pc);
     process_kill(p, signal);
-}
-
-/* ---- handlers ---- */
-
-static bool on_altstack(const struct thread *t, uint64_t sp)
-{
-    return !(t->altstack.flags & LINUX_SS_DISABLE) && sp - t->altstack.sp <= t->altstack.bytes;
-}
-
-/* The stack pointer that a handler starts with: below a frame, on the alternate stack if that is
- * wanted and not yet in use. */
-static uint64_t frame_address(const struct thread *t, const struct linux_sigaction *action,
-                              uint64_t sp, bool on)
-{
-    if ((action->flags & LINUX_SA_ONSTACK) && !on && !(t->altstack.flags & LINUX_SS_DISABLE))
-        sp = t->altstack.sp + t->altstack.bytes;
-    return (sp - sizeof(struct linux_sigframe)) & ~15UL;
-}
-
-/* What the trampoline completes the frame from. */
-static void fill_registers(struct trampoline_registers *s, const struct thread *t,
-                           const struct linux_sigaction *action, int signal,
-                           const struct signal_info *info, bool on)
-{
-    s->info[0] = (uint32_t)signal;
-    s->info[1] = (uint32_t)info->code;
-    s->info[2] = info->address ? info->address : (uint32_t)info->pid;
-    s->info[3] = info->address ? 0 : (uint32_t)info->status;
-    s->handler = action->handler;
-    s->mask = t->mask_saved ? t->saved_mask : t->mask;
-    s->stack[0] = t->altstack.sp;
-    s->stack[1] = (uint32_t)t->altstack.flags | (on ? LINUX_SS_ONSTACK : 0);
-    s->stack[2] = t->altstack.bytes;
-}
-
-/* The mask while the handler runs. */
-static void mask_for_handler(struct thread *t, const struct linux_sigaction *action, int signal)
-{
-    t->mask_saved = false;
-    t->mask |= action->mask | (action->flags & LINUX_SA_NODEFER ? 0 : signal_bit(signal));
-    t->mask &= ~SIGNALS_UNBLOCKABLE;
-}
-
-/* Make `regs` call the handler, with a frame on the stack that puts everything back. The trampoline
- * writes most of it, but all of its room has to be there. */
-static bool push_frame(struct thread *t, struct user_regs *regs, int signal,
-                       const struct signal_info *info)
-{
-    static struct linux_sigframe frame; /* under the big lock: too much for a worker's stack */
-    struct linux_sigaction *action = &t->process->sighand->action[signal - 1];
-    uint64_t trampoline = trampoline_address(t->process->space);
-    bool on = on_altstack(t, regs->x[2]);
-    uint64_t sp = frame_address(t, action, regs->x[2], on);
-    struct trampoline_registers s;
-
-    if (!trampoline)
-        return false;
-    memcpy(frame.context.regs, regs->x, sizeof(frame.context.regs));
-    if (copy_out(t->process->space, sp, &frame, sizeof(frame)))
-        return false;
-    fill_registers(&s, t, action, signal, info, on);
-    mask_for_handler(t, action, signal);
-    regs->x[0] = trampoline;
-    regs->x[2] = sp;
-    regs->x[10] = (uint64_t)signal;
-    memcpy(&regs->x[8], &s, 2 * sizeof(uint64_t)); /* s0, s1; s2 and so on */
-    memcpy(&regs->x[18], (const uint64_t *)&s + 2, sizeof(s) - 2 * sizeof(uint64_t));
-    if (action->flags & LINUX_SA_RESETHAND) {
-        action->handler = LINUX_SIG_DFL;
-        t->process->sighand->handlers--;
-    }
-    return true;
-}
-
-/*
- * With several harts a thread can be stopped between our letting go of the lock and the kernel's
- * push, and who stopped it could not tell which came first. Signals then take the long way.
- */
-bool signal_push_straight(struct thread *t, int signal, int code, uint64_t address, uint64_t cause,
-                          uint64_t pc, uint64_t sp, struct signal_push *push)
-{
-    struct process *p = t->process;
-    const struct linux_sigaction *action = &p->sighand->action[signal - 1];
-    const struct signal_info info = {.code = code, .address = address};
-
-    if (action->handler == LINUX_SIG_DFL || action->handler == LINUX_SIG_IGN ||
-        (action->flags & LINUX_SA_RESETHAND) || (t->mask & signal_bit(signal)))
-        return false;
-    if (!p->space->trampoline || threads_harts() > 1 || signal_pending(t) || t->mask_saved ||
-        t->move || t->kept)
-        return false;
-    bool on = on_altstack(t, sp);
-    t->straight.pushed = true;
-    t->straight.signal = signal;
-    t->straight.code = code;
-    t->straight.address = address;
-    t->straight.cause = cause;
-    t->straight.pc = pc;
-    t->straight.mask = t->mask;
-    push->space = p->space->slot;
-    push->address = frame_address(t, action, sp, on);
-    push->bytes = sizeof(struct linux_sigframe);
-    push->offset = offsetof(struct linux_sigframe, context.regs);
-    push->pc = p->space->trampoline;
-    fill_registers(&push->s, t, action, signal, &info, on);
-    mask_for_handler(t, action, signal);
-    return true;
-}
-
-void signal_stack_restore(struct thread *t, const struct linux_sigaltstack *stack, uint64_t sp)
-{
-    if (on_altstack(t, sp))
-        return;
-    if (stack->flags & LINUX_SS_DISABLE)
-        t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
-    else if (!(stack->flags & ~LINUX_SS_ONSTACK) && stack->bytes >= LINUX_MINSIGSTKSZ)
-        t->altstack = (struct linux_sigaltstack){.sp = stack->sp, .bytes = stack->bytes};
-}
-
-/* Here a stop in between is harmless: the trampoline's call happens again, with the same frame. */
-bool signal_pop_straight(struct thread *t, uint64_t mask, const struct linux_sigaltstack *stack,
-                         uint64_t sp)
-{
-    mask &= ~SIGNALS_UNBLOCKABLE;
-    if (((t->pending.bits | t->process->pending.bits) & ~mask) || t->move || t->kept)
-        return false;
-    t->straight.pushed = false;
-    t->mask = mask;
-    signal_stack_restore(t, stack, sp);
-    return true;
 }
 
 void signal_straight_refused(struct thread *t)
@@ -336,35 +268,23 @@ void signal_straight_refused(struct thread *t)
                  t->straight.pc);
 }
 
-/* The next signal that t does not block, taken out of its set; 0 if there is none. */
-static int take(struct thread *t, struct signal_info *info)
+static bool is_interrupted(const struct thread *t, long result)
 {
-    struct signal_set *sets[] = {&t->pending, &t->process->pending};
-
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t bits = sets[i]->bits & ~t->mask;
-        if (!bits)
-            continue;
-        int signal = __builtin_ctzl(bits) + 1;
-        sets[i]->bits &= ~signal_bit(signal);
-        *info = sets[i]->info[signal - 1];
-        return signal;
-    }
-    return 0;
+    return !t->raw && (result == REQUEST_RESTART || result == REQUEST_INTERRUPTED);
 }
 
-/* How an interrupted call ends: made again (its ecall is before the pc), or -EINTR. */
+/* How an interrupted call ends before a handler: made again (its ecall is before the pc), or
+ * -EINTR.
+ */
 static void settle_call(const struct thread *t, struct user_regs *regs, long result, bool restart)
 {
-    bool interrupted = !t->raw && (result == REQUEST_RESTART || result == REQUEST_INTERRUPTED);
-
     if (t->is_fault)
         return;
-    if (interrupted && restart) {
+    if (is_interrupted(t, result) && restart) {
         regs->x[0] -= 4;
         regs->x[10] = t->args[0];
     } else {
-        regs->x[10] = interrupted ? (uint64_t)-LINUX_EINTR : (uint64_t)result;
+        regs->x[10] = is_interrupted(t, result) ? (uint64_t)-LINUX_EINTR : (uint64_t)result;
     }
 }
 
@@ -385,22 +305,39 @@ static bool write_regs(struct thread *t, const struct user_regs *regs)
     return false;
 }
 
+/* Enter the handler of a signal; false if there is no room for its frame, and the process ends. */
+static bool enter_handler(struct thread *t, struct user_regs *regs, int signal,
+                          const struct signal_info *info)
+{
+    if (signal_push_frame(t, regs, signal, info))
+        return true;
+    console_printf("%s[%d]: killed by SIGSEGV: no room on its stack for %s\n", t->process->comm,
+                   t->process->pid, signal_name(signal));
+    process_kill(t->process, LINUX_SIGSEGV);
+    return false;
+}
+
 /*
- * Take the signals of t, whose registers are in *regs (read when first needed). Returns the number
- * of handlers entered, or -1 if the process ends.
+ * Take the signals of t, whose registers are in *regs (read when first needed), until one stops the
+ * process. Returns the number of handlers entered, or -1 if the process ends.
  */
 static int run_signals(struct thread *t, struct user_regs *regs, bool *have_regs, long result,
                        bool stopped)
 {
+    struct process *p = t->process;
     struct signal_info info;
     int signal, handlers = 0;
 
-    while ((signal = take(t, &info))) {
-        enum effect effect = effect_of(t->process, signal);
+    while (!p->stopped && (signal = signal_take(t, ~t->mask, &info))) {
+        enum effect effect = effect_of(p, signal);
         if (effect == EFFECT_NOTHING)
             continue;
+        if (effect == EFFECT_STOP) {
+            job_stop(p, signal);
+            continue;
+        }
         if (effect == EFFECT_END) {
-            process_kill(t->process, signal);
+            process_kill(p, signal);
             return -1;
         }
         if (!*have_regs) {
@@ -409,47 +346,38 @@ static int run_signals(struct thread *t, struct user_regs *regs, bool *have_regs
             *have_regs = true;
         }
         if (handlers == 0 && !stopped) {
-            uint64_t flags = t->process->sighand->action[signal - 1].flags;
+            uint64_t flags = p->sighand->action[signal - 1].flags;
             settle_call(t, regs, result, result == REQUEST_RESTART && (flags & LINUX_SA_RESTART));
         }
-        if (!push_frame(t, regs, signal, &info)) {
-            console_printf("%s[%d]: killed by SIGSEGV: no room on its stack for %s\n",
-                           t->process->comm, t->process->pid, signal_name(signal));
-            process_kill(t->process, LINUX_SIGSEGV);
+        if (!enter_handler(t, regs, signal, &info))
             return -1;
-        }
         handlers++;
     }
     return handlers;
 }
 
-bool signal_deliver(struct thread *t, long result, long *value)
+enum signal_delivery signal_deliver(struct thread *t, long result, long *value)
 {
     struct user_regs regs;
     bool have_regs = false;
-    bool interrupted = !t->raw && (result == REQUEST_RESTART || result == REQUEST_INTERRUPTED);
 
     *value = t->is_fault ? 0 : result;
     if (t->process->state != PROCESS_ALIVE)
-        return false;
-    if (t->mask_saved && !interrupted)
+        return SIGNAL_ENDS;
+    if (t->mask_saved && !is_interrupted(t, result))
         mask_restore(t);
     int handlers = signal_pending(t) ? run_signals(t, &regs, &have_regs, result, false) : 0;
     if (handlers < 0)
-        return false;
+        return SIGNAL_ENDS;
+    if (handlers == 0 && is_interrupted(t, result))
+        return SIGNAL_RUN_AGAIN;
     mask_restore(t);
-    if (handlers == 0 && interrupted) {
-        if (!read_regs(t, &regs))
-            return false;
-        have_regs = true;
-        settle_call(t, &regs, result, true);
-    }
     if (have_regs) {
         if (!write_regs(t, &regs))
-            return false;
+            return SIGNAL_ENDS;
         *value = t->is_fault ? 0 : (long)regs.x[10];
     }
-    return true;
+    return SIGNAL_GOES_ON;
 }
 
 bool signal_deliver_stopped(struct thread *t)
@@ -470,7 +398,6 @@ void signal_reset(struct process *p)
         bool ignored = action->handler == LINUX_SIG_IGN;
         *action = (struct linux_sigaction){.handler = ignored ? LINUX_SIG_IGN : LINUX_SIG_DFL};
     }
-    p->sighand->handlers = 0;
 }
 
 bool signal_ignores_children(const struct process *p)
@@ -478,4 +405,9 @@ bool signal_ignores_children(const struct process *p)
     const struct linux_sigaction *action = &p->sighand->action[LINUX_SIGCHLD - 1];
 
     return action->handler == LINUX_SIG_IGN || (action->flags & LINUX_SA_NOCLDWAIT);
+}
+
+bool signal_wants_stops(const struct process *p)
+{
+    return !(p->sighand->action[LINUX_SIGCHLD - 1].flags & LINUX_SA_NOCLDSTOP);
 }

@@ -10,11 +10,10 @@
 #include "user/linux/kcall.h"
 #include "user/linux/thread.h"
 
-static inline uint64_t signal_bit(int signal)
-{
-    return 1UL << (signal - 1);
-}
-
+/* Default action: the process stops. */
+#define SIGNALS_STOP                                                                        \
+    (1UL << (LINUX_SIGSTOP - 1) | 1UL << (LINUX_SIGTSTP - 1) | 1UL << (LINUX_SIGTTIN - 1) | \
+     1UL << (LINUX_SIGTTOU - 1))
 #define SIGNALS_UNBLOCKABLE (1UL << (LINUX_SIGKILL - 1) | 1UL << (LINUX_SIGSTOP - 1))
 
 /* rt_sigreturn takes no arguments, but from the trampoline: a5 is this, a0 the frame (which is at
@@ -22,13 +21,26 @@ static inline uint64_t signal_bit(int signal)
 #define SIGRETURN_LOADED 0x50414753
 #define NR_RT_SIGRETURN  139
 
+enum signal_sent {
+    SIGNAL_DONE,  /* it did all that it does, or nothing */
+    SIGNAL_PENDS, /* it will be taken */
+    SIGNAL_LOST   /* a real-time one that has no room in the queue */
+};
+
 /* To the process, or to one thread of it. A signal that is ignored does nothing; a fatal one ends
  * the process at once. `signal` must be 1..LINUX_NSIG. */
-void signal_send_process(struct process *p, int signal, const struct signal_info *info);
-void signal_send_thread(struct thread *t, int signal, const struct signal_info *info);
+enum signal_sent signal_send_process(struct process *p, int signal, const struct signal_info *info);
+enum signal_sent signal_send_thread(struct thread *t, int signal, const struct signal_info *info);
+/* To t, or the process if that is NULL, by an entry of the caller's. */
+enum signal_sent signal_send_entry(struct process *p, struct thread *t, int signal,
+                                   const struct signal_info *info, struct signal_entry *entry);
 /* To every process of a group; how many there were. */
 unsigned signal_send_group(int pgid, int signal, const struct signal_info *info);
-/* Whether t has a signal that is not blocked. */
+/* Take a signal of `wanted` that pends for t or its process: its number, 0 if there is none. */
+int signal_take(struct thread *t, uint64_t wanted, struct signal_info *info);
+/* As programs see it. */
+void signal_siginfo(struct linux_siginfo *to, int signal, const struct signal_info *info);
+/* Whether t has a signal that is not blocked, or has to stop. */
 bool signal_pending(const struct thread *t);
 
 /* Another mask while t's request waits; its own comes back with the answer, or after the handler.
@@ -51,14 +63,22 @@ bool signal_push_straight(struct thread *t, int signal, int code, uint64_t addre
 bool signal_pop_straight(struct thread *t, uint64_t mask, const struct linux_sigaltstack *stack,
                          uint64_t sp);
 void signal_straight_refused(struct thread *t);
+/* Make `regs` call the handler. False if there is no room for its frame. */
+bool signal_push_frame(struct thread *t, struct user_regs *regs, int signal,
+                       const struct signal_info *info);
+bool signal_on_altstack(const struct thread *t, uint64_t sp);
 /* The alternate stack that a frame at sp brings back; a bad one changes nothing. */
 void signal_stack_restore(struct thread *t, const struct linux_sigaltstack *stack, uint64_t sp);
 
-/*
- * t is about to go on in user mode; `result` is what its request gave (0 for a fault). Takes
- * pending signals: true if t goes on, with *value for a0; false if its process ends.
- */
-bool signal_deliver(struct thread *t, long result, long *value);
+enum signal_delivery {
+    SIGNAL_GOES_ON,   /* with *value for a0, unless the process is stopped now */
+    SIGNAL_RUN_AGAIN, /* the call was interrupted by nothing that a program sees */
+    SIGNAL_ENDS       /* the process */
+};
+
+/* t is about to go on in user mode; `result` is what its request gave (0 for a fault). Takes
+ * pending signals. */
+enum signal_delivery signal_deliver(struct thread *t, long result, long *value);
 /* The same for a thread that was stopped in user mode. False if its process ends. */
 bool signal_deliver_stopped(struct thread *t);
 
@@ -69,6 +89,12 @@ const char *signal_name(int signal);
 /* Where the signal trampoline is in that space; it is mapped when first asked for. 0: it cannot be.
  */
 uint64_t trampoline_address(struct space *space);
+/* Where in it a handler returns to. */
+uint64_t signal_return_offset(void);
+/* Whether that signal does nothing at p. */
+bool signal_is_ignored(const struct process *p, int signal);
+/* Whether p is told when a child stops or goes on. */
+bool signal_wants_stops(const struct process *p);
 /* Whether the parent of p does not want to be asked for its children's status. */
 bool signal_ignores_children(const struct process *p);
 

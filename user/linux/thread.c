@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "user/linux/job.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
@@ -106,8 +107,8 @@ static struct thread *take_free(void)
     if (t == threads_end)
         threads_end++;
     uint32_t generation = t->generation + 1;
-    memset(t, 0, offsetof(struct thread, pending));
-    t->pending.bits = 0;
+    memset(t, 0, sizeof(*t));
+    signal_set_init(&t->pending);
     t->generation = generation;
     return t;
 }
@@ -216,6 +217,7 @@ static bool destroy(struct thread *t)
     if (t->kept)
         kcall_cap_delete(thread_slot(t));
     clear_late(t);
+    signal_set_remove(&t->pending, ~0UL);
     thread_clear_tid(t);
     load[t->hart]--;
     count--;
@@ -240,6 +242,8 @@ void thread_kill(struct thread *t)
 
 void thread_interrupt(struct thread *t)
 {
+    if (t->frozen)
+        return;
     if (t->state == THREAD_WAITS) {
         queue_leave(t);
         request_wake(t);
@@ -252,7 +256,7 @@ void thread_set_affinity(struct thread *t, uint64_t affinity)
 {
     t->affinity = affinity;
     t->move = !(affinity >> t->hart & 1);
-    if (t->state == THREAD_WAITS)
+    if (t->state == THREAD_WAITS && t->kept)
         thread_move_if_due(t);
 }
 
@@ -268,6 +272,16 @@ void thread_move_if_due(struct thread *t)
     t->hart = hart;
     load[hart]++;
     t->move = false;
+}
+
+void thread_go_on(struct thread *t)
+{
+    if (!signal_deliver_stopped(t))
+        return;
+    if (t->process->stopped)
+        job_freeze(t, FROZEN_STOPPED, 0);
+    else
+        thread_start(t);
 }
 
 /*
@@ -286,8 +300,7 @@ static bool interrupt_running(struct thread *t)
     if (t->stopping)
         return false;
     linux_assert(error == 0);
-    if (signal_deliver_stopped(t))
-        thread_start(t);
+    thread_go_on(t);
     return true;
 }
 

@@ -16,6 +16,7 @@
 #include <pagoda/call.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/sigqueue.h"
 #include "user/linux/sleep.h"
 #include "user/linux/timer.h"
 
@@ -26,18 +27,12 @@ struct space;
 
 enum thread_state { THREAD_FREE, THREAD_RUNS, THREAD_WAITS, THREAD_DYING };
 
-/* What a signal carries beside its number. */
-struct signal_info {
-    int32_t code;
-    int32_t pid;
-    int32_t status;
-    uint64_t address;
-};
-
-/* Pending signals: a bit each (signal 1 is bit 0), and what came with the first of a kind. */
-struct signal_set {
-    uint64_t bits;
-    struct signal_info info[LINUX_NSIG];
+/* How a thread of a stopped process goes on: job.h. */
+enum thread_frozen {
+    FROZEN_NOT,
+    FROZEN_ANSWER,  /* its request is answered */
+    FROZEN_AGAIN,   /* its request is run again */
+    FROZEN_STOPPED, /* it was stopped in user mode */
 };
 
 struct thread {
@@ -92,9 +87,12 @@ struct thread {
     uint64_t mask;
     uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
     bool mask_saved;
+    uint64_t wait_set; /* signals that rt_sigtimedwait waits for */
     struct linux_sigaltstack altstack;
+    struct signal_set pending; /* directed at this thread */
 
-    struct signal_set pending; /* directed at this thread; not cleared but for its bits */
+    enum thread_frozen frozen;
+    long frozen_value;
 };
 
 /* The thread that a badge names; NULL if it is no more, or dying. */
@@ -118,6 +116,9 @@ void thread_kill(struct thread *t);
 void thread_clear_tid(struct thread *t);
 /* A signal is pending for it: end its wait, or bring it out of user mode to take the signal. */
 void thread_interrupt(struct thread *t);
+
+/* It was stopped in user mode: it takes its signals and runs on, unless they end or stop it. */
+void thread_go_on(struct thread *t);
 
 /* Registers of a thread that is stopped, or waits, or whose request is being processed (its answer
  * is kept then). 0 or -errno. */

@@ -17,7 +17,7 @@
 #define PROT_READ_EXEC 0x5
 #define MAP_PRIVATE    0x2
 
-extern const char signal_trampoline[];
+extern const char signal_trampoline[], signal_return[];
 
 /* Offset of the trampoline's page in the image; 0 if it is not there as it should be. */
 static uint64_t offset_in_image(const void *file, uint64_t bytes)
@@ -38,6 +38,11 @@ static uint64_t offset_in_image(const void *file, uint64_t bytes)
         return same && offset % PAGE_BYTES == 0 ? offset : 0;
     }
     return 0;
+}
+
+uint64_t signal_return_offset(void)
+{
+    return (uint64_t)(signal_return - signal_trampoline);
 }
 
 uint64_t trampoline_address(struct space *space)

@@ -1,121 +1,159 @@
-/* wait4, waitid: asking for children that have ended. Children do not stop here, so nobody is told
- * that one has stopped or goes on. */
+/* wait4, waitid: asking for children that have ended, stopped or gone on. */
 #include "user/linux/calls.h"
 
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/space.h"
 
-#define OPTIONS                                                                            \
-    (LINUX_WNOHANG | LINUX_WUNTRACED | LINUX_WCONTINUED | LINUX_WNOTHREAD | LINUX_WCLONE | \
-     LINUX_WALL)
+#define STATUS_CONTINUED 0xffff
 
-static bool matches(const struct process *child, const struct process *parent, int pid)
+/* What wait4 takes, and waitid; the first always asks for the end. */
+#define HOW            (LINUX_WNOTHREAD | LINUX_WCLONE | LINUX_WALL)
+#define WAIT4_OPTIONS  (LINUX_WNOHANG | LINUX_WUNTRACED | LINUX_WCONTINUED | HOW)
+#define WAITID_KINDS   (LINUX_WEXITED | LINUX_WUNTRACED | LINUX_WCONTINUED)
+#define WAITID_OPTIONS (LINUX_WNOHANG | LINUX_WNOWAIT | WAITID_KINDS | HOW)
+
+/* Which children are asked for, and for what. */
+struct wanted {
+    uint32_t type; /* LINUX_P_* */
+    int id;
+    uint32_t options;
+};
+
+struct event {
+    struct process *child; /* NULL: there is none yet */
+    int code, status;      /* as waitid tells */
+    int word;              /* as wait4 tells */
+};
+
+static bool matches(const struct process *child, const struct wanted *w)
 {
-    if (pid > 0)
-        return child->pid == pid;
-    if (pid == -1)
+    bool is_clone = child->exit_signal != LINUX_SIGCHLD;
+
+    if (!(w->options & LINUX_WALL) && is_clone != ((w->options & LINUX_WCLONE) != 0))
+        return false;
+    if (w->type == LINUX_P_ALL)
         return true;
-    return child->pgid == (pid ? -pid : parent->pgid);
+    return (w->type == LINUX_P_PID ? child->pid : child->pgid) == w->id;
 }
 
-/* The child's status and usage to the client, then its last trace goes. */
-static long collect(struct thread *t, struct process *child, uint64_t status, uint64_t usage)
+/* Whether there is something to tell of the child. */
+static bool event_of(struct process *child, uint32_t options, struct event *event)
 {
-    const struct linux_rusage none = {0};
-    int32_t value = child->exit_status;
-    int pid = child->pid;
+    int status = child->exit_status, signal = status & 0x7f;
 
-    if (status && copy_out(t->process->space, status, &value, sizeof(value)))
-        return -LINUX_EFAULT;
-    if (usage && copy_out(t->process->space, usage, &none, sizeof(none)))
-        return -LINUX_EFAULT;
-    process_reap(child);
-    return pid;
+    if (child->state == PROCESS_ZOMBIE && (options & LINUX_WEXITED))
+        *event = (struct event){child, signal ? LINUX_CLD_KILLED : LINUX_CLD_EXITED,
+                                signal ? signal : status >> 8, status};
+    else if (child->stopped && child->stop_signal && (options & LINUX_WUNTRACED))
+        *event = (struct event){child, LINUX_CLD_STOPPED, child->stop_signal,
+                                child->stop_signal << 8 | 0x7f};
+    else if (child->continued && (options & LINUX_WCONTINUED))
+        *event = (struct event){child, LINUX_CLD_CONTINUED, LINUX_SIGCONT, STATUS_CONTINUED};
+    else
+        return false;
+    return true;
 }
 
-/* waitid's siginfo of that child, or of none. */
-static long tell(struct thread *t, const struct process *child, uint64_t to)
+/* It was told: a child that has ended leaves its last trace. */
+static void consume(const struct event *event, uint32_t options)
 {
-    struct linux_siginfo info = {0};
+    struct process *child = event->child;
 
-    if (!to)
-        return 0;
-    if (child) {
-        int signal = child->exit_status & 0x7f;
-
-        info.signo = LINUX_SIGCHLD;
-        info.code = signal ? LINUX_CLD_KILLED : LINUX_CLD_EXITED;
-        info.pid = child->pid;
-        info.status = signal ? signal : child->exit_status >> 8;
-    }
-    return copy_out(t->process->space, to, &info, sizeof(info));
-}
-
-static bool matches_id(const struct process *child, const struct process *parent, uint32_t type,
-                       int id)
-{
-    if (type == LINUX_P_ALL)
-        return true;
-    return type == LINUX_P_PID ? child->pid == id : child->pgid == (id ? id : parent->pgid);
-}
-
-static long collect_info(struct thread *t, struct process *child, const uint64_t *a)
-{
-    const struct linux_rusage none = {0};
-
-    if (tell(t, child, a[2]) || (a[4] && copy_out(t->process->space, a[4], &none, sizeof(none))))
-        return -LINUX_EFAULT;
-    if (!(a[3] & LINUX_WNOWAIT))
+    if (options & LINUX_WNOWAIT)
+        return;
+    if (event->code == LINUX_CLD_STOPPED)
+        child->stop_signal = 0;
+    else if (event->code == LINUX_CLD_CONTINUED)
+        child->continued = false;
+    else
         process_reap(child);
-    return 0;
+}
+
+/* Find something to tell. 1: there is; 0: not, and nobody wants to wait for it; else what the
+ * request is answered. */
+static long find_event(struct thread *t, const struct wanted *w, struct event *event)
+{
+    struct process *p = t->process, *child;
+    bool some = false;
+
+    *event = (struct event){0};
+    TAILQ_FOREACH(child, &p->children, sibling)
+    {
+        if (!matches(child, w))
+            continue;
+        some = true;
+        if (event_of(child, w->options, event))
+            return 1;
+    }
+    if (!some)
+        return -LINUX_ECHILD;
+    return w->options & LINUX_WNOHANG ? 0 : request_wait(t, &p->child_wait);
+}
+
+/* What the child used is not accounted. */
+static long tell_usage(struct thread *t, const struct event *event, uint64_t to)
+{
+    const struct linux_rusage none = {0};
+
+    return to && event->child ? copy_out(t->process->space, to, &none, sizeof(none)) : 0;
 }
 
 long linux_waitid(struct thread *t, const uint64_t *a)
 {
-    const uint32_t kinds = LINUX_WEXITED | LINUX_WUNTRACED | LINUX_WCONTINUED;
-    struct process *p = t->process, *child;
-    uint32_t type = (uint32_t)a[0], options = (uint32_t)a[3];
-    int id = (int32_t)a[1];
-    bool some = false;
+    struct wanted w = {.type = (uint32_t)a[0], .id = (int32_t)a[1], .options = (uint32_t)a[3]};
+    struct linux_siginfo info = {0};
+    struct event event;
 
-    if ((options & ~(OPTIONS | kinds | LINUX_WNOWAIT)) || !(options & kinds) ||
-        type > LINUX_P_PGID || (type == LINUX_P_PID && id <= 0) || (type == LINUX_P_PGID && id < 0))
+    if ((w.options & ~WAITID_OPTIONS) || !(w.options & WAITID_KINDS) || w.type > LINUX_P_PGID ||
+        (w.type == LINUX_P_PID && w.id <= 0) || (w.type == LINUX_P_PGID && w.id < 0))
         return -LINUX_EINVAL;
-    TAILQ_FOREACH(child, &p->children, sibling)
-    {
-        if (!matches_id(child, p, type, id))
-            continue;
-        some = true;
-        if (child->state == PROCESS_ZOMBIE && (options & LINUX_WEXITED))
-            return collect_info(t, child, a);
+    if (w.type == LINUX_P_PGID && w.id == 0)
+        w.id = t->process->pgid;
+    long result = find_event(t, &w, &event);
+    if (result < 0)
+        return result;
+    if (event.child) {
+        info.signo = LINUX_SIGCHLD;
+        info.code = event.code;
+        info.pid = event.child->pid;
+        info.status = event.status;
     }
-    if (!some)
-        return -LINUX_ECHILD;
-    if (options & LINUX_WNOHANG)
-        return tell(t, NULL, a[2]);
-    return request_wait(t, &p->child_wait);
+    if ((a[2] && copy_out(t->process->space, a[2], &info, sizeof(info))) ||
+        tell_usage(t, &event, a[4]))
+        return -LINUX_EFAULT;
+    if (event.child)
+        consume(&event, w.options);
+    return 0;
+}
+
+static struct wanted wanted_by_pid(const struct process *p, int pid, uint32_t options)
+{
+    if (pid > 0)
+        return (struct wanted){LINUX_P_PID, pid, options};
+    if (pid == -1)
+        return (struct wanted){LINUX_P_ALL, 0, options};
+    return (struct wanted){LINUX_P_PGID, pid ? -pid : p->pgid, options};
 }
 
 long linux_wait4(struct thread *t, const uint64_t *a)
 {
-    struct process *p = t->process, *child;
-    int pid = (int32_t)a[0];
-    bool some = false;
+    uint32_t options = (uint32_t)a[2];
+    struct event event;
 
-    if ((uint32_t)a[2] & ~OPTIONS)
+    if (options & ~WAIT4_OPTIONS)
         return -LINUX_EINVAL;
-    TAILQ_FOREACH(child, &p->children, sibling)
-    {
-        if (!matches(child, p, pid))
-            continue;
-        some = true;
-        if (child->state == PROCESS_ZOMBIE)
-            return collect(t, child, a[1], a[3]);
-    }
-    if (!some)
-        return -LINUX_ECHILD;
-    if ((uint32_t)a[2] & LINUX_WNOHANG)
-        return 0;
-    return request_wait(t, &p->child_wait);
+    if ((int32_t)a[0] == INT32_MIN)
+        return -LINUX_ESRCH;
+    struct wanted w = wanted_by_pid(t->process, (int32_t)a[0], options | LINUX_WEXITED);
+    long result = find_event(t, &w, &event);
+    if (result <= 0)
+        return result;
+    int32_t word = event.word;
+    int pid = event.child->pid;
+    if ((a[1] && copy_out(t->process->space, a[1], &word, sizeof(word))) ||
+        tell_usage(t, &event, a[3]))
+        return -LINUX_EFAULT;
+    consume(&event, options);
+    return pid;
 }

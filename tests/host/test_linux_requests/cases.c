@@ -530,14 +530,14 @@ KTAP_CASE(handler_interrupts_a_wait)
     EXPECT_EQ(CALL(child, SYS_read, 0, AT(0), 1), SIM_BLOCKED);
     EXPECT_EQ(CALL(init, SYS_kill, pid, LINUX_SIGTERM), 0);
     expect_handler(child, LINUX_SIGTERM);
-    EXPECT_EQ(CALL(child, SYS_sigreturn), -LINUX_EINTR);
+    EXPECT_EQ(CALL(child, SYS_sigreturn, 0, 0, 0, 0, 0, SIGRETURN_LOADED), -LINUX_EINTR);
 
     handle(child, LINUX_SIGTERM, LINUX_SA_RESTART);
     uint64_t pc = sim_regs(child)->x[0];
     EXPECT_EQ(CALL(child, SYS_read, 0, AT(0x20), 1), SIM_BLOCKED);
     EXPECT_EQ(CALL(init, SYS_kill, pid, LINUX_SIGTERM), 0);
     expect_handler(child, LINUX_SIGTERM);
-    EXPECT_EQ(CALL(child, SYS_sigreturn), 0);
+    EXPECT_EQ(CALL(child, SYS_sigreturn, 0, 0, 0, 0, 0, SIGRETURN_LOADED), 0);
     EXPECT_EQ(sim_regs(child)->x[0], pc); /* the call is made again */
     EXPECT_EQ(sim_regs(child)->x[11], AT(0x20));
 }

@@ -104,6 +104,11 @@ void machine_start(void)
 {
 }
 
+uint64_t signal_return_offset(void)
+{
+    return 64;
+}
+
 uint64_t trampoline_address(struct space *space)
 {
     (void)space;
