@@ -78,10 +78,11 @@ static struct anon_vma *anon_of_neighbour(const struct vma *v, const struct vma 
  */
 long rmap_prepare_slow(struct worker *w, struct vma *v)
 {
-    struct anon_vma *a = anon_of_neighbour(v, vma_prev(v)), *made = NULL, *none = NULL;
+    /* Linux's order: it decides which of two neighbours v can be joined to later. */
+    struct anon_vma *a = anon_of_neighbour(v, vma_next(v)), *made = NULL, *none = NULL;
 
     if (!a)
-        a = anon_of_neighbour(v, vma_next(v));
+        a = anon_of_neighbour(v, vma_prev(v));
     if (!a)
         a = made = anon_make(w, NULL);
     if (!a)

@@ -66,6 +66,13 @@ static uint64_t random_state, hash = 0xcbf29ce484222325ul;
 static unsigned step_number, first_shown, last_shown;
 static bool with_fork, with_threads, with_objects, with_huge;
 static int depth; /* of forks */
+
+/*
+ * Was the page there at a fork, and not written since? Such a page may be this process's alone
+ * again: we see that when mprotect gives the right to write, Linux only at the next write. So
+ * whether the first write after a fork took a fault or none is not told.
+ */
+static bool forked[ARENA_PAGES];
 static int object[OBJECTS];
 static unsigned object_pages[OBJECTS];
 
@@ -164,10 +171,11 @@ static void access_page(uint64_t page, bool write)
     if (write)
         *word = step_number;
     long faults = minor_faults() - before;
-    /* A page that a child had and has left is the parent's alone: we see that when mprotect gives
-     * the right to write, Linux only at the next write. So one fault more or less is not told. */
-    if (with_fork && write && faults == 1)
-        faults = 0;
+    if (write && forked[page]) {
+        forked[page] = false;
+        if (faults == 1)
+            faults = 0;
+    }
     tell("%s %lu: %lx faults %ld", what, page, old, faults);
 }
 
@@ -238,6 +246,8 @@ static void call_mmap(void)
     }
     long answer =
         pg_syscall(SYS_mmap, address_of(r), r.pages * PAGE, prot, flags, fd, offset * (long)PAGE);
+    if (answer == (long)address_of(r))
+        memset(forked + r.page, false, r.pages);
     tell("mmap %lu+%lu prot %ld flags %lx offset %ld: %lx", r.page, r.pages, prot, flags,
          fd >= 0 ? offset : -1, relative(answer));
 }
@@ -289,6 +299,7 @@ static void call_madvise(void)
 
 static void call_mremap(void)
 {
+    static bool moved[ARENA_PAGES];
     struct range from = choose_range(), to = choose_range();
     uint64_t kind = below(8);
     uint64_t pages = kind < 3 ? from.pages : to.pages;
@@ -298,6 +309,14 @@ static void call_mremap(void)
         pages = from.pages;
     long answer = pg_syscall(SYS_mremap, address_of(from), from.pages * PAGE, pages * PAGE, flags,
                              address_of(to));
+    if (answer >= 0) { /* the pages have moved, marks and all; at most `from.pages` of them */
+        uint64_t first = ((unsigned long)answer - ARENA) / PAGE;
+
+        for (uint64_t i = 0; i < pages && first + i < ARENA_PAGES; i++)
+            moved[i] = i < from.pages && forked[from.page + i];
+        for (uint64_t i = 0; i < pages && first + i < ARENA_PAGES; i++)
+            forked[first + i] = moved[i];
+    }
     tell("mremap %lu+%lu to %lu+%lu flags %ld: %lx", from.page, from.pages, to.page, pages, flags,
          relative(answer));
 }
@@ -389,10 +408,10 @@ static void object_step(void)
 
 static char text[TEXT_BYTES];
 
-static size_t read_maps(void)
+static size_t read_text(const char *path)
 {
     size_t bytes = 0;
-    long fd = pg_syscall(SYS_openat, -100l, "/proc/self/maps", 0l, 0l);
+    long fd = pg_syscall(SYS_openat, -100l, path, 0l, 0l);
     long got = 1;
 
     while (fd >= 0 && got > 0 && bytes < sizeof(text) - 1) {
@@ -416,7 +435,7 @@ static uint64_t hex(const char **at)
 /* The lines of maps that lie in the arena: bounds, rights, offset and name. */
 static void audit_maps(void)
 {
-    read_maps();
+    read_text("/proc/self/maps");
     for (const char *line = text; *line;) {
         const char *next = strchr(line, '\n');
         const char *at = line;
@@ -434,6 +453,30 @@ static void audit_maps(void)
         if (!next)
             break;
         line = next + 1;
+    }
+}
+
+/* What smaps says of each VMA in the arena: how much is there, whose it is, its flags. */
+static void audit_smaps(void)
+{
+    static const char *const keys[] = {"Rss:", "Anonymous:", "Locked:", "VmFlags:"};
+    uint64_t start = 0;
+
+    read_text("/proc/self/smaps");
+    for (const char *line = text, *next; *line; line = next + 1) {
+        next = strchr(line, '\n');
+        if (!next)
+            break;
+        const char *at = line;
+        uint64_t number = hex(&at);
+        if (at > line + 8 && at[-1] == '-')
+            start = number;
+        if (start - ARENA >= ARENA_PAGES * PAGE)
+            continue;
+        for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            if (!strncmp(line, keys[i], strlen(keys[i])))
+                tell("smaps %lu %.*s", (start - ARENA) / PAGE, (int)(next - line), line);
+        }
     }
 }
 
@@ -482,6 +525,7 @@ static void fork_step(void)
     if (depth == FORK_DEPTH)
         return;
     fflush(stdout);
+    memset(forked, true, sizeof(forked));
     long child = pg_syscall(SYS_clone, (long)LINUX_SIGCHLD, 0l, 0l, 0l, 0l);
     if (child == 0) {
         depth++;
@@ -598,6 +642,7 @@ int main(int argc, char **argv)
         step();
         if (step_number % AUDIT_STEPS == 0) {
             audit_maps();
+            audit_smaps();
             audit_incore();
         }
         if (step_number % DEEP_STEPS == 0)
