@@ -60,8 +60,29 @@ static long move_tables_ready(struct remap *r, vaddr_t to)
     return 0;
 }
 
+/*
+ * Cuts v where the old range will be a hole, or will be unlocked, so that nothing can fail once
+ * pages moved. The VMA that the old range begins in, NULL without memory.
+ */
+static struct vma *cut_old(struct remap *r, struct vma *v)
+{
+    vaddr_t end = r->address + r->old_bytes;
+    bool below = v->start<r->address, above = v->end> end;
+    bool stays = r->flags & MREMAP_DONTUNMAP;
+
+    if (stays ? !(v->flags & VM_LOCK_FLAGS) : !below)
+        return v;
+    if (above && !vma_split(r->w, r->mm, v, end))
+        return NULL;
+    return stays && below ? vma_split(r->w, r->mm, v, r->address) : v;
+}
+
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
+    v = cut_old(r, v);
+    if (!v)
+        return -LINUX_ENOMEM;
+
     /* Anonymous pages keep their index, so their VMA keeps its numbering; where there never was a
      * page it is a mapping like any new one. */
     bool numbered = v->object || v->anon;
@@ -71,10 +92,6 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
     vaddr_t end = r->address + r->old_bytes;
 
     if (huge_split_all(r->w, r->mm, r->address, end))
-        return -LINUX_ENOMEM;
-    /* Cut first where the old range will be a hole, so that nothing can fail once pages moved. */
-    if (!(r->flags & MREMAP_DONTUNMAP) && v->start < r->address && v->end > end &&
-        !vma_split(r->w, r->mm, v, end))
         return -LINUX_ENOMEM;
     const struct vma *moved =
         vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind);

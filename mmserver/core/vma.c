@@ -338,13 +338,6 @@ static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
     mm_fast_drop_locked(mm);
 }
 
-void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
-{
-    if (v->start == start && v->end == end)
-        rmap_unlink(w, v);
-    flags_set(mm, v, v->flags & ~VM_LOCK_FLAGS);
-}
-
 /* ---- merging and splitting ---- */
 
 /*
@@ -568,6 +561,20 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         return isolate(w, mm, v, start, end, flags);
     flags_set(mm, v, flags);
     return v;
+}
+
+void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+{
+    bool whole = v->start == start && v->end == end;
+
+    if (v->flags & VM_LOCK_FLAGS) {
+        mm_assert(whole);
+        v = vma_modify(w, mm, v, start, end, v->flags & ~VM_LOCK_FLAGS);
+        whole = v->start == start && v->end == end;
+    }
+    if (whole)
+        rmap_unlink(w, v);
+    mm_fast_drop_locked(mm);
 }
 
 /* ---- room ---- */

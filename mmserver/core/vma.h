@@ -122,8 +122,8 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
 /* The child's copy of its parent's v, with those flags, becomes the last of mm; `pages`: it may map
  * what v maps (rmap_fork). False without memory. */
 bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages);
-/* [start, end) of v was emptied by a move and stays: v is locked no more, and if that is all of it,
- * it is like one that never had anonymous pages. */
+/* [start, end) of v was emptied by a move and stays: it is locked no more, for which it must be a
+ * VMA of its own; and if it is one, it is like one that never had anonymous pages. */
 void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
 /* Cut v in two at `address`, strictly inside; the upper part. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
