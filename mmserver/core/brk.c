@@ -21,7 +21,7 @@ static bool grow(struct worker *w, struct mm *mm, vaddr_t old, vaddr_t new)
     if (!limit_expand(mm, flags, pages) || !limit_commit(pages) ||
         ((flags & VM_LOCKED) && !limit_lock(mm, pages)))
         return false;
-    const struct vma_kind kind = {flags, NULL, old >> PAGE_SHIFT, NULL};
+    const struct vma_kind kind = {.flags = flags, .offset = old >> PAGE_SHIFT};
     return vma_add(w, mm, above, old, new, &kind) != NULL;
 }
 

@@ -112,7 +112,7 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
                       struct object *object, uint64_t offset)
 {
-    struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL};
+    struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL, {0, 0}};
 
     if (!(flags & VM_DEVICE))
         kind.flags |= VM_MAYALL | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
@@ -186,7 +186,8 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
             return error;
         above = vma_find(mm, at);
     }
-    const struct vma_kind kind = {flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL};
+    const struct vma_kind kind = {
+        flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL, {0, 0}};
     return vma_add(w, mm, above, at, at + bytes, &kind) ? (long)at : -LINUX_ENOMEM;
 }
 

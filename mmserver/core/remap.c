@@ -62,50 +62,43 @@ static long move_tables_ready(struct remap *r, vaddr_t to)
 
 /*
  * Cuts v where the old range will be a hole, or will be unlocked, so that nothing can fail once
- * pages moved. The VMA that the old range begins in, NULL without memory.
+ * pages moved. False without memory.
  */
-static struct vma *cut_old(struct remap *r, struct vma *v)
+static bool cut_old(struct remap *r, struct vma *v)
 {
     vaddr_t end = r->address + r->old_bytes;
     bool below = v->start<r->address, above = v->end> end;
     bool stays = r->flags & MREMAP_DONTUNMAP;
 
     if (stays ? !(v->flags & VM_LOCK_FLAGS) : !below)
-        return v;
+        return true;
     if (above && !vma_split(r->w, r->mm, v, end))
-        return NULL;
-    return stays && below ? vma_split(r->w, r->mm, v, r->address) : v;
+        return false;
+    return !stays || !below || vma_split(r->w, r->mm, v, r->address);
 }
 
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
-    v = cut_old(r, v);
-    if (!v)
-        return -LINUX_ENOMEM;
-
     /* Anonymous pages keep their index, so their VMA keeps its numbering; where there never was a
-     * page it is a mapping like any new one. */
-    bool numbered = v->object || v->anon;
-    const struct vma_kind kind = {v->flags, v->object,
+     * page it is a mapping like any new one. As on Linux one that stays is not joined with its
+     * copy. */
+    bool numbered = v->object || v->anon, stays = r->flags & MREMAP_DONTUNMAP;
+    const struct vma_kind kind = {v->flags,
+                                  v->object,
                                   numbered ? vma_offset_at(v, r->address) : to >> PAGE_SHIFT,
-                                  v->anon ? v : NULL};
+                                  v->anon ? v : NULL,
+                                  {stays ? v->start : 0, stays ? v->end : 0}};
     vaddr_t end = r->address + r->old_bytes;
 
-    if (huge_split_all(r->w, r->mm, r->address, end))
+    if (huge_split_all(r->w, r->mm, r->address, end) || !cut_old(r, v) ||
+        move_tables_ready(r, to) ||
+        !vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
         return -LINUX_ENOMEM;
-    const struct vma *moved =
-        vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind);
-    if (!moved)
-        return -LINUX_ENOMEM;
-    if (move_tables_ready(r, to)) {
-        mm_assert(!map_unmap_locked(r->w, r->mm, to, to + r->new_bytes));
-        return -LINUX_ENOMEM;
-    }
     move_pages(r, to);
-    if (!(r->flags & MREMAP_DONTUNMAP))
+    if (stays)
+        vma_emptied(r->w, r->mm, vma_at(r->mm, r->address), r->address, end);
+    else
         mm_assert(!map_unmap_locked(r->w, r->mm, r->address, end));
-    else if ((v = vma_at(r->mm, r->address)) != moved)
-        vma_emptied(r->w, r->mm, v, r->address, end);
     mm_fast_drop_locked(r->mm);
     return (long)to;
 }

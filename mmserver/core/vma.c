@@ -284,7 +284,7 @@ void vma_remove(struct worker *w, struct mm *mm, struct vma *v)
 
 bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages)
 {
-    const struct vma_kind kind = {flags, v->object, v->offset, NULL};
+    const struct vma_kind kind = {.flags = flags, .object = v->object, .offset = v->offset};
     struct vma *copy = vma_make(w, v->start, v->end, &kind);
 
     if (!copy)
@@ -349,6 +349,7 @@ static inline bool same_kind(const struct vma *v, const struct vma_kind *kind)
     const struct anon_vma *anon = kind->like ? kind->like->anon : NULL;
 
     return v->flags == kind->flags && v->object == kind->object && !(v->flags & VM_DEVICE) &&
+           v->start - kind->apart.start >= kind->apart.end - kind->apart.start &&
            (v->anon == anon || (!anon && rmap_can_extend(v)));
 }
 
@@ -414,7 +415,7 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
 
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
 {
-    const struct vma_kind kind = {v->flags, v->object, v->offset, v};
+    const struct vma_kind kind = {v->flags, v->object, v->offset, v, {0, 0}};
     struct vma *above = v->next;
 
     grow_over(w, mm, v, above && continues_above(above, v->start, end, &kind) ? above->end : end);
@@ -423,7 +424,7 @@ void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
 /* A VMA for [start, end), a part of v, not linked yet. */
 static struct vma *part_of(struct worker *w, const struct vma *v, vaddr_t start, vaddr_t end)
 {
-    const struct vma_kind kind = {v->flags, v->object, vma_offset_at(v, start), v};
+    const struct vma_kind kind = {v->flags, v->object, vma_offset_at(v, start), v, {0, 0}};
 
     return vma_make(w, start, end, &kind);
 }
@@ -539,7 +540,7 @@ static struct vma *join_above(struct worker *w, struct mm *mm, struct vma *v, va
 struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
                        uint64_t flags)
 {
-    const struct vma_kind kind = {flags, v->object, vma_offset_at(v, start), v};
+    const struct vma_kind kind = {flags, v->object, vma_offset_at(v, start), v, {0, 0}};
     struct vma *below = v->prev, *above = v->next;
 
     mm_assert(v->start <= start && start < end && end <= v->end);

@@ -71,6 +71,9 @@ struct vma_kind {
     struct object *object;
     uint64_t offset;        /* at its start */
     const struct vma *like; /* whose anonymous pages it holds; NULL: it has none */
+    struct {
+        vaddr_t start, end;
+    } apart; /* what lies here it is not joined with */
 };
 
 static inline uint64_t vma_pages(const struct vma *v)

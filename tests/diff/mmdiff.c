@@ -10,8 +10,8 @@
  * every WINDOW steps: who finds a hash that differs asks again for that window's lines. The lines
  * of an audit say what the system shows of the arena: maps, mincore, contents.
  *
- * FEATURES is a string of letters: f fork, t threads, o objects (memfd), h huge advice. All
- * without.
+ * FEATURES is a string of letters: f fork, t threads, o objects (memfd), h huge advice; a audits
+ * after each step that is shown, to find the first one that matters. All without.
  *
  * Nothing here allocates: the heap would move with the calls under test.
  */
@@ -64,7 +64,7 @@
 
 static uint64_t random_state, hash = 0xcbf29ce484222325ul;
 static unsigned step_number, first_shown, last_shown;
-static bool with_fork, with_threads, with_objects, with_huge;
+static bool with_fork, with_threads, with_objects, with_huge, with_audits;
 static int depth; /* of forks */
 
 /*
@@ -627,6 +627,7 @@ int main(int argc, char **argv)
     with_threads = strchr(features, 't') != NULL;
     with_objects = strchr(features, 'o') != NULL;
     with_huge = strchr(features, 'h') != NULL;
+    with_audits = strchr(features, 'a') != NULL;
     first_shown = argc > 5 ? (unsigned)strtoul(argv[4], NULL, 0) : ~0u;
     last_shown = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 0) : 0;
     printf("# mmdiff %s %u %s\n", argv[1], steps, features);
@@ -640,7 +641,8 @@ int main(int argc, char **argv)
                (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1l, 0l);
     for (step_number = 1; step_number <= steps; step_number++) {
         step();
-        if (step_number % AUDIT_STEPS == 0) {
+        bool shown = step_number >= first_shown && step_number <= last_shown;
+        if (step_number % AUDIT_STEPS == 0 || (with_audits && shown)) {
             audit_maps();
             audit_smaps();
             audit_incore();
