@@ -181,7 +181,7 @@ straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot
 /* The client's cached leaf table is that of `address` from now on, if there is one. */
 static inline bool leaf_have(struct thread *c, vaddr_t address)
 {
-    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || !thread_leaf_find(c, address);
+    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
 }
 
 /* A list, if all of it lies in one leaf table. Inside hart_busy(). */
@@ -287,13 +287,13 @@ static __attribute__((noinline)) bool straight_table(struct hart *h, struct thre
     struct space *s = space_of(w, slot_of_space);
     struct batch_page *page = w->operation_page;
     struct growth g;
-    unsigned level;
 
     if (unlikely(s != c->space || s->linear_end || !growth_read(&g, page)))
         return false;
     if (unlikely(!space_trylock(s)))
         return false;
-    uint64_t *slot = space_slot(s, g.address, 1, &level);
+    uint64_t *table = space_table(s, g.address, 1);
+    uint64_t *slot = table ? &table[g.address >> BLOCK_SHIFT & (TABLE_ENTRIES - 1)] : NULL;
     bool done = false;
     if (likely(slot != NULL && slot_load(slot) == 0)) {
         kernel_lock();

@@ -78,14 +78,28 @@ static void block_give(pfn_t first_page, int32_t idle)
     __atomic_fetch_add(block_counter(first_page), idle - BLOCK_PINNED, __ATOMIC_RELEASE);
 }
 
+/* Half of what memset() takes, which steps by words. */
+static void page_clear(uint64_t *word)
+{
+#define CLEAR_4(i)  word[i] = word[(i) + 1] = word[(i) + 2] = word[(i) + 3] = 0
+#define CLEAR_16(i) CLEAR_4(i), CLEAR_4((i) + 4), CLEAR_4((i) + 8), CLEAR_4((i) + 12)
+    for (uint64_t *end = word + TABLE_ENTRIES; word < end; word += 32)
+        CLEAR_16(0), CLEAR_16(16);
+}
+
 /*
  * The server's view of a claimed block; the fence is awaited without the kernel lock. When a block
- * was made read-only, nobody still copies into a page that was found mapped before.
+ * was made read-only, nobody still copies into a page that was found mapped before: then it is
+ * cleared, so that no table has to be when it is installed.
  */
 static void block_follow(pfn_t first_page, bool writable)
 {
     kernel_unlock();
     space_server_block(first_page, writable);
+    if (!writable) {
+        for (pfn_t i = 0; i < PAGES_PER_BLOCK; i++)
+            page_clear(page_to_virt(first_page + i));
+    }
     kernel_lock();
 }
 
@@ -95,8 +109,9 @@ static long block_to_tables(pfn_t first_page)
         return block_is_tables(first_page) ? -ERR_CLASS : -ERR_BUSY;
     block_follow(first_page, false);
     uint64_t *directory = page_to_virt(first_page);
-    memset(directory, 0, PAGE_BYTES);
     directory[0] = page_word(PAGE_DIRECTORY, 0, 0);
+    for (unsigned i = 1; i < PAGES_PER_BLOCK; i++)
+        directory[i] = PAGE_FREE_ZERO;
     block_give(first_page, TABLES_EMPTY);
     return 0;
 }
@@ -117,15 +132,6 @@ long block_set_class(pfn_t first_page, unsigned class)
     kassert(kernel_lock_held());
     kassert(first_page % PAGES_PER_BLOCK == 0 && first_page >> TABLE_SHIFT < block_total);
     return class == BLOCK_TABLES ? block_to_tables(first_page) : block_to_data(first_page);
-}
-
-/* Half of what memset() takes, which steps by words. */
-static void page_clear(uint64_t *word)
-{
-#define CLEAR_4(i)  word[i] = word[(i) + 1] = word[(i) + 2] = word[(i) + 3] = 0
-#define CLEAR_16(i) CLEAR_4(i), CLEAR_4((i) + 4), CLEAR_4((i) + 8), CLEAR_4((i) + 12)
-    for (uint64_t *end = word + TABLE_ENTRIES; word < end; word += 32)
-        CLEAR_16(0), CLEAR_16(16);
 }
 
 long page_take(pfn_t page, uint64_t word)

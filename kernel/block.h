@@ -47,7 +47,8 @@ static inline unsigned page_word_detail(uint64_t w)
     return (w >> 8) & 0xff;
 }
 
-/* The word of a free page that is known to be all zero: nothing but the kernel can write it. */
+/* The word of a free page that is known to be all zero, as all are when the block becomes tables
+ * and as page tables leave them: nothing but the kernel can write it. */
 #define PAGE_FREE_ZERO page_word(PAGE_FREE, 1, 0)
 
 /* The directory word of a page in a tables block; NULL if the block is not of that class. */

@@ -287,10 +287,12 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
         return -ERR_RANGE;
     if (!c->space)
         return -ERR_STATE;
-    error = thread_leaf_find(c, c->fault_address);
-    if (error)
-        return error;
-    uint64_t *slot = thread_leaf_slot(c, c->fault_address);
+    vaddr_t address = c->fault_address;
+    if (address >= space_user_end || space_in_linear(c->space, address, 1))
+        return -ERR_RANGE;
+    if (!space_leaf_find(c, address))
+        return -ERR_NOTABLE;
+    uint64_t *slot = thread_leaf_slot(c, address);
     if (*slot)
         error = -ERR_MAPPED;
     else if (!block_get(entry_page(entry)))

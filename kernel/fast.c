@@ -28,6 +28,7 @@
 #include "kernel/cap.h"
 #include "kernel/pager.h"
 #include "kernel/pager_hook.h"
+#include "kernel/space.h"
 
 /* Fetch, load and store page faults; 14 is reserved and does not occur. */
 static inline bool is_page_fault(uint64_t cause)
@@ -105,6 +106,9 @@ static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t
 {
     uint64_t address = c->fault_address;
 
+    /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
+    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
+        return ELSEWHERE;
     if (unlikely(memory >= w->table_size))
         return NOT_PLAIN;
     struct cap *cap = &w->table_caps[memory];
@@ -114,9 +118,6 @@ static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t
     pfn_t page = entry >> ENTRY_PAGE_SHIFT;
     if (unlikely(entry & cap->forbid) || unlikely(page - cap->first >= cap->pages))
         return NOT_PLAIN;
-    /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
-    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
-        return ELSEWHERE;
     if (unlikely(!block_get(page)))
         return NOT_PLAIN;
     if (unlikely(!arch_slot_fill(thread_leaf_slot(c, address), entry))) {
@@ -142,13 +143,15 @@ answer_fault(struct thread *w, uint64_t entry, uint64_t memory, struct thread *p
 }
 
 /* The same where the leaf table has to be looked for: the hart is busy. */
-static __attribute__((noinline)) bool answer_elsewhere(struct thread *w, uint64_t entry,
-                                                       uint64_t memory, struct thread *parked)
+static inline __attribute__((always_inline)) bool
+answer_elsewhere(struct thread *w, uint64_t entry, uint64_t memory, struct thread *parked)
 {
     struct thread *c = w->client;
 
-    return !thread_leaf_find(c, c->fault_address) &&
-           answer_fault(w, entry, memory, parked) == MAPPED;
+    if (unlikely(!space_leaf_find(c, c->fault_address) || reply_map(w, c, entry, memory) != MAPPED))
+        return false;
+    w->client = parked;
+    return true;
 }
 
 /* Answer a foreign call with a value, or let a fault happen again. */

@@ -107,14 +107,14 @@ long space_destroy_step(struct space *s);
  * or a larger leaf stands there (*found_level says at which level it stopped). */
 uint64_t *space_slot(struct space *s, vaddr_t address, unsigned level, unsigned *found_level);
 
-/* The leaf table of `address`, which lies in user space, or NULL if there is none. The hart is
- * busy, or the space or the kernel is locked. */
-static inline uint64_t *space_leaf_table(const struct space *s, vaddr_t address)
+/* The table whose entries of that level lead to `address`, which lies in user space, or NULL if
+ * there is none. The hart is busy, or the space or the kernel is locked. */
+static inline uint64_t *space_table(const struct space *s, vaddr_t address, unsigned level)
 {
     uint64_t *table = s->root;
 
-    for (unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1); shift > PAGE_SHIFT;
-         shift -= TABLE_SHIFT) {
+    for (unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1);
+         shift > PAGE_SHIFT + TABLE_SHIFT * level; shift -= TABLE_SHIFT) {
         uint64_t entry =
             __atomic_load_n(&table[(address >> shift) & (TABLE_ENTRIES - 1)], __ATOMIC_RELAXED);
         if (unlikely(!entry_is_table(entry)))
@@ -133,6 +133,25 @@ uint8_t *user_page(struct space *s, vaddr_t address, bool write);
 static inline bool space_in_linear(const struct space *s, vaddr_t address, uint64_t bytes)
 {
     return s->linear_end && address < s->linear_end && address + bytes > SPACE_LINEAR_BASE;
+}
+
+/*
+ * The leaf table of `address` in t's space becomes the one that t has cached: false if there is
+ * none. The hart is busy, or the kernel lock held: a table that goes meanwhile is forgotten again
+ * (batch_table.c).
+ */
+static inline __attribute__((always_inline)) bool space_leaf_find(struct thread *t, vaddr_t address)
+{
+    const struct space *s = t->space;
+
+    if (unlikely(s == NULL || address >= space_user_end || space_in_linear(s, address, 1)))
+        return false;
+    uint64_t *table = space_table(s, address, 0);
+    if (unlikely(table == NULL))
+        return false;
+    t->leaf_bias = (uint64_t)table - (address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
+    t->leaf_tag = address >> BLOCK_SHIFT;
+    return true;
 }
 
 /* n live leaf entries that pointed into this 2 MiB block are gone. */

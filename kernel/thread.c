@@ -34,20 +34,6 @@ void thread_init(struct thread *t, struct hart *hart)
     t->leaf_tag = ~0UL;
 }
 
-long thread_leaf_find(struct thread *t, vaddr_t address)
-{
-    const struct space *s = t->space;
-
-    if (s == NULL || address >= space_user_end || space_in_linear(s, address, 1))
-        return -ERR_RANGE;
-    uint64_t *table = space_leaf_table(s, address);
-    if (table == NULL)
-        return -ERR_NOTABLE;
-    t->leaf_bias = (uint64_t)table - (address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
-    t->leaf_tag = address >> BLOCK_SHIFT;
-    return 0;
-}
-
 void thread_route_refresh(struct thread *t)
 {
     uint64_t id = t->hart->id;

@@ -147,10 +147,6 @@ static inline bool thread_hart_owned(const struct thread *t)
            t->state == THREAD_MESSAGE || t->state == THREAD_FORWARDED;
 }
 
-/* The hart is busy, or the kernel lock held: a table that goes meanwhile is forgotten again
- * (batch_table.c). The leaf table of `address` in t's space becomes the cached one: 0 or -ERR_x. */
-long thread_leaf_find(struct thread *t, vaddr_t address);
-
 /* The slot of `address`, which lies where the cached leaf table is. */
 static inline uint64_t *thread_leaf_slot(const struct thread *t, vaddr_t address)
 {

@@ -19,13 +19,18 @@ static int32_t *counter(uint64_t page)
 KTAP_CASE(a_block_becomes_tables_and_data_again)
 {
     world_start(NULL);
-    memset(page_to_virt(world.first), 0xa5, PAGE_BYTES);
+    memset(page_to_virt(world.first), 0xa5, BLOCK_BYTES);
     EXPECT(page_directory(world.first) == NULL);
     EXPECT_EQ(set_class(0, BLOCK_TABLES), 0);
     EXPECT_EQ(*counter(0), BLOCK_TABLE_BASE + 1);
     EXPECT_EQ(*page_directory(world.first), page_word(PAGE_DIRECTORY, 0, 0));
-    for (unsigned i = 1; i < PAGES_PER_BLOCK; i++)
-        EXPECT_EQ(*page_directory(world.first + i), 0);
+    for (unsigned i = 1; i < PAGES_PER_BLOCK; i++) {
+        const uint64_t *words = page_to_virt(world.first + i);
+
+        EXPECT_EQ(*page_directory(world.first + i), PAGE_FREE_ZERO);
+        for (unsigned j = 0; j < TABLE_ENTRIES; j++)
+            EXPECT_EQ(words[j], 0);
+    }
     world_check();
     EXPECT_EQ(set_class(0, BLOCK_DATA), 0);
     EXPECT_EQ(*counter(0), 0);
@@ -169,11 +174,15 @@ KTAP_CASE(pages_are_taken_once_and_zeroed)
     EXPECT_EQ(page_take(world.first + 1, page_word(PAGE_TABLE, 1, 77)), -ERR_BUSY);
     EXPECT_EQ(*page_directory(world.first + 1), page_word(PAGE_TABLE, 1, 77));
     EXPECT_EQ(page_word_detail(*page_directory(world.first + 1)), 1);
-    const uint64_t *words = page_to_virt(world.first + 1);
-    for (unsigned i = 0; i < PAGE_BYTES / sizeof(*words); i++)
+    uint64_t *words = page_to_virt(world.first + 1);
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++)
         EXPECT_EQ(words[i], 0);
     EXPECT_EQ(*counter(0), BLOCK_TABLE_BASE + 2);
+    words[TABLE_ENTRIES - 1] = 1; /* it was a kernel object */
     page_release(world.first + 1);
+    EXPECT_EQ(page_take(world.first + 1, page_word(PAGE_TABLE, 1, 77)), 0);
+    EXPECT_EQ(words[TABLE_ENTRIES - 1], 0);
+    page_release_zero(world.first + 1);
     EXPECT_EQ(*counter(0), BLOCK_TABLE_BASE + 1);
     kernel_unlock();
     world_check();

@@ -33,6 +33,7 @@ static long drop_all(uint64_t slot)
 static void start(unsigned harts)
 {
     world_start(&(struct machine_options){.harts = harts, .asid_bits = 16});
+    memset(page_to_virt(world.first), 0xa5, BLOCK_BYTES);
     EXPECT_EQ(WORLD_CALL(call_block_class, SLOT_MEMORY, 0, BLOCK_TABLES), 0);
 }
 
@@ -51,7 +52,6 @@ KTAP_CASE(every_type_is_made_and_goes)
     };
     start(1);
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-        memset(page_to_virt(world.first + 1), 0xa5, 65 * PAGE_BYTES);
         EXPECT_EQ(create(1, kinds[i].type, kinds[i].parameter, S), 0);
         world_check();
         const struct cap *c = world_cap(S);
