@@ -74,6 +74,7 @@ enum linux_errno {
 #define LINUX_F_GETFL         3
 #define LINUX_F_SETFL         4
 #define LINUX_F_DUPFD_CLOEXEC 1030
+#define LINUX_F_SETPIPE_SZ    1031
 #define LINUX_F_GETPIPE_SZ    1032
 #define LINUX_F_ADD_SEALS     1033
 #define LINUX_F_GET_SEALS     1034
@@ -174,11 +175,39 @@ struct linux_pollfd {
     int16_t events;
     int16_t revents;
 };
-#define LINUX_POLLIN   0x001
-#define LINUX_POLLOUT  0x004
-#define LINUX_POLLERR  0x008
-#define LINUX_POLLHUP  0x010
-#define LINUX_POLLNVAL 0x020
+#define LINUX_POLLIN     0x001
+#define LINUX_POLLPRI    0x002
+#define LINUX_POLLOUT    0x004
+#define LINUX_POLLERR    0x008
+#define LINUX_POLLHUP    0x010
+#define LINUX_POLLNVAL   0x020
+#define LINUX_POLLRDNORM 0x040
+#define LINUX_POLLRDBAND 0x080
+#define LINUX_POLLWRNORM 0x100
+#define LINUX_POLLWRBAND 0x200
+#define LINUX_POLLRDHUP  0x2000
+
+/* The events of epoll are those of poll, and these. */
+#define LINUX_EPOLLMSG       0x400
+#define LINUX_EPOLLEXCLUSIVE 0x10000000U
+#define LINUX_EPOLLWAKEUP    0x20000000U
+#define LINUX_EPOLLONESHOT   0x40000000U
+#define LINUX_EPOLLET        0x80000000U
+#define LINUX_EPOLL_CTL_ADD  1
+#define LINUX_EPOLL_CTL_DEL  2
+#define LINUX_EPOLL_CTL_MOD  3
+
+struct linux_epoll_event {
+    uint32_t events;
+    uint64_t data; /* aligned, as on all machines but x86 */
+};
+_Static_assert(sizeof(struct linux_epoll_event) == 16, "struct epoll_event of riscv64");
+
+/* What pselect6 finds at its sixth argument. */
+struct linux_sigset_argument {
+    uint64_t address;
+    uint64_t bytes;
+};
 
 /* ---- terminal ---- */
 

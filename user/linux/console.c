@@ -4,13 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "user/linux/file.h"
 #include "user/linux/kcall.h"
 #include "user/linux/signal.h"
 #include "user/linux/uart.h"
 
 static struct tty tty;
-static struct wait_queue input_wait;
+static struct watched input;
 static bool has_uart;
 
 static void put(const char *text, size_t bytes)
@@ -31,14 +30,13 @@ static void send_signal(int signal)
 
 static void ready(void)
 {
-    queue_wake(&input_wait);
-    file_poll_wake();
+    watched_wake(&input, LINUX_POLLIN | LINUX_POLLRDNORM);
 }
 
 void console_init(bool have_uart)
 {
     has_uart = have_uart;
-    queue_init(&input_wait);
+    watched_init(&input);
     tty.put = put;
     tty.signal = send_signal;
     tty.ready = ready;
@@ -52,9 +50,9 @@ struct tty *console_tty(void)
     return &tty;
 }
 
-struct wait_queue *console_wait(void)
+struct watched *console_watched(void)
 {
-    return &input_wait;
+    return &input;
 }
 
 void console_input(unsigned char byte)

@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "user/linux/sleep.h"
 #include "user/linux/tty.h"
+#include "user/linux/watch.h"
 
 void console_init(bool have_uart);
 struct tty *console_tty(void);
-/* Who waits for input. */
-struct wait_queue *console_wait(void);
+/* Where to wait for input. */
+struct watched *console_watched(void);
 /* A line of the personality's own, such as why a program died. */
 __attribute__((format(printf, 1, 2))) void console_printf(const char *format, ...);
 /* A byte came in by the UART. */

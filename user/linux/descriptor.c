@@ -49,6 +49,11 @@ long linux_dup3(struct thread *t, const uint64_t *a)
     return to;
 }
 
+static bool is_pipe(const struct file *file)
+{
+    return file->kind == FILE_PIPE_READ || file->kind == FILE_PIPE_WRITE;
+}
+
 long linux_fcntl(struct thread *t, const uint64_t *a)
 {
     struct fd_table *table = t->process->files;
@@ -80,7 +85,9 @@ long linux_fcntl(struct thread *t, const uint64_t *a)
     case LINUX_F_GET_SEALS:
         return memfile_get_seals(file);
     case LINUX_F_GETPIPE_SZ:
-        return file->kind == FILE_NODE ? -LINUX_EBADF : PIPE_BYTES;
+        return is_pipe(file) ? (long)file->pipe->ring.limit : -LINUX_EBADF;
+    case LINUX_F_SETPIPE_SZ:
+        return is_pipe(file) ? pipe_resize(file->pipe, (uint32_t)a[2]) : -LINUX_EBADF;
     default:
         return -LINUX_EINVAL;
     }
@@ -95,7 +102,7 @@ long linux_pipe2(struct thread *t, const uint64_t *a)
 
     if (flags & ~(uint32_t)(LINUX_O_CLOEXEC | LINUX_O_NONBLOCK))
         return -LINUX_EINVAL;
-    long error = file_open_pipe(&reader, &writer, flags & LINUX_O_NONBLOCK);
+    long error = pipe_open(&reader, &writer, flags & LINUX_O_NONBLOCK);
     if (error)
         return error;
     long read_fd = fd_install(table, reader, 0, close_exec);
@@ -237,8 +244,10 @@ static long tty_ioctl(struct thread *t, uint32_t request, uint64_t address)
 /* What FIONREAD answers; -ENOTTY for what has no such number. */
 static long readable(const struct file *file)
 {
+    if (is_pipe(file))
+        return (long)ring_filled(&file->pipe->ring);
     if (file->kind != FILE_NODE)
-        return (long)pipe_filled(file->pipe);
+        return -LINUX_ENOTTY;
     if (file->place.node->kind == NODE_CONSOLE)
         return (long)tty_readable(console_tty());
     if (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY)

@@ -46,6 +46,15 @@ long fd_install(struct fd_table *table, struct file *file, unsigned from, bool c
     return -LINUX_EMFILE;
 }
 
+long fd_install_new(struct fd_table *table, struct file *file, bool close_exec)
+{
+    long fd = fd_install(table, file, 0, close_exec);
+
+    if (fd < 0)
+        file_put(file);
+    return fd;
+}
+
 void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec)
 {
     struct file *old = table->file[fd];

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FDS_MAX 256
+#define FDS_MAX 1024
 
 struct file;
 
@@ -31,6 +31,8 @@ void fd_table_put(struct fd_table *table);
 struct file *fd_get(const struct fd_table *table, int64_t fd);
 /* The lowest free number from `from` on, which takes over the caller's use of the file; -EMFILE. */
 long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec);
+/* The same for a file that was just made: it goes again if there is no number for it. */
+long fd_install_new(struct fd_table *table, struct file *file, bool close_exec);
 /* Put the file (the caller's use of it) at that number, closing what is there. */
 void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec);
 /* 0 or -EBADF. */

@@ -5,45 +5,45 @@
 #include <string.h>
 
 #include "user/linux/console.h"
+#include "user/linux/epoll.h"
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
-#include "user/linux/pipe.h"
 #include "user/linux/proc.h"
 #include "user/linux/random.h"
 #include "user/linux/space.h"
 
-#define FILES_MAX    1024
+#define FILES_MAX    4096
 #define BUFFER_BYTES 4096
 
 static struct file files[FILES_MAX];
-static struct wait_queue poll_wait = {TAILQ_HEAD_INITIALIZER(poll_wait.threads)};
+static struct file *files_end = files; /* those from here on were never used */
+static LIST_HEAD(, file) unused = LIST_HEAD_INITIALIZER(unused);
 static char buffer[BUFFER_BYTES]; /* between the console and clients, under the big lock */
 static const char zeros[BUFFER_BYTES];
 
-struct wait_queue *file_poll_wait(void)
+struct file *file_open(enum file_kind kind, const struct file_ops *ops, uint32_t flags)
 {
-    return &poll_wait;
+    struct file *file = LIST_FIRST(&unused);
+
+    if (file)
+        LIST_REMOVE(file, unused);
+    else if (files_end < files + FILES_MAX)
+        file = files_end++;
+    else
+        return NULL;
+    *file = (struct file){.users = 1, .kind = kind, .ops = ops, .flags = flags};
+    return file;
 }
 
-void file_poll_wake(void)
+void file_discard(struct file *file)
 {
-    queue_wake(&poll_wait);
-}
-
-static struct file *take_free(enum file_kind kind, uint32_t flags)
-{
-    for (struct file *f = files; f < files + FILES_MAX; f++) {
-        if (f->users)
-            continue;
-        *f = (struct file){.users = 1, .kind = kind, .flags = flags};
-        return f;
-    }
-    return NULL;
+    file->users = 0;
+    LIST_INSERT_HEAD(&unused, file, unused);
 }
 
 struct file *file_open_place(const struct place *place, uint32_t flags)
 {
-    struct file *file = take_free(FILE_NODE, flags);
+    struct file *file = file_open(FILE_NODE, NULL, flags);
 
     if (file) {
         file->place = *place;
@@ -54,29 +54,11 @@ struct file *file_open_place(const struct place *place, uint32_t flags)
 
 bool file_is_open(const struct node *node)
 {
-    for (const struct file *f = files; f < files + FILES_MAX; f++) {
+    for (const struct file *f = files; f < files_end; f++) {
         if (f->users && f->kind == FILE_NODE && f->place.node == node)
             return true;
     }
     return false;
-}
-
-long file_open_pipe(struct file **reader, struct file **writer, uint32_t flags)
-{
-    *reader = take_free(FILE_PIPE_READ, flags);
-    *writer = *reader ? take_free(FILE_PIPE_WRITE, flags | LINUX_O_WRONLY) : NULL;
-    struct pipe *pipe = *writer ? pipe_create() : NULL;
-
-    if (pipe) {
-        (*reader)->pipe = (*writer)->pipe = pipe;
-        return 0;
-    }
-    long error = *writer ? -LINUX_ENOMEM : -LINUX_ENFILE;
-    if (*reader)
-        (*reader)->users = 0;
-    if (*writer)
-        (*writer)->users = 0;
-    return error;
 }
 
 void file_get(struct file *file)
@@ -90,14 +72,13 @@ void file_put(struct file *file)
     linux_assert(file->users > 0);
     if (--file->users)
         return;
-    if (file->kind == FILE_PIPE_READ)
-        pipe_close_reader(file->pipe);
-    else if (file->kind == FILE_PIPE_WRITE)
-        pipe_close_writer(file->pipe);
+    epoll_forget(file);
+    if (file->ops)
+        file->ops->close(file);
     else if (--file->place.node->users == 0)
         memfile_unused(file->place.node);
     free(file->text);
-    file->text = NULL;
+    file_discard(file);
 }
 
 /* ---- reading ---- */
@@ -179,33 +160,13 @@ static long read_endless(bool random, struct space *space, uint64_t address, siz
     return done || !bytes ? (long)done : -LINUX_EFAULT;
 }
 
-static long read_pipe(struct pipe *pipe, struct space *space, uint64_t address, size_t bytes)
-{
-    size_t done = 0;
-
-    if (pipe_filled(pipe) == 0)
-        return pipe->writers ? -LINUX_EAGAIN : 0;
-    while (done < bytes) {
-        const char *piece;
-        size_t part = pipe_read_piece(pipe, bytes - done, &piece);
-        if (part == 0)
-            break;
-        size_t copied = copy_out_some(space, address + done, piece, part);
-        pipe_read_done(pipe, copied);
-        done += copied;
-        if (copied < part)
-            return done ? (long)done : -LINUX_EFAULT;
-    }
-    return (long)done;
-}
-
 long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
                uint64_t *offset)
 {
     const struct node *node = file->place.node;
 
-    if (file->kind != FILE_NODE)
-        return read_pipe(file->pipe, space, address, bytes);
+    if (file->ops)
+        return file->ops->read ? file->ops->read(file, space, address, bytes) : -LINUX_EINVAL;
     switch (node->kind) {
     case NODE_FILE:
         return read_memory(fs_data(node), node->bytes, space, address, bytes, offset);
@@ -244,29 +205,6 @@ static long write_console(struct space *space, uint64_t address, size_t bytes)
     return done || !bytes ? (long)done : -LINUX_EFAULT;
 }
 
-static long write_pipe(struct pipe *pipe, struct space *space, uint64_t address, size_t bytes,
-                       size_t wanted)
-{
-    size_t done = 0;
-
-    if (!pipe->readers)
-        return -LINUX_EPIPE;
-    if (pipe_room(pipe) < wanted)
-        return -LINUX_EAGAIN;
-    while (done < bytes) {
-        char *piece;
-        size_t part = pipe_write_piece(pipe, bytes - done, &piece);
-        if (part == 0)
-            break;
-        size_t copied = copy_in_some(space, piece, address + done, part);
-        pipe_write_done(pipe, copied);
-        done += copied;
-        if (copied < part)
-            return done ? (long)done : -LINUX_EFAULT;
-    }
-    return (long)done;
-}
-
 /* The whole text at once; what follows it in the same call is too much. */
 static long write_text(const struct place *place, struct space *space, uint64_t address,
                        size_t bytes)
@@ -285,8 +223,9 @@ static long write_text(const struct place *place, struct space *space, uint64_t 
 long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
                 uint64_t *offset, size_t wanted)
 {
-    if (file->kind != FILE_NODE)
-        return write_pipe(file->pipe, space, address, bytes, wanted);
+    if (file->ops)
+        return file->ops->write ? file->ops->write(file, space, address, bytes, wanted)
+                                : -LINUX_EINVAL;
     switch (file->place.node->kind) {
     case NODE_CONSOLE:
         return write_console(space, address, bytes);
@@ -309,26 +248,22 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
 
 /* ---- looking ---- */
 
-struct wait_queue *file_wait(struct file *file)
+struct watched *file_watched(const struct file *file)
 {
-    if (file->kind == FILE_PIPE_READ)
-        return &file->pipe->read_wait;
-    if (file->kind == FILE_PIPE_WRITE)
-        return &file->pipe->write_wait;
-    return file->place.node->kind == NODE_CONSOLE ? console_wait() : NULL;
+    if (file->ops)
+        return file->ops->watched(file);
+    return file->place.node->kind == NODE_CONSOLE ? console_watched() : NULL;
 }
+
+#define ALWAYS_READY (LINUX_POLLIN | LINUX_POLLOUT | LINUX_POLLRDNORM | LINUX_POLLWRNORM)
 
 unsigned file_poll(const struct file *file)
 {
-    if (file->kind == FILE_PIPE_READ)
-        return (pipe_filled(file->pipe) ? LINUX_POLLIN : 0) |
-               (file->pipe->writers ? 0 : LINUX_POLLHUP);
-    if (file->kind == FILE_PIPE_WRITE)
-        return (pipe_room(file->pipe) >= LINUX_PIPE_BUF ? LINUX_POLLOUT : 0) |
-               (file->pipe->readers ? 0 : LINUX_POLLERR);
-    if (file->place.node->kind == NODE_CONSOLE)
-        return LINUX_POLLOUT | (tty_has_input(console_tty()) ? LINUX_POLLIN : 0);
-    return LINUX_POLLIN | LINUX_POLLOUT;
+    if (file->ops)
+        return file->ops->poll(file);
+    if (file->place.node->kind == NODE_CONSOLE && !tty_has_input(console_tty()))
+        return LINUX_POLLOUT | LINUX_POLLWRNORM;
+    return ALWAYS_READY;
 }
 
 bool file_seekable(const struct file *file)
@@ -356,7 +291,7 @@ void file_stat(const struct file *file, struct linux_stat *stat)
     memset(stat, 0, sizeof(*stat));
     stat->dev = 3;
     stat->ino = (uint64_t)(file - files) + 1;
-    stat->mode = LINUX_S_IFIFO | 0600;
+    stat->mode = file->ops->mode;
     stat->nlink = 1;
     stat->blksize = LINUX_PIPE_BUF;
 }

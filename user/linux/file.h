@@ -9,28 +9,49 @@
 #include <stdint.h>
 
 #include "user/linux/fs.h"
-#include "user/linux/sleep.h"
+#include "user/linux/watch.h"
 
+struct epoll;
+struct epoll_item;
 struct pipe;
 struct space;
 
-enum file_kind { FILE_NODE, FILE_PIPE_READ, FILE_PIPE_WRITE };
+enum file_kind { FILE_NODE, FILE_PIPE_READ, FILE_PIPE_WRITE, FILE_EPOLL };
+
+/* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
+ * (or cannot be open for it). */
+struct file_ops {
+    uint32_t mode; /* of fstat */
+    long (*read)(struct file *file, struct space *space, uint64_t address, size_t bytes);
+    long (*write)(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                  size_t wanted);
+    unsigned (*poll)(const struct file *file);
+    struct watched *(*watched)(const struct file *file);
+    void (*close)(struct file *file); /* its last user has gone */
+};
 
 struct file {
     unsigned users; /* 0: free */
     enum file_kind kind;
-    uint32_t flags; /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
+    const struct file_ops *ops; /* NULL: FILE_NODE */
+    uint32_t flags;             /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
     uint64_t offset;
     struct place place; /* FILE_NODE */
-    struct pipe *pipe;
-    char *text; /* of a NODE_TEXT, as it was when its start was read; malloced */
+    union {
+        struct pipe *pipe;
+        struct epoll *epoll;
+    };
+    LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */
+    LIST_ENTRY(file) unused;       /* in the list of free ones */
+    char *text;                    /* of a NODE_TEXT, as it was when its start was read; malloced */
     size_t text_bytes;
 };
 
 /* With one user; NULL if there are too many. */
 struct file *file_open_place(const struct place *place, uint32_t flags);
-/* Two files with one user each: 0, -ENFILE or -ENOMEM. */
-long file_open_pipe(struct file **reader, struct file **writer, uint32_t flags);
+/* The same, of another kind. The caller puts in what belongs to it, or discards it, unclosed. */
+struct file *file_open(enum file_kind kind, const struct file_ops *ops, uint32_t flags);
+void file_discard(struct file *file);
 void file_get(struct file *file);
 void file_put(struct file *file);
 
@@ -45,8 +66,8 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
                 uint64_t *offset, size_t wanted);
 /* Is the node the place of an open file? */
 bool file_is_open(const struct node *node);
-/* Where to wait after -EAGAIN; NULL if that never comes. */
-struct wait_queue *file_wait(struct file *file);
+/* Where to wait for a change of what file_poll() gives; NULL if that never changes. */
+struct watched *file_watched(const struct file *file);
 /* LINUX_POLL* that hold now. */
 unsigned file_poll(const struct file *file);
 /* Whether it has a position: lseek, pread. */
@@ -54,9 +75,5 @@ bool file_seekable(const struct file *file);
 /* Its size for SEEK_END. */
 uint64_t file_bytes(const struct file *file);
 void file_stat(const struct file *file, struct linux_stat *stat);
-
-/* Anything that poll could see has changed. */
-void file_poll_wake(void);
-struct wait_queue *file_poll_wait(void);
 
 #endif

@@ -24,7 +24,7 @@ struct vector {
 
 static struct file *file_for(struct thread *t, int64_t fd, bool write)
 {
-    struct file *file = fd_get(t->process->files, fd);
+    struct file *file = request_file(t, fd);
 
     if (!file || (file->flags & LINUX_O_PATH))
         return NULL;
@@ -85,7 +85,7 @@ static long write_vector(struct thread *t, struct file *file, const struct vecto
             return put;
         t->progress += (uint64_t)put;
         if ((uint64_t)put < bytes)
-            return file->kind == FILE_PIPE_WRITE ? -LINUX_EAGAIN : 0;
+            return file->ops ? -LINUX_EAGAIN : 0;
         skip = 0;
         wanted = 1;
     }
@@ -101,7 +101,7 @@ static long read_timed(struct thread *t, struct file *file)
         return 0;
     if (!t->deadline.ticks)
         deadline_set(t, time_after(time_hz() * tenths / 10));
-    return request_wait(t, file_wait(file));
+    return request_wait_file(t, file);
 }
 
 static long do_read(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
@@ -117,7 +117,7 @@ static long do_read(struct thread *t, struct file *file, const struct vector *v,
     long result = read_vector(t, file, v, offset);
     if (result != -LINUX_EAGAIN || (file->flags & LINUX_O_NONBLOCK))
         return result;
-    return request_wait(t, file_wait(file));
+    return request_wait_file(t, file);
 }
 
 static long do_write(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
@@ -130,7 +130,7 @@ static long do_write(struct thread *t, struct file *file, const struct vector *v
     if (result == -LINUX_EPIPE && !t->progress)
         signal_send_thread(t, LINUX_SIGPIPE, &info);
     if (result == -LINUX_EAGAIN && !(file->flags & LINUX_O_NONBLOCK)) {
-        result = request_wait(t, file_wait(file));
+        result = request_wait_file(t, file);
         if (result == REQUEST_WAITS)
             return result;
     }

@@ -1,6 +1,6 @@
 /*
- * Pipes: a ring of bytes between files. Moving bytes to and from clients is left to file.c, which
- * asks for contiguous pieces. Big lock held in all functions.
+ * Pipes: a ring of bytes between two files, the end to read from and the end to write to. It goes
+ * when both are closed. Big lock held in all functions.
  */
 #ifndef LINUX_PIPE_H
 #define LINUX_PIPE_H
@@ -8,35 +8,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "user/linux/sleep.h"
+#include "user/linux/file.h"
+#include "user/linux/ring.h"
+#include "user/linux/watch.h"
 
-#define PIPE_BYTES 65536 /* power of two */
+#define PIPE_BYTES     65536
+#define PIPE_BYTES_MAX 1048576 /* of F_SETPIPE_SZ */
 
 struct pipe {
     unsigned readers, writers; /* open files */
-    uint32_t head, tail;       /* counts, ever growing; index modulo PIPE_BYTES */
-    struct wait_queue read_wait, write_wait;
-    char data[PIPE_BYTES];
+    struct ring ring;
+    struct watched read, write;
 };
 
-/* With one reader and one writer; NULL if there is no memory. */
-struct pipe *pipe_create(void);
-/* An end is closed; at the last one the pipe goes. */
-void pipe_close_reader(struct pipe *pipe);
-void pipe_close_writer(struct pipe *pipe);
-static inline size_t pipe_filled(const struct pipe *pipe)
-{
-    return pipe->tail - pipe->head;
-}
-static inline size_t pipe_room(const struct pipe *pipe)
-{
-    return PIPE_BYTES - pipe_filled(pipe);
-}
-/* The next contiguous piece to read from or to write to, of at most `bytes`; its length. */
-size_t pipe_read_piece(struct pipe *pipe, size_t bytes, const char **piece);
-size_t pipe_write_piece(struct pipe *pipe, size_t bytes, char **piece);
-/* So much of the piece was used; wakes the other side. */
-void pipe_read_done(struct pipe *pipe, size_t bytes);
-void pipe_write_done(struct pipe *pipe, size_t bytes);
+extern const struct file_ops pipe_read_ops, pipe_write_ops;
+
+/* Two files with one user each: 0, -ENFILE or -ENOMEM. */
+long pipe_open(struct file **reader, struct file **writer, uint32_t flags);
+/* F_SETPIPE_SZ: what it holds from now on, or -errno. */
+long pipe_resize(struct pipe *pipe, uint32_t bytes);
+/* Something was put in or taken out. */
+void pipe_filled(struct pipe *pipe);
+void pipe_drained(struct pipe *pipe);
 
 #endif

@@ -2,6 +2,7 @@
 #include "user/linux/request.h"
 
 #include "user/linux/calls.h"
+#include "user/linux/file.h"
 #include "user/linux/job.h"
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
@@ -47,6 +48,22 @@ long request_wait(struct thread *t, struct wait_queue *queue)
     return REQUEST_WAITS;
 }
 
+long request_wait_file(struct thread *t, struct file *file)
+{
+    long result = request_wait(t, &file_watched(file)->wait);
+
+    if (result == REQUEST_WAITS && !t->held) {
+        file_get(file);
+        t->held = file;
+    }
+    return result;
+}
+
+struct file *request_file(struct thread *t, int64_t fd)
+{
+    return t->held ? t->held : fd_get(t->process->files, fd);
+}
+
 void request_wake(struct thread *t)
 {
     if (t->woken || t->state != THREAD_WAITS)
@@ -66,6 +83,23 @@ static void unwait(struct thread *t)
     }
 }
 
+/* The file that it waited for. */
+static void let_go(struct thread *t)
+{
+    struct file *held = t->held;
+
+    t->held = NULL;
+    if (held)
+        file_put(held);
+}
+
+void request_abandon(struct thread *t)
+{
+    queue_leave(t);
+    deadline_clear(t);
+    let_go(t);
+}
+
 /*
  * Another hart may stop a thread, for a signal, between our letting go of the lock and the answer,
  * which would make its call happen twice: with several harts a call is answered before.
@@ -82,6 +116,8 @@ static bool finish(struct thread *t, long result)
 
     unwait(t);
     enum signal_delivery delivery = signal_deliver(t, result, &value);
+    if (delivery != SIGNAL_RUN_AGAIN)
+        let_go(t);
     if (delivery == SIGNAL_ENDS)
         return false;
     if (t->process->stopped) {

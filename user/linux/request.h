@@ -31,6 +31,15 @@
  * turns out to run no handler, the request goes on: it is run again, with what it remembers.
  */
 long request_wait(struct thread *t, struct wait_queue *queue);
+/*
+ * The same for a change of a file. The file stays in use until the request has its answer, whoever
+ * closes the descriptor meanwhile, and request_file() gives it again.
+ */
+long request_wait_file(struct thread *t, struct file *file);
+/* The file that a request is about: that of its descriptor when it began; or NULL. */
+struct file *request_file(struct thread *t, int64_t fd);
+/* t's request ends without an answer. */
+void request_abandon(struct thread *t);
 
 /* The request of a waiting thread is to be run again, before the lock is released. */
 void request_wake(struct thread *t);

@@ -6,6 +6,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/request.h"
 #include "user/linux/thread.h"
+#include "user/linux/watch.h"
 
 void queue_init(struct wait_queue *queue)
 {
@@ -21,6 +22,8 @@ void queue_join(struct wait_queue *queue, struct thread *t)
 
 void queue_leave(struct thread *t)
 {
+    if (t->watch_set)
+        watch_leave(t);
     if (!t->queue)
         return;
     TAILQ_REMOVE(&t->queue->threads, t, wait);

@@ -24,7 +24,7 @@ struct wait_queue {
 void queue_init(struct wait_queue *queue);
 /* t, which must be in no queue, joins; the handler then answers REQUEST_WAITS. */
 void queue_join(struct wait_queue *queue, struct thread *t);
-/* Leave the queue, if any. */
+/* Leave the queue, if any, or what ppoll waits for (watch.h). */
 void queue_leave(struct thread *t);
 /* Everybody's request is run again. */
 void queue_wake(struct wait_queue *queue);

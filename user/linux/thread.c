@@ -234,8 +234,7 @@ void thread_kill(struct thread *t)
         return;
     if (t == request_current())
         thread_keep(t);
-    queue_leave(t);
-    deadline_clear(t);
+    request_abandon(t);
     t->state = THREAD_DYING;
     set_late(t);
 }

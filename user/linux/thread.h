@@ -22,8 +22,10 @@
 
 #define THREADS_MAX 512
 
+struct file;
 struct process;
 struct space;
+struct watch_set;
 
 enum thread_state { THREAD_FREE, THREAD_RUNS, THREAD_WAITS, THREAD_DYING };
 
@@ -69,6 +71,8 @@ struct thread {
     struct wait_queue *queue; /* that it stands in, or NULL */
     TAILQ_ENTRY(thread) wait;
     struct timer deadline; /* sleep.c */
+    struct watch_set *watch_set; /* what ppoll waits for, or NULL: watch.c */
+    struct file *held;           /* what its request waits for, in use until it ends; or NULL */
     TAILQ_ENTRY(thread) again_link;
     TAILQ_ENTRY(thread) late_link; /* to be destroyed or interrupted: thread.c */
     bool late;
