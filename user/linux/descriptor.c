@@ -7,6 +7,7 @@
 #include "user/linux/memfile.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
+#include "user/linux/socket.h"
 #include "user/linux/space.h"
 
 static struct file *get(struct thread *t, uint64_t fd)
@@ -246,6 +247,8 @@ static long readable(const struct file *file)
 {
     if (is_pipe(file))
         return (long)ring_filled(&file->pipe->ring);
+    if (file->kind == FILE_SOCKET)
+        return socket_readable(file->socket);
     if (file->kind != FILE_NODE)
         return -LINUX_ENOTTY;
     if (file->place.node->kind == NODE_CONSOLE)

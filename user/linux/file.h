@@ -14,9 +14,10 @@
 struct epoll;
 struct epoll_item;
 struct pipe;
+struct socket;
 struct space;
 
-enum file_kind { FILE_NODE, FILE_PIPE_READ, FILE_PIPE_WRITE, FILE_EPOLL };
+enum file_kind { FILE_NODE, FILE_PIPE_READ, FILE_PIPE_WRITE, FILE_EPOLL, FILE_SOCKET };
 
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
  * (or cannot be open for it). */
@@ -31,7 +32,8 @@ struct file_ops {
 };
 
 struct file {
-    unsigned users; /* 0: free */
+    unsigned users;  /* 0: free */
+    unsigned flying; /* of these, those of descriptors on their way in messages of sockets */
     enum file_kind kind;
     const struct file_ops *ops; /* NULL: FILE_NODE */
     uint32_t flags;             /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
@@ -40,6 +42,7 @@ struct file {
     union {
         struct pipe *pipe;
         struct epoll *epoll;
+        struct socket *socket;
     };
     LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */
     LIST_ENTRY(file) unused;       /* in the list of free ones */

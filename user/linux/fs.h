@@ -19,6 +19,7 @@ enum node_kind {
     NODE_DIR,
     NODE_FILE,    /* data in the archive */
     NODE_MEMORY,  /* data in an object of the memory server: below /tmp, /dev/shm; memfd */
+    NODE_SOCKET,  /* the name of a socket */
     NODE_LINK,    /* target in the archive */
     NODE_CONSOLE, /* /dev/console, /dev/tty */
     NODE_NULL,
@@ -45,7 +46,7 @@ struct node {
     uint64_t start;  /* NODE_FILE, NODE_LINK: where in the archive */
     uint64_t bytes;
     uint64_t object; /* NODE_MEMORY: handle */
-    unsigned users;  /* NODE_MEMORY: open files */
+    unsigned users;  /* open files, and bound sockets */
     bool memory;     /* made by fs_make(), or a directory where that may be done */
     bool seals;      /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
     bool removed;    /* in no directory */

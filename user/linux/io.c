@@ -12,15 +12,10 @@
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
+#include "user/linux/socket.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
-
-/* A list of client buffers, under the big lock. */
-struct vector {
-    const struct linux_iovec *part;
-    size_t parts;
-    uint64_t bytes; /* all together */
-};
+#include "user/linux/vector.h"
 
 static struct file *file_for(struct thread *t, int64_t fd, bool write)
 {
@@ -30,21 +25,6 @@ static struct file *file_for(struct thread *t, int64_t fd, bool write)
         return NULL;
     unsigned mode = file->flags & LINUX_O_ACCMODE;
     return mode == LINUX_O_RDWR || (mode == LINUX_O_WRONLY) == write ? file : NULL;
-}
-
-/* Sum up, and cut what exceeds LINUX_RW_MAX off. */
-static long vector_check(struct vector *v, struct linux_iovec *part)
-{
-    v->bytes = 0;
-    for (size_t i = 0; i < v->parts; i++) {
-        if ((int64_t)part[i].bytes < 0)
-            return -LINUX_EINVAL;
-        if (part[i].bytes > LINUX_RW_MAX - v->bytes)
-            part[i].bytes = LINUX_RW_MAX - v->bytes;
-        v->bytes += part[i].bytes;
-    }
-    v->part = part;
-    return 0;
 }
 
 static long read_vector(struct thread *t, struct file *file, const struct vector *v,
@@ -106,6 +86,8 @@ static long read_timed(struct thread *t, struct file *file)
 
 static long do_read(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
 {
+    if (file->kind == FILE_SOCKET)
+        return socket_transfer(t, file, v, false);
     if (v->bytes == 0)
         return 0;
     if (file->kind == FILE_NODE && file->place.node->kind == NODE_CONSOLE &&
@@ -124,6 +106,8 @@ static long do_write(struct thread *t, struct file *file, const struct vector *v
 {
     struct signal_info info = {.code = LINUX_SI_USER, .pid = t->process->pid};
 
+    if (file->kind == FILE_SOCKET)
+        return socket_transfer(t, file, v, true);
     if (v->bytes == 0)
         return 0;
     long result = write_vector(t, file, v, offset);
@@ -135,18 +119,6 @@ static long do_write(struct thread *t, struct file *file, const struct vector *v
             return result;
     }
     return t->progress ? (long)t->progress : result;
-}
-
-static long get_vector(struct thread *t, uint64_t address, uint64_t count, struct vector *v)
-{
-    static struct linux_iovec part[LINUX_IOV_MAX]; /* under the big lock */
-
-    if (count > LINUX_IOV_MAX)
-        return -LINUX_EINVAL;
-    if (copy_in(t->process->space, part, address, count * sizeof(part[0])))
-        return -LINUX_EFAULT;
-    v->parts = count;
-    return vector_check(v, part);
 }
 
 /* The common part of all eight: `positioned` calls leave the file's own offset alone. */
@@ -170,9 +142,9 @@ static long transfer(struct thread *t, int64_t fd, const struct vector *v, bool 
 
 static long single(struct thread *t, const uint64_t *a, bool write, bool positioned)
 {
-    struct linux_iovec part = {a[1], a[2]};
-    struct vector v = {.parts = 1};
-    long error = vector_check(&v, &part);
+    struct linux_iovec part;
+    struct vector v;
+    long error = vector_single(&part, a[1], a[2], &v);
 
     if (error)
         return file_for(t, (int32_t)a[0], write) ? error : -LINUX_EBADF;
@@ -185,7 +157,7 @@ static long several(struct thread *t, const uint64_t *a, bool write)
 
     if (!file_for(t, (int32_t)a[0], write))
         return -LINUX_EBADF;
-    long error = get_vector(t, a[1], a[2], &v);
+    long error = vector_get(t, a[1], a[2], &v);
     return error ? error : transfer(t, (int32_t)a[0], &v, write, false, 0);
 }
 

@@ -45,9 +45,10 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
 
 void memfile_unused(struct node *node)
 {
-    if (node->kind != NODE_MEMORY || !node->removed)
+    if (!node->removed)
         return;
-    linux_assert(mmcall_object_release(node->object, 0) == 0);
+    if (node->kind == NODE_MEMORY)
+        linux_assert(mmcall_object_release(node->object, 0) == 0);
     fs_free(node);
 }
 

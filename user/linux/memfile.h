@@ -16,7 +16,7 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
                   struct node **made);
 /* A file or an empty directory leaves its directory: 0 or -EBUSY, -ENOTEMPTY. */
 long memfile_remove(struct node *node);
-/* No open file is at the node any more: it goes if it is in no directory. */
+/* Nothing uses the node any more: it goes if it is in no directory. */
 void memfile_unused(struct node *node);
 
 /* As file_read() and file_write(). */

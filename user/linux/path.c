@@ -8,6 +8,7 @@
 
 #include "user/linux/file.h"
 #include "user/linux/memfile.h"
+#include "user/linux/path.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
 
@@ -111,6 +112,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     enum node_kind kind = place->node->kind;
 
     if (!(flags & LINUX_O_PATH)) {
+        if (kind == NODE_SOCKET)
+            return -LINUX_ENXIO;
         if (fs_is_link(place))
             return -LINUX_ELOOP;
         if ((flags & LINUX_O_CREAT) && (flags & LINUX_O_EXCL))
@@ -358,6 +361,35 @@ long linux_mknodat(struct thread *t, const uint64_t *a)
         return -LINUX_EPERM; /* nothing but files */
     uint32_t mode = (uint32_t)a[2] & 07777 & ~t->process->fs->umask;
     return memfile_make(new.dir, new.name, new.bytes, mode, &node);
+}
+
+long path_make_socket(struct thread *t, const char *name, size_t bytes, struct node **made)
+{
+    uint32_t mode = 0777 & ~t->process->fs->umask;
+    struct new_name new;
+
+    memcpy(path, name, bytes);
+    path[bytes] = 0;
+    long error = find_new(t, LINUX_AT_FDCWD, (long)bytes, &new);
+    if (error)
+        return error;
+    *made = fs_make(new.dir, new.name, new.bytes, NODE_SOCKET, LINUX_S_IFSOCK | mode);
+    if (!*made)
+        return -LINUX_ENOSPC;
+    (*made)->users++;
+    return 0;
+}
+
+long path_find_node(struct thread *t, const char *name, size_t bytes, struct node **node)
+{
+    struct place place;
+
+    memcpy(path, name, bytes);
+    path[bytes] = 0;
+    long error = find(t, LINUX_AT_FDCWD, (long)bytes, FS_FOLLOW, &place);
+    if (!error)
+        *node = place.node;
+    return error;
 }
 
 /* Memory file systems have no links. */

@@ -50,7 +50,12 @@ long request_wait(struct thread *t, struct wait_queue *queue)
 
 long request_wait_file(struct thread *t, struct file *file)
 {
-    long result = request_wait(t, &file_watched(file)->wait);
+    return request_wait_held(t, file, &file_watched(file)->wait);
+}
+
+long request_wait_held(struct thread *t, struct file *file, struct wait_queue *queue)
+{
+    long result = request_wait(t, queue);
 
     if (result == REQUEST_WAITS && !t->held) {
         file_get(file);

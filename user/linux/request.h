@@ -36,6 +36,8 @@ long request_wait(struct thread *t, struct wait_queue *queue);
  * closes the descriptor meanwhile, and request_file() gives it again.
  */
 long request_wait_file(struct thread *t, struct file *file);
+/* The same, but what is waited for is at that queue. */
+long request_wait_held(struct thread *t, struct file *file, struct wait_queue *queue);
 /* The file that a request is about: that of its descriptor when it began; or NULL. */
 struct file *request_file(struct thread *t, int64_t fd);
 /* t's request ends without an answer. */
