@@ -425,39 +425,59 @@ struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, ui
 }
 
 /*
- * ---- a batch that is the answer to a fault ----
+ * ---- a batch that is an answer, to a fault or a call ----
  *
  * A client on the straight path stays there while its worker's batch is performed: its state is
  * this hart's. One that was taken on the slow path may go meanwhile.
  */
 
-/* Does w have a client that waits for a fault, taken on the slow path? */
+/* Is w's client one that can be answered so, on the straight path? */
+static inline bool waits_straight(const struct thread *c)
+{
+    return c->state == THREAD_FAULT || c->state == THREAD_CALL;
+}
+
+/* The same, taken on the slow path. */
 static bool slow_client(struct thread *w)
 {
     kernel_lock();
     struct thread *c = w->serves ? client_of_locked(w) : NULL;
-    bool has = c && c->event == EVENT_FAULT;
+    bool has = c && (c->event == EVENT_FAULT || c->event == EVENT_CALL);
     kernel_unlock();
     return has;
 }
 
 struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count, long stopped)
 {
+    struct hart *h = this_hart();
+
     if (unlikely(stopped != 0))
         return (struct batch_answer){0, stopped};
-    if (unlikely(w->client->state != THREAD_FAULT) && !slow_client(w))
+    if (unlikely(!waits_straight(w->client)) && !slow_client(w))
         return (struct batch_answer){-ERR_CLIENT, 0};
-    return batch_perform(w, space, count);
+    struct batch_answer answer = batch_perform(w, space, count);
+    if (likely(answer.performed >= 0 && !answer.stopped)) {
+        hart_busy(h);
+        batch_finished(w);
+        hart_idle(h);
+    }
+    return answer;
 }
 
-struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t stopped, uint64_t a3,
-                                     uint64_t a4, uint64_t a5, struct thread *w)
+long batch_reply_park_locked(struct thread *w, uint64_t value)
+{
+    struct thread *c = client_of_locked(w);
+
+    return reply_park_locked(w, c && c->event == EVENT_CALL ? value : 0);
+}
+
+struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t value,
+                                     uint64_t stopped, uint64_t a4, uint64_t a5, struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
 
-    (void)a3, (void)a4, (void)a5;
-
+    (void)a4, (void)a5;
     h->current = w;
     struct batch_answer answer = batch_reply(w, space, count, (long)stopped);
     if (unlikely(answer.performed < 0 || answer.stopped)) {
@@ -469,14 +489,16 @@ struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t st
             arch_interrupt_hart((unsigned)h->id);
         return answer;
     }
-    if (likely(c->state == THREAD_FAULT && !w->attention)) {
+    if (likely(waits_straight(c) && !w->attention)) {
+        if (c->state == THREAD_CALL)
+            c->x[10] = value;
         w->client = NULL;
         resume_full(c);
         return answer;
     }
     w->state = THREAD_RUNNING;
     kernel_lock();
-    answer.stopped = reply_park_locked(w, 0);
+    answer.stopped = batch_reply_park_locked(w, value);
     if (answer.stopped == 0)
         sched_run(h);
     else

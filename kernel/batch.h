@@ -122,6 +122,16 @@ static inline long batch_memory(struct batch *b, uint64_t slot)
 /* Make the leaf entry that `op` asks for: what its capability allows, and `pages` pages from its
  * page on inside the extent. */
 long batch_entry(struct batch *b, const struct op *op, uint64_t pages, uint64_t *entry);
+/* All that w's answer consists of is done; w's hart is busy. */
+static inline void batch_finished(const struct thread *w)
+{
+    struct batch_page *page = w->operation_page;
+
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (likely(page != NULL))
+        *(volatile uint64_t *)&page->op[0].finished = 1;
+}
+
 /* Forget what was looked up: the hart was not busy, or a table went. */
 static inline void batch_forget(struct batch *b)
 {

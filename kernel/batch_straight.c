@@ -8,10 +8,8 @@
  * space in being. An old page is counted until after its fence, so nobody can take it for free
  * before, and the hart need not stand as gathering.
  */
-#include "kernel/batch.h"
-#include "arch/arch.h"
+#include "kernel/straight.h"
 #include "arch/slot.h"
-#include "kernel/asid.h"
 #include "kernel/assert.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
@@ -34,37 +32,12 @@ enum outcome {
     STOPPED   /* another hart was faster in the middle of a list; op->done says how far it came */
 };
 
-/* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
-static inline __attribute__((always_inline)) bool covered(const struct thread *w, uint64_t slot,
-                                                          uint64_t entry, uint64_t bits)
-{
-    if (unlikely(slot >= w->table_size))
-        return false;
-    const struct cap *cap = &w->table_caps[slot];
-    /* Bits above the page number take the page out of the extent. */
-    return likely(!(bits & cap->forbid) && (entry >> ENTRY_PAGE_SHIFT) - cap->first < cap->pages);
-}
-
-/* The gather's argument (space_run.c): a hart that is not seen here, after the change and a
- * barrier, has not yet begun to walk the tables. */
-static inline bool only_here(const struct hart *h, const struct space *s)
-{
-    return likely(__atomic_load_n(&s->seen, __ATOMIC_RELAXED) == 1UL << h->id);
-}
-
-/* The hart itself forgets what it knows of the page. */
-static inline void fence_page(struct hart *h, const struct space *s, vaddr_t address)
-{
-    arch_fence_page(asid_number(s), address);
-    count(h, COUNT_fence_local);
-}
-
 static inline __attribute__((always_inline)) enum outcome
 map_one(struct hart *h, struct thread *w, const volatile struct batch_op *op, uint64_t *slot)
 {
     uint64_t entry = op->entry | ENTRY_ALWAYS;
 
-    if (unlikely(!covered(w, op->memory, entry, entry)))
+    if (unlikely(!straight_covered(w, op->memory, entry, entry)))
         return NOT_PLAIN;
     int32_t *counter = block_of_entry(h->blocks, entry);
     if (likely(arch_count_up(counter) >= 0 && arch_slot_fill(slot, entry)))
@@ -84,11 +57,11 @@ protect_one(struct hart *h, struct thread *w, const struct space *s,
 
     if (unlikely((wanted & ~which) || (old & which & ~wanted) || !(old & ENTRY_V)))
         return NOT_PLAIN;
-    if (unlikely(!covered(w, op->memory, old, more)))
+    if (unlikely(!straight_covered(w, op->memory, old, more)))
         return NOT_PLAIN;
     /* Only accessed and dirty can change meanwhile: the space is locked. */
     __atomic_fetch_or(slot, more, __ATOMIC_RELAXED);
-    fence_page(h, s, address);
+    straight_fence_page(h, s, address);
     return DONE;
 }
 
@@ -106,7 +79,7 @@ replace_one(struct hart *h, struct thread *w, const struct space *s,
 
     if (unlikely(((old ^ op->extra) & ~(ENTRY_A | ENTRY_D)) || !(old & ENTRY_V) || old & ENTRY_N))
         return NOT_PLAIN;
-    if (unlikely(!covered(w, op->memory, entry, entry)))
+    if (unlikely(!straight_covered(w, op->memory, entry, entry)))
         return NOT_PLAIN;
     if (unlikely(s->linear_end)) /* the server's own leaves are not all counted */
         return NOT_PLAIN;
@@ -117,29 +90,11 @@ replace_one(struct hart *h, struct thread *w, const struct space *s,
     }
     was->entry = old;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (unlikely(!only_here(h, s)))
+    if (unlikely(!straight_only_here(h, s)))
         return REPLACED;
-    fence_page(h, s, was->address);
+    straight_fence_page(h, s, was->address);
     __atomic_fetch_sub(block_of_entry(h->blocks, old), 1, __ATOMIC_RELAXED);
     return DONE;
-}
-
-static inline void unlock(struct space *s)
-{
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    *(volatile uint32_t *)&s->lock = 0; /* a plain store: the atomic one is an exchange */
-}
-
-/* The Space capability in the slot, if it lets w map; NULL: find out why in full. */
-static inline struct space *space_of(const struct thread *w, uint64_t slot)
-{
-    const uint32_t want = CAP_SPACE | RIGHT_MAP << 8, mask = 0xff | RIGHT_MAP << 8;
-
-    if (unlikely(slot >= w->table_size))
-        return NULL;
-    const struct cap *cap = &w->table_caps[slot];
-    uint32_t is = *(const uint16_t *)&cap->type; /* type and rights */
-    return likely((is & mask) == want) ? cap->object : NULL;
 }
 
 /*
@@ -149,7 +104,7 @@ static inline struct space *space_of(const struct thread *w, uint64_t slot)
 static inline __attribute__((always_inline)) enum outcome
 straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, struct was *was)
 {
-    struct space *s = space_of(w, space_slot);
+    struct space *s = straight_space(w, space_slot);
     struct batch_page *page = w->operation_page;
     enum outcome outcome = NOT_PLAIN;
 
@@ -171,7 +126,7 @@ straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot
     else if (code == BATCH_MAP)
         outcome = map_one(h, w, op, slot);
     if (likely(outcome != REPLACED))
-        unlock(s);
+        straight_unlock(s);
     h->counter[COUNT_batch_straight] += outcome != NOT_PLAIN;
     return outcome;
 }
@@ -188,7 +143,7 @@ static inline bool leaf_have(struct thread *c, vaddr_t address)
 static __attribute__((noinline)) enum outcome straight_list(struct hart *h, struct thread *w,
                                                             struct thread *c, uint64_t space_slot)
 {
-    struct space *s = space_of(w, space_slot);
+    struct space *s = straight_space(w, space_slot);
     struct batch_page *page = w->operation_page;
     volatile struct batch_op *op = &page->op[0];
     uint64_t head = *(const volatile uint64_t *)op, count = head >> HEAD_COUNT_SHIFT;
@@ -208,7 +163,7 @@ static __attribute__((noinline)) enum outcome straight_list(struct hart *h, stru
     const struct extent memory = {cap->forbid, cap->first, cap->pages};
     long error = list_map(&memory, h->blocks, thread_leaf_slot(c, address), page->result + first,
                           count, &done);
-    unlock(s);
+    straight_unlock(s);
     h->counter[COUNT_batch_straight] += error == 0;
     if (likely(error == 0))
         return DONE;
@@ -259,7 +214,8 @@ static inline bool table_given(const struct thread *w, uint64_t slot, pfn_t page
 static bool grow(struct hart *h, struct thread *w, struct thread *c, const struct growth *g,
                  uint64_t *slot)
 {
-    if (!covered(w, g->leaf_memory, g->leaf, g->leaf) || !table_given(w, g->table_memory, g->table))
+    if (!straight_covered(w, g->leaf_memory, g->leaf, g->leaf) ||
+        !table_given(w, g->table_memory, g->table))
         return false;
     int32_t *counter = block_of_entry(h->blocks, g->leaf);
     if (arch_count_up(counter) < 0 ||
@@ -284,7 +240,7 @@ static bool grow(struct hart *h, struct thread *w, struct thread *c, const struc
 static __attribute__((noinline)) bool straight_table(struct hart *h, struct thread *w,
                                                      struct thread *c, uint64_t slot_of_space)
 {
-    struct space *s = space_of(w, slot_of_space);
+    struct space *s = straight_space(w, slot_of_space);
     struct batch_page *page = w->operation_page;
     struct growth g;
 
@@ -302,7 +258,7 @@ static __attribute__((noinline)) bool straight_table(struct hart *h, struct thre
         if (unlikely(!done))
             hart_busy(h);
     }
-    unlock(s);
+    straight_unlock(s);
     h->counter[COUNT_batch_straight] += done;
     return done;
 }
@@ -322,19 +278,27 @@ static void replaced_fence(struct hart *h, struct space *s, struct was was)
     __atomic_fetch_sub(block_of_entry(h->blocks, was.entry), 1, __ATOMIC_RELEASE);
 }
 
-/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[12]. */
-static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, long stopped,
-                                                struct thread *w)
+/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[13]. */
+static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, uint64_t value,
+                                                long stopped, struct thread *w)
 {
     hart_idle(this_hart());
     this_hart()->current = w;
     w->x[10] = space;
     w->x[11] = count;
-    w->x[12] = (uint64_t)stopped;
+    w->x[12] = value;
+    w->x[13] = (uint64_t)stopped;
     return false;
 }
 
 /* ---- the answers ---- */
+
+/* The client waits for no fault, or the worker has more to do. Did the answer to a call go
+ * straight? Inside hart_busy(). */
+static inline bool call_answered(struct hart *h, struct thread *w, uint64_t space, uint64_t value)
+{
+    return w->client->state == THREAD_CALL && !w->attention && straight_call(h, w, space, value);
+}
 
 /* What straight() has not done is perhaps a list, or in another leaf table than the cached one, or
  * it is a table and its first leaf. */
@@ -373,7 +337,18 @@ static __attribute__((noinline)) bool pager_reply_other(struct hart *h, uint64_t
     return resume_same(c);
 }
 
-bool pager_reply_batch(uint64_t space, uint64_t count, long *stopped)
+static __attribute__((noinline)) bool pager_reply_call(struct hart *h, uint64_t space,
+                                                       uint64_t value)
+{
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    if (h->look_again || !call_answered(h, w, space, value))
+        return false;
+    w->client = &thread_in_kernel;
+    return resume_same(c);
+}
+
+bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *stopped)
 {
     struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
@@ -384,7 +359,7 @@ bool pager_reply_batch(uint64_t space, uint64_t count, long *stopped)
         return pager_reply_other(h, space, count, stopped);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention || h->look_again))
-        return false;
+        return pager_reply_call(h, space, value);
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == OTHER))
         return pager_reply_other(h, space, count, stopped);
@@ -405,7 +380,8 @@ static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address
     return resume_full(c);
 }
 
-static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, struct thread *w)
+static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, uint64_t value,
+                                                  struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
@@ -416,31 +392,42 @@ static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome != DONE))
-        return not_plain(space, count, outcome == STOPPED ? -ERR_MAPPED : 0, w);
+        return not_plain(space, count, value, outcome == STOPPED ? -ERR_MAPPED : 0, w);
     w->client = NULL;
     return resume_full(c);
 }
 
-bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-                 struct thread *w)
+/* To a call. */
+static __attribute__((noinline)) bool reply_call(uint64_t space, uint64_t value, struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (!call_answered(this_hart(), w, space, value))
+        return not_plain(space, 1, value, 0, w);
+    w->client = NULL;
+    return resume_full(c);
+}
+
+bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, uint64_t a4,
+                 uint64_t a5, struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
     struct was was;
 
-    (void)a2, (void)a3, (void)a4, (void)a5;
+    (void)a3, (void)a4, (void)a5;
     if (unlikely(count != 1))
-        return reply_other(space, count, w);
+        return reply_other(space, count, value, w);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return not_plain(space, count, 0, w);
+        return reply_call(space, value, w);
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == OTHER))
-        return reply_other(space, count, w);
+        return reply_other(space, count, value, w);
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome == NOT_PLAIN))
-        return not_plain(space, count, 0, w);
+        return not_plain(space, count, value, 0, w);
     w->client = NULL;
     return resume_full(c);
 }

@@ -112,8 +112,8 @@ bool reply_push(uint64_t space, uint64_t address, uint64_t bytes, uint64_t offse
 bool reply_pop(uint64_t space, uint64_t address, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                struct thread *w);
 /* batch_straight.c: CALL_REPLY_BATCH of one plain operation. */
-bool reply_batch(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-                 struct thread *w);
+bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, uint64_t a4,
+                 uint64_t a5, struct thread *w);
 bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                   struct thread *t);
 

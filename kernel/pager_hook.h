@@ -44,7 +44,7 @@ static inline struct thread *pager_worker(void)
  */
 bool pager_fault_reply(uint64_t entry, uint64_t memory);
 bool pager_reply_park(uint64_t value);
-bool pager_reply_batch(uint64_t space, uint64_t count, long *stopped);
+bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *stopped);
 
 /* CALL_BATCH as worker thread of this hart. */
 struct batch_answer kernel_batch(uint64_t space, uint64_t count);

@@ -57,7 +57,9 @@ struct batch_op {
     uint64_t address;
     uint64_t entry;
     uint64_t extra;
-    uint64_t spare[3];
+    uint64_t finished; /* of the first one: 1 written by the kernel when all that an answer consists
+                          of was done and fenced. Not by a fault's answer that went straight */
+    uint64_t spare[2];
 };
 
 _Static_assert(sizeof(struct batch_op) == 64, "an operation is one cache line");

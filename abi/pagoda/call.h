@@ -96,10 +96,10 @@
 /* space_info(space) -> root page; a1 = levels. */
 #define CALL_SPACE_INFO (-35)
 
-/* *reply_batch(space, count): as batch(); if all of it was done, answer the client's fault as
- * reply_park(0) does, and park. It comes back only if that is not so: with what batch() answers, or
- * -ERR_CLIENT and nothing done without a client that waits for a fault; all done and a1 =
- * -ERR_CLIENT if the client went meanwhile. */
+/* *reply_batch(space, count, value): as batch(); if all of it was done, answer the client, a fault
+ * as reply_park(0) does, a foreign call as reply_park(value), and park. It comes back only if that
+ * is not so: with what batch() answers, or -ERR_CLIENT and nothing done without a client that waits
+ * for one of these; all done and a1 = -ERR_CLIENT if the client went meanwhile. */
 #define CALL_REPLY_BATCH (-36)
 
 /*

@@ -103,7 +103,7 @@ static long advice_check(const struct vma *v, uint64_t advice)
     }
 }
 
-/* Clear hardware bits of all entries of a range: one operation per leaf table. */
+/* Clear hardware bits of all entries of a range: one operation per leaf table, not sent. */
 static void clear_bits(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t bits)
 {
     const uint64_t *table;
@@ -117,11 +117,11 @@ static void clear_bits(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
         op->entry = bits;
         a = stop;
     }
-    ops_send(w);
 }
 
+/* `last`: nothing else of the call follows. What is gathered then need not be sent. */
 static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
-                       uint64_t advice)
+                       uint64_t advice, bool last)
 {
     long error = advice_check(v, advice);
 
@@ -134,7 +134,10 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         error = huge_split_edges(w, mm, start, end);
         if (error)
             return error;
-        guard_zap_others(w, mm, start, end);
+        if (last && !mm->marked)
+            zap_range_last(w, mm, start, end);
+        else
+            guard_zap_others(w, mm, start, end);
         return 0;
     case MADV_FREE:
         mm_settle_locked(w, mm);
@@ -229,13 +232,13 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
             break;
         a = max_u64(a, v->start);
         vaddr_t stop = min_u64(end, v->end);
-        long error = advise_vma(w, mm, v, a, stop, advice);
+        long error = advise_vma(w, mm, v, a, stop, advice, stop == end);
         if (error) {
             result = error;
             break;
         }
         a = stop;
     }
-    mm_unlock(mm);
+    ops_unlock(w, mm);
     return result;
 }

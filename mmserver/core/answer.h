@@ -13,6 +13,7 @@ enum answer_kind {
     ANSWER_FORWARD, /* forward_park(value, second) */
     ANSWER_PARK,    /* park(value) */
     ANSWER_BATCH,   /* reply_batch(value, second): space slot, operations in the worker's page */
+    ANSWER_CALL,    /* the same with a value for the call: reply_batch(second, batch_ops, value) */
 };
 
 struct answer {

@@ -1,6 +1,7 @@
 /* brk: the end of the heap. It never fails: the answer is where the break is now. See map.h. */
 #include "mmserver/core/limit.h"
 #include "mmserver/core/map.h"
+#include "mmserver/core/pt.h"
 
 /* RLIMIT_DATA covers the heap and the program's data segment. */
 static bool data_exceeded(const struct mm *mm, vaddr_t end)
@@ -33,7 +34,7 @@ static vaddr_t brk_locked(struct worker *w, struct mm *mm, vaddr_t end)
         return mm->brk_end;
     if (new < old) {
         mm_settle_locked(w, mm);
-        if (map_unmap_locked(w, mm, new, old))
+        if (map_unmap_last_locked(w, mm, new, old))
             return mm->brk_end;
     } else if (new > old && !grow(w, mm, old, new)) {
         return mm->brk_end;
@@ -48,7 +49,7 @@ long map_brk(struct worker *w, struct mm *mm, vaddr_t end)
     vaddr_t old = mm->brk_end;
     vaddr_t at = brk_locked(w, mm, end);
     bool populate = at > old && (mm->future_flags & VM_LOCK_FLAGS) == VM_LOCKED;
-    mm_unlock(mm);
+    ops_unlock(w, mm); /* who grows has none */
     if (populate)
         map_populate(w, mm, PAGE_UP(old), PAGE_UP(at));
     return (long)at;

@@ -734,6 +734,16 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
     return fault_slow(w, c, address, cause, pc, true, begun);
 }
 
+/* The mm is locked, or a call's answer took the lock along. */
+static __attribute__((noinline)) struct answer fault_waits(uint64_t badge, vaddr_t address,
+                                                           uint64_t cause, vaddr_t pc,
+                                                           uint64_t begun, struct client *c,
+                                                           struct mm *mm, struct worker *w)
+{
+    mm_read(w, mm);
+    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
+}
+
 /*
  * Entered for every fault. A leaf function as far as the straight way goes, so that it needs no
  * stack frame.
@@ -749,7 +759,7 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
         return nobody_to_answer();
     struct mm *mm = c->mm;
     if (unlikely(!mm_read_try(w, mm)))
-        return fault_slow(w, c, address, cause, pc, true, begun);
+        return fault_waits(badge, address, cause, pc, begun, c, mm, w);
     return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
 }
 

@@ -57,42 +57,32 @@ static enum below look_below(const struct mm *mm, vaddr_t start, vaddr_t end)
     return any ? PAGES : EMPTY_TABLE;
 }
 
+static void unmap_pages(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool last)
+{
+    if (last)
+        zap_range_last(w, mm, start, end);
+    else
+        zap_range(w, mm, start, end);
+}
+
 /* [start, end) out of the middle of v: what is above it becomes a VMA of its own. */
-static long unmap_hole(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+static long unmap_hole(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                       bool last)
 {
     if (!vma_cut_out(w, mm, v, start, end))
         return -LINUX_ENOMEM;
     if (look_below(mm, start, end) == PAGES)
-        zap_range(w, mm, start, end);
+        unmap_pages(w, mm, start, end, last);
     pt_free_tables(w, mm, start, end, start, end);
     return 0;
 }
 
-long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+/* The VMAs of [start, end), whose pages are gone, from v on. */
+static void unmap_vmas(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                       enum below there)
 {
-    struct vma *v = vma_find(mm, start), *next;
+    struct vma *below = v->start < start ? v : v->prev, *next;
 
-    if (end > mm_user_end)
-        return -LINUX_EINVAL;
-    if (!v || v->start >= end || start == end)
-        return 0;
-    long error = huge_split_edges(w, mm, start, end);
-    if (error)
-        return error;
-    uint64_t promised = likely(!mm->huge_reserved) ? 0 : hugetlb_missing(mm, start, end);
-    if (v->start < start && v->end > end) {
-        error = unmap_hole(w, mm, v, start, end);
-        if (promised && !error)
-            hugetlb_unreserve(mm, promised);
-        return error;
-    }
-    if (unlikely(promised))
-        hugetlb_unreserve(mm, promised);
-    mm_fast_drop_locked(mm);
-    enum below there = look_below(mm, start, end);
-    if (there == PAGES)
-        zap_range(w, mm, start, end);
-    struct vma *below = v->start < start ? v : v->prev;
     for (; v && v->start < end; v = next) {
         next = v->next;
         if (v->start < start)
@@ -103,10 +93,54 @@ long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
             vma_remove(w, mm, v);
     }
     if (there == NOTHING)
-        return 0;
+        return;
     struct vma *above = below ? below->next : vma_first(mm);
     pt_free_tables(w, mm, start, end, below ? below->end : 0, above ? above->start : mm_user_end);
+}
+
+void map_unmap_moved_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    mm_fast_drop_locked(mm);
+    unmap_vmas(w, mm, vma_find(mm, start), start, end, EMPTY_TABLE);
+}
+
+/* `last`: as map_unmap_last_locked(). */
+static long unmap(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool last)
+{
+    struct vma *v = vma_find(mm, start);
+
+    if (end > mm_user_end)
+        return -LINUX_EINVAL;
+    if (!v || v->start >= end || start == end)
+        return 0;
+    long error = huge_split_edges(w, mm, start, end);
+    if (error)
+        return error;
+    uint64_t promised = likely(!mm->huge_reserved) ? 0 : hugetlb_missing(mm, start, end);
+    if (v->start < start && v->end > end) {
+        error = unmap_hole(w, mm, v, start, end, last);
+        if (promised && !error)
+            hugetlb_unreserve(mm, promised);
+        return error;
+    }
+    if (unlikely(promised))
+        hugetlb_unreserve(mm, promised);
+    mm_fast_drop_locked(mm);
+    enum below there = look_below(mm, start, end);
+    if (there == PAGES)
+        unmap_pages(w, mm, start, end, last);
+    unmap_vmas(w, mm, v, start, end, there);
     return 0;
+}
+
+long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    return unmap(w, mm, start, end, false);
+}
+
+long map_unmap_last_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    return unmap(w, mm, start, end, true);
 }
 
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
@@ -328,8 +362,8 @@ long map_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes
         return -LINUX_EINVAL;
     mm_lock(mm);
     mm_settle_locked(w, mm);
-    long error = map_unmap_locked(w, mm, address, address + PAGE_UP(bytes));
-    mm_unlock(mm);
+    long error = map_unmap_last_locked(w, mm, address, address + PAGE_UP(bytes));
+    ops_unlock(w, mm);
     return error;
 }
 

@@ -44,6 +44,11 @@ long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 /* mm locked and settled: unmap whatever is in [start, end). 0, -LINUX_ENOMEM, or -LINUX_EINVAL if
  * that is not all in user space. */
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+/* The same as the last thing that a call does, before ops_unlock(). */
+long map_unmap_last_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+/* The same where all pages were moved away by operations that may be gathered and not sent; it does
+ * not end inside a VMA that began before it. */
+void map_unmap_moved_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* Touch every page of a range that can be touched; errors are ignored. */
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 

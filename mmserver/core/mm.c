@@ -175,6 +175,32 @@ void mm_discard(struct worker *w, struct mm *mm)
     }
 }
 
+static bool answer_finished(uint32_t sender)
+{
+    return __atomic_load_n(&workers[sender - 1].ops->op[0].finished, __ATOMIC_ACQUIRE);
+}
+
+/* The sender may have sent the next answer, for another mm, since it was looked at: then that is
+ * waited for too, which is bounded as well. */
+bool mm_take_over(struct mm *mm)
+{
+    uint32_t sender = __atomic_load_n(&mm->sender, __ATOMIC_ACQUIRE);
+
+    if (!sender || !__atomic_compare_exchange_n(&mm->sender, &sender, 0, false, __ATOMIC_ACQUIRE,
+                                                __ATOMIC_RELAXED))
+        return false;
+    while (!answer_finished(sender))
+        place_relax();
+    return true;
+}
+
+bool mm_take_over_now(struct mm *mm)
+{
+    uint32_t sender = __atomic_load_n(&mm->sender, __ATOMIC_ACQUIRE);
+
+    return sender && answer_finished(sender) && mm_take_over(mm);
+}
+
 uint64_t mm_generation_new(void)
 {
     static uint64_t serial;
@@ -202,18 +228,15 @@ static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other,
 
 /* Nobody reads `mm` and none of its replies can begin, so that its pointer in a visit is one and
  * the same all the time. */
-void mm_settle_locked(struct worker *w, struct mm *mm)
+void mm_settle_others(struct worker *w, struct mm *mm)
 {
     for (struct worker *other = workers; other < workers + worker_count; other++) {
         struct mm *expected = mm;
         uint64_t at = __atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE);
 
-        if (__atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm || at <= VISIT_OVER)
+        if (other == w || __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm ||
+            at <= VISIT_OVER)
             continue;
-        if (other == w) { /* it was entered again, so its own last reply has arrived */
-            *(struct mm *volatile *)&w->visit.mm = NULL;
-            continue;
-        }
         if (!reply_arrived(w, mm, other, at))
             fault_pending_undo_locked(w, other);
         __atomic_compare_exchange_n(&other->visit.mm, &expected, NULL, false, __ATOMIC_RELEASE,

@@ -18,6 +18,11 @@
  *   who holds mm_lock() and is going to change or remove an entry, or a VMA, calls
  * mm_settle_locked() first; a reader, or a walker of a reverse map, that is going to change an
  * entry that is not empty calls mm_settle_entry() for it.
+ *
+ * The last operations of a call can go with its answer (ops_unlock, pt.h): the worker is gone then,
+ * and the mm stays locked until the kernel has performed them. `sender` says who sent them; that
+ * they are done, stands in his operation page. Whoever wants the lock next, as writer or reader,
+ * takes `sender` away, waits for that, and has the lock.
  */
 #ifndef MMSERVER_CORE_MM_H
 #define MMSERVER_CORE_MM_H
@@ -42,6 +47,7 @@ LIST_HEAD(native_list, native_object);
 struct mm {
     uint64_t anon_pages; /* resident private pages. First: it is added to at most faults */
     struct lock lock;    /* the writer's; held: nobody begins to read */
+    uint32_t sender;     /* hart + 1 of the worker whose answer took the lock along; 0: none */
     uint64_t generation; /* of VMAs and tables: what was remembered of another one is void */
     struct vma_tree vmas;
     struct vma *last_hit; /* any reader's */
@@ -119,9 +125,16 @@ static inline void mm_wait_readers(const struct mm *mm)
     }
 }
 
+/* The lock is held. If it went with an answer: wait until that is performed, and have it. */
+bool mm_take_over(struct mm *mm);
+/* The same, unless there is something to wait for. */
+bool mm_take_over_now(struct mm *mm);
+
 static inline void mm_lock(struct mm *mm)
 {
-    lock_take(&mm->lock);
+    lock_check_take(LOCK_MM);
+    while (unlikely(!lock_seize(&mm->lock)) && !mm_take_over(mm))
+        place_relax();
     mm_wait_readers(mm);
 }
 static inline void mm_unlock(struct mm *mm)
@@ -131,8 +144,9 @@ static inline void mm_unlock(struct mm *mm)
 /* Only if there is neither a writer nor a reader. Never waits. */
 static inline bool mm_trylock(struct mm *mm)
 {
-    if (!lock_try(&mm->lock))
+    if (!lock_seize(&mm->lock) && !mm_take_over_now(mm))
         return false;
+    lock_check_take(LOCK_MM);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (const struct worker *w = workers; w < workers + worker_count; w++) {
         if (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE) == mm &&
@@ -147,7 +161,7 @@ static inline bool mm_trylock(struct mm *mm)
  * is neither a writer nor a reader. Never waits. */
 static inline bool mm_seize(struct mm *mm)
 {
-    if (!lock_seize(&mm->lock))
+    if (!lock_seize(&mm->lock) && !mm_take_over_now(mm))
         return false;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (const struct worker *w = workers; w < workers + worker_count; w++) {
@@ -189,8 +203,12 @@ static inline bool mm_read_try(struct worker *w, struct mm *mm)
 }
 static inline void mm_read(struct worker *w, struct mm *mm)
 {
-    while (!mm_read_try(w, mm))
-        place_relax();
+    while (!mm_read_try(w, mm)) {
+        if (mm_take_over(mm))
+            lock_let_go(&mm->lock);
+        else
+            place_relax();
+    }
 }
 static inline void mm_read_end(struct worker *w)
 {
@@ -214,7 +232,15 @@ static inline void mm_add(uint64_t *count, int64_t change)
 }
 
 /* Locked: wait until the replies that other harts have under way for this mm have arrived. */
-void mm_settle_locked(struct worker *w, struct mm *mm);
+void mm_settle_others(struct worker *w, struct mm *mm);
+static inline void mm_settle_locked(struct worker *w, struct mm *mm)
+{
+    /* It was entered again, so its own last reply has arrived. */
+    if (w->visit.mm == mm && w->visit.at > VISIT_OVER)
+        *(struct mm *volatile *)&w->visit.mm = NULL;
+    if (worker_count > 1)
+        mm_settle_others(w, mm);
+}
 /*
  * Reading, or with the lock of a reverse map that holds a VMA of this mm, and with the leaf table
  * locked: the entry of `address` is not empty and going to be changed. Wait for the replies under

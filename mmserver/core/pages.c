@@ -614,6 +614,15 @@ void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages)
     }
 }
 
+bool pages_stay_here(const struct worker *w, uint64_t count, const pfn_t *pages)
+{
+    bool near = w->hot_count + count <= w->hot_high;
+
+    for (uint64_t i = 0; i < count && near; i++)
+        near = (page_of(pages[i])->home ^ w->hot_home) <= HOME_KIND_MASK;
+    return near;
+}
+
 /* ---- chunks ---- */
 
 pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp)

@@ -207,6 +207,8 @@ void page_free_list(struct worker *w, struct page_list *list);
 /* Many single pages in one go; how many were got, from the first element of `pages` on. */
 uint64_t page_alloc_bulk(struct worker *w, uint64_t count, pfn_t *pages, gfp_t gfp);
 void page_free_bulk(struct worker *w, uint64_t count, const pfn_t *pages);
+/* Would all of them, freed now, stay in this hart's list? Then only this worker can have them. */
+bool pages_stay_here(const struct worker *w, uint64_t count, const pfn_t *pages);
 /* 2^order pages, naturally aligned; freed with the same order. The descriptor of the first page
  * speaks for all: state, order, owner. */
 pfn_t pages_alloc(struct worker *w, unsigned order, gfp_t gfp);

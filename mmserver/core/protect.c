@@ -192,13 +192,11 @@ static void protect_pages(struct worker *w, struct mm *mm, const struct vma *v, 
             park_table(&z, table, a, stop);
         a = stop;
     }
-    if (flags & VM_ACCESS)
-        ops_send(w);
-    else
+    if (!(flags & VM_ACCESS))
         zap_flush(&z);
 }
 
-/* One VMA's part of the range. Its neighbours may be joined to it. */
+/* One VMA's part of the range. Its neighbours may be joined to it. What is gathered is not sent. */
 static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
                         uint64_t access)
 {
@@ -235,6 +233,7 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     protect_pages(w, mm, v, start, end, flags, old);
     /* Locked private pages that may be written from now on are made the program's own at once. */
     if (unlikely((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE))) {
+        ops_send(w);
         for (vaddr_t a = start; a < end; a += PAGE_BYTES)
             fault_page_locked(w, mm, a, true);
     }
@@ -271,6 +270,8 @@ static long protect_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr
         if (error)
             return error;
         a = stop;
+        if (a < end)
+            ops_send(w);
     }
     return 0;
 }
@@ -291,6 +292,6 @@ long map_mprotect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byt
     mm_lock(mm);
     mm_settle_locked(w, mm);
     long error = protect_locked(w, mm, address, end, prot);
-    mm_unlock(mm);
+    ops_unlock(w, mm);
     return error;
 }

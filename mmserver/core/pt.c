@@ -3,6 +3,7 @@
  * middle of what cannot fail is a bug of the server: it asked for something it was not entitled to.
  */
 #include "mmserver/core/pt.h"
+#include "mmserver/core/zap.h"
 #include <string.h>
 
 static const uint64_t *table_below(uint64_t entry)
@@ -88,8 +89,28 @@ struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, v
         ops_send(w);
     w->ops_mm = mm;
     struct batch_op *op = &w->ops->op[w->ops_count++];
-    *op = (struct batch_op){.code = (uint8_t)code, .count = 1, .address = address};
+    /* Not `finished`: that belongs to the last answer. */
+    op->code = (uint8_t)code;
+    op->level = op->flags = op->reserved = 0;
+    op->count = 1;
+    op->memory = op->done = 0;
+    op->address = address;
+    op->entry = op->extra = 0;
     return op;
+}
+
+void ops_unlock(struct worker *w, struct mm *mm)
+{
+    if (unlikely(w->left_count))
+        zap_left_free(w);
+    if (!w->ops_count) {
+        mm_unlock(mm);
+        return;
+    }
+    mm_assert(w->ops_mm == mm);
+    lock_check_drop(LOCK_MM);
+    w->ops->op[0].finished = 0;
+    __atomic_store_n(&mm->sender, w->hart + 1, __ATOMIC_RELEASE);
 }
 
 void ops_send(struct worker *w)

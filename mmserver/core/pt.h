@@ -133,6 +133,11 @@ struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, v
 /* Send what was gathered. Only for operations that cannot fail: takers-away and replacers of what
  * the server itself put there. */
 void ops_send(struct worker *w);
+/*
+ * A call of the mm's own client ends, which locked it: what was gathered is sent by the answer
+ * (server_call), and the lock goes with it. Else, and for all others, ops_send() and mm_unlock().
+ */
+void ops_unlock(struct worker *w, struct mm *mm);
 /* Send one gathered operation that may be refused; 0 or -ERR_x. */
 long op_try(struct worker *w);
 

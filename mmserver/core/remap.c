@@ -23,7 +23,7 @@ static uint64_t table_rest(vaddr_t a)
     return BLOCK_BYTES - (a & (BLOCK_BYTES - 1));
 }
 
-/* One operation for each pair of a leaf table here and a leaf table there. */
+/* One operation for each pair of a leaf table here and a leaf table there; not sent. */
 static void move_pages(struct remap *r, vaddr_t to)
 {
     vaddr_t end = r->address + r->old_bytes;
@@ -39,7 +39,6 @@ static void move_pages(struct remap *r, vaddr_t to)
         op->extra = there;
         a += bytes;
     }
-    ops_send(r->w);
 }
 
 /* Tables at the new place for all that the old place has. */
@@ -98,7 +97,7 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
     if (stays)
         vma_emptied(r->w, r->mm, vma_at(r->mm, r->address), r->address, end);
     else
-        mm_assert(!map_unmap_locked(r->w, r->mm, r->address, end));
+        map_unmap_moved_locked(r->w, r->mm, r->address, end);
     mm_fast_drop_locked(r->mm);
     return (long)to;
 }
@@ -182,7 +181,8 @@ static long remap_locked(struct remap *r)
         return remap_fixed(r);
     long error;
     if (r->old_bytes >= r->new_bytes) {
-        error = map_unmap_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
+        error =
+            map_unmap_last_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
         return error ? error : (long)r->address;
     }
     error = resize_check(r, v);
@@ -219,8 +219,12 @@ long map_mremap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t old_b
     long at = remap_locked(&r);
     struct vma *v = at > 0 ? vma_at(mm, (vaddr_t)at) : NULL;
     bool populate = v && (v->flags & VM_LOCKED) && r.new_bytes > r.old_bytes;
+    if (likely(!populate)) {
+        ops_unlock(w, mm);
+        return at;
+    }
+    ops_send(w);
     mm_unlock(mm);
-    if (populate)
-        map_populate(w, mm, (vaddr_t)at + r.old_bytes, (vaddr_t)at + r.new_bytes);
+    map_populate(w, mm, (vaddr_t)at + r.old_bytes, (vaddr_t)at + r.new_bytes);
     return at;
 }

@@ -104,7 +104,8 @@ struct worker {
     /* The client whose event is being handled: who wants to free it waits until no worker has it
      * here (client.c). Cleared before the answer. First, for the entry code. */
     struct client *serving;
-    uint64_t answered; /* the kind of the answer that is being sent, for the entry code */
+    uint64_t answered;  /* the kind of the answer that is being sent, for the entry code, */
+    uint32_t batch_ops; /* and the operations of the last one that was a batch */
     uint64_t zeroed_count;
     uint64_t ring_next; /* faults so far; those with a page zeroed before have no other counter */
     struct visit visit;
@@ -138,7 +139,7 @@ struct worker {
     uint32_t ops_count; /* operations in it that were not sent yet */
     uint32_t hart;
     struct mm *ops_mm;
-    uint32_t batch_ops; /* operations of the last answer that was a batch */
+    uint32_t left_count; /* pages in `gather` that the operations not yet sent take out (zap.h) */
     uint32_t thread_slot;
     uint64_t sweep_id;                   /* the mm that mm_sweep() looked at last */
     uint32_t lock_ranks;                 /* held, for LOCK_CHECK */

@@ -143,22 +143,76 @@ static void zap_huge(struct zap *z, vaddr_t start, vaddr_t end)
     }
 }
 
-void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+/* All of [start, end), gathered and not sent if there is room. */
+static void zap_gather(struct zap *z, vaddr_t start, vaddr_t end)
 {
     const uint64_t *table;
+
+    if (unlikely(z->mm->huge_used))
+        zap_huge(z, start, end);
+    for (vaddr_t a = pt_next_table(z->mm, start, end, &table); a < end;
+         a = pt_next_table(z->mm, a, end, &table)) {
+        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+
+        zap_table(z, table, a, stop);
+        a = stop;
+    }
+}
+
+void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
     struct zap z;
 
     zap_begin(&z, w, mm);
-    if (unlikely(mm->huge_used))
-        zap_huge(&z, start, end);
-    for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
-         a = pt_next_table(mm, a, end, &table)) {
-        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
-
-        zap_table(&z, table, a, stop);
-        a = stop;
-    }
+    zap_gather(&z, start, end);
     zap_flush(&z);
+}
+
+#define LEFT_MAX 16
+
+/* Are all of them private pages that nobody else maps? Only who holds an mm that maps a page can
+ * give it one more mapping. */
+static bool zap_all_own(const struct zap *z)
+{
+    for (uint64_t i = 0; i < z->count; i++) {
+        pfn_t pfn = entry_page(z->w->gather[i]);
+
+        if (!page_is_ours(pfn) || page_of(pfn)->state != PAGE_ANON || page_of(pfn)->maps != 1)
+            return false;
+    }
+    return true;
+}
+
+void zap_range_last(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    struct zap z;
+
+    zap_begin(&z, w, mm);
+    zap_gather(&z, start, end);
+    if (z.count > LEFT_MAX || z.huge_count || mm->parked || !zap_all_own(&z)) {
+        zap_flush(&z);
+        return;
+    }
+    /* Nobody finds them any more, neither by their anon_vma, which may go, nor as free pages. */
+    for (uint64_t i = 0; i < z.count; i++) {
+        pfn_t pfn = entry_page(w->gather[i]);
+
+        page_of(pfn)->maps = 0;
+        page_of(pfn)->state = PAGE_USED;
+        w->gather[i] = pfn;
+    }
+    mm->anon_pages -= z.count;
+    w->left_count = (uint32_t)z.count;
+}
+
+void zap_left_free(struct worker *w)
+{
+    uint64_t count = w->left_count;
+
+    if (w->ops_count && !pages_stay_here(w, count, w->gather))
+        ops_send(w);
+    w->left_count = 0;
+    page_free_bulk(w, count, w->gather);
 }
 
 void zap_all(struct worker *w, struct mm *mm)

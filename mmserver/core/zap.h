@@ -37,6 +37,14 @@ static inline void zap_entry(struct zap *z, uint64_t entry)
  * has one of the ends inside it (huge_split_edges). */
 void zap_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 
+/* The same as the last thing that a call does to pages, before ops_unlock(): where only a few pages
+ * go that nobody else maps, the operations are not sent, and the pages are left for then. */
+void zap_range_last(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+/* Free the pages that were left. What is not sent of operations that take them out is sent now,
+ * unless all of the pages stay in the hart's own list: the worker does not run again before its
+ * answer is performed, and nobody else takes a page from there. */
+void zap_left_free(struct worker *w);
+
 /* The same for the whole address space, which has entries only where it has VMAs. */
 void zap_all(struct worker *w, struct mm *mm);
 

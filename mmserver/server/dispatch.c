@@ -15,6 +15,19 @@
 #define IDLE_MMS_ONCE   4 /* looked at in one step */
 #define LINUX_CALLS_END 512
 
+/* The answer to a call: operations that are left go with it. */
+static inline struct answer call_answer(struct worker *w, uint64_t value)
+{
+    uint32_t ops = w->ops_count;
+
+    if (!ops)
+        return answer_make(ANSWER_REPLY, value, 0);
+    w->ops_count = 0;
+    w->batch_ops = ops;
+    mm_count(w, batch_calls);
+    return answer_make(ANSWER_CALL, value, w->ops_mm->space_slot);
+}
+
 /* Everything but the frequent calls. */
 static __attribute__((noinline)) struct answer call_other(struct worker *w, struct client *c,
                                                           long number, const uint64_t a[6])
@@ -30,6 +43,9 @@ static __attribute__((noinline)) struct answer call_other(struct worker *w, stru
     }
     if (value < 0 && value >= -4095)
         mm_count(w, call_refused);
+    if (answer_kind(answer) == ANSWER_REPLY)
+        return call_answer(w, (uint64_t)value);
+    mm_assert(!w->ops_count);
     answer.value = (uint64_t)value;
     return answer;
 }
@@ -73,7 +89,23 @@ struct answer server_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, ui
     }
     if (unlikely((uint64_t)value >= -4095UL))
         mm_count(w, call_refused);
-    return answer_make(ANSWER_REPLY, (uint64_t)value, 0);
+    return call_answer(w, (uint64_t)value);
+}
+
+/* The client went meanwhile, before the operations were performed or after. The mm is there as long
+ * as it is locked. */
+struct answer server_batch_refused(struct worker *w, long done, long stopped)
+{
+    long why;
+
+    if (done != (long)w->batch_ops) {
+        mm_assert(done == -ERR_CLIENT);
+        mm_assert(place_batch(w->ops_mm->space_slot, w->batch_ops, &why) == (long)w->batch_ops);
+    } else {
+        mm_assert(stopped == -ERR_CLIENT);
+    }
+    __atomic_store_n(&w->ops->op[0].finished, 1, __ATOMIC_RELEASE);
+    return answer_make(ANSWER_PARK, 0, 0);
 }
 
 struct answer server_idle(struct worker *w)

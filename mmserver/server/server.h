@@ -8,9 +8,11 @@
 /* Offsets in struct worker, and numbers that start.S needs; checked where both are known. */
 #define WORKER_SERVING      0
 #define WORKER_ANSWERED     8
+#define WORKER_BATCH_OPS    16
 #define ANSWER_KIND_REPLY   1
 #define ANSWER_KIND_FORWARD 2
 #define ANSWER_KIND_BATCH   4
+#define ANSWER_KIND_CALL    5
 #define ERR_CALL_VALUE      1
 
 #ifndef __ASSEMBLER__
@@ -30,6 +32,9 @@ struct answer server_idle(struct worker *w);
 struct answer server_signal(struct worker *w);
 /* The kernel refused another answer of that kind. */
 struct answer server_answer_refused(struct worker *w, enum answer_kind kind, long error);
+
+/* It refused the batch of a call's answer: what it performed, and why it stopped. */
+struct answer server_batch_refused(struct worker *w, long done, long stopped);
 
 /* linux_calls.c, mm_calls.c: the value for the caller's a0, or *answer for another end. */
 long linux_call(struct worker *w, struct client *c, long number, const uint64_t a[6],

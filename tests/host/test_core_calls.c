@@ -240,3 +240,81 @@ KTAP_CASE(core_calls_large_space_ends_in_parts)
     EXPECT_EQ(parts, 2);
     core_world_check();
 }
+
+/*
+ * Operations that go with a call's answer are held half-way while another hart wants the same mm.
+ * It waits for them: by mprotect, by a fault, by a look that never waits. `fails`: the client was
+ * stopped meanwhile, and the worker has to do what the kernel has not.
+ */
+static void held_answer(long number, bool fails)
+{
+    core_world_boot(&(struct world){.harts = 2});
+    program = core_world_program(0);
+    struct client *other = core_world_thread(program, 1);
+    uint64_t before = program->mm->anon_pages;
+    uint8_t value = 7;
+
+    EXPECT_EQ(map(0, 4, RW, 0), (long)BASE);
+    touch(0, 4);
+    sim_hold_next_reply(fails);
+    EXPECT_EQ(call(number, 0, 2, PROT_READ, 0), 0);
+    EXPECT(sim_reply_is_held() && program->mm->sender == 1);
+    EXPECT(!mm_trylock(program->mm) && !mm_seize(program->mm));
+    EXPECT(sim_reply_is_held());
+    EXPECT(!sim_access(other, page(9), SIM_WRITE, &value).done); /* a fault, for nothing */
+    EXPECT(!sim_reply_is_held() && !program->mm->sender);
+    EXPECT(!sim_access(other, page(1), SIM_WRITE, &value).done);
+    EXPECT_EQ(program->mm->anon_pages, before + (number == NR_munmap ? 2 : 4));
+    core_world_check();
+    /* The next one is performed at once, and the lock is taken over without a wait. */
+    EXPECT_EQ(call(number, 2, 1, PROT_READ, 0), 0);
+    EXPECT_EQ(program->mm->sender, 1);
+    EXPECT(mm_trylock(program->mm));
+    mm_unlock(program->mm);
+    EXPECT_EQ(call(number, 3, 1, PROT_READ, 0), 0);
+    EXPECT(mm_seize(program->mm));
+    mm_let_go(program->mm);
+    EXPECT_EQ(call(NR_munmap, 0, 4, 0, 0), 0);
+    EXPECT_EQ(program->mm->anon_pages, before);
+    EXPECT_EQ(core_world_call(core_world_personality(), MM_THREAD_DESTROY, other->id, 0, 0, 0, 0),
+              0);
+    end();
+}
+
+KTAP_CASE(core_calls_other_harts_wait_for_an_answer)
+{
+    held_answer(NR_mprotect, false);
+    held_answer(NR_munmap, false);
+}
+
+KTAP_CASE(core_calls_an_answer_that_is_refused_is_performed)
+{
+    held_answer(NR_mprotect, true);
+    held_answer(NR_munmap, true);
+}
+
+/* Pages that an unmap leaves for its answer are nobody else's before: where the hart's list has no
+ * room for them, or they belong elsewhere, they are taken out first. */
+KTAP_CASE(core_calls_pages_leave_with_the_answer)
+{
+    boot();
+    struct worker *w = sim_worker(0);
+    uint64_t sent;
+
+    EXPECT_EQ(map(0, 8, RW, 0), (long)BASE);
+    touch(0, 8);
+    uint64_t had = w->hot_count;
+    sent = w->count[MMCOUNT_batch_calls];
+    EXPECT_EQ(call(NR_munmap, 0, 2, 0, 0), 0);
+    EXPECT_EQ(w->count[MMCOUNT_batch_calls] - sent, 1);
+    EXPECT(w->hot_count == had + 2 && program->mm->sender == 1);
+    had = w->hot_high;
+    w->hot_high = w->hot_count + 1;
+    EXPECT_EQ(call(NR_munmap, 2, 2, 0, 0), 0);
+    EXPECT(!program->mm->sender && !w->left_count);
+    w->hot_high = had;
+    EXPECT_EQ(call(NR_madvise, 4, 2, MADV_DONTNEED, 0), 0);
+    EXPECT_EQ(program->mm->sender, 1);
+    EXPECT_EQ(call(NR_munmap, 0, 8, 0, 0), 0);
+    end();
+}

@@ -151,7 +151,7 @@ bool pager_enter(unsigned kind, const uint64_t a[8])
     if (kind == ENTER_FAULT && one_in(2) &&
         kernel_call(CALL_FAULT_REPLY, any_entry(), SLOT_MEMORY, 0, 0, 0, 0, out) == 0)
         return false;
-    if (one_in(4) && pager_reply_batch(any_thread(), 1, &stopped))
+    if (one_in(4) && pager_reply_batch(any_thread(), 1, 7, &stopped))
         return true;
     if (one_in(4) && kernel_call(CALL_FORWARD_PARK, below(9), 1, 0, 0, 0, 0, out) == 0)
         return false;

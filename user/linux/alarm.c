@@ -17,10 +17,11 @@
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
-#define TIMERS_MAX           256 /* of timer_create(), of all processes */
-#define OVERRUN_MAX          0x7fffffff
-#define INTERVALS_PER_SECOND 10000 /* at most: what is less would leave no time for anything else \
-                                    */
+#define TIMERS_MAX  256 /* of timer_create(), of all processes */
+#define OVERRUN_MAX 0x7fffffff
+#define INTERVALS_PER_SECOND                                             \
+    10000 /* at most: what is less would leave no time for anything else \
+           */
 
 /* ---- the interval timer ---- */
 

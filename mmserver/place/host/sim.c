@@ -548,6 +548,16 @@ uint64_t place_instructions(void)
 
 static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address);
 
+/* The operations that go with the answer to a call, of which none can fail. */
+static void batch_of_call(struct worker *w, struct answer answer)
+{
+    uint64_t stopped;
+    long done = sim_batch(answer_second(answer), w->batch_ops, false, &stopped);
+
+    mm_assert(done == (long)w->batch_ops && !stopped);
+    w->ops->op[0].finished = 1;
+}
+
 /* The reply that is held arrives: a batch lies in its own worker's page. */
 static void held_lands(void)
 {
@@ -559,8 +569,12 @@ static void held_lands(void)
         return;
     }
     sim.hart = sim.held_worker->hart;
-    long done = sim_batch(sim.held.value, answer_second(sim.held), false, &stopped);
-    mm_assert(done == (long)answer_second(sim.held));
+    if (answer_kind(sim.held) == ANSWER_CALL) {
+        batch_of_call(sim.held_worker, sim.held);
+    } else {
+        long done = sim_batch(sim.held.value, answer_second(sim.held), false, &stopped);
+        mm_assert(done == (long)answer_second(sim.held));
+    }
     sim.hart = hart;
 }
 
@@ -570,6 +584,12 @@ void place_relax(void)
     if (sim.hold == HOLD_LANDS) {
         held_lands();
         sim.hold = HOLD_NONE;
+    } else if (sim.hold == HOLD_FAILS && answer_kind(sim.held) == ANSWER_CALL) {
+        uint32_t hart = sim.hart;
+
+        sim.hold = HOLD_NONE;
+        sim_held_goes_on();
+        sim.hart = hart;
     } else if (sim.hold == HOLD_FAILS) {
         sim.held_worker->visit.failed = 1; /* the first thing that fault_reply_failed() does */
         sim.hold = HOLD_NONE;
@@ -848,6 +868,10 @@ long sim_call(struct client *c, long number, const uint64_t a[6], bool *forwarde
     struct answer answer = server_call(a[0], a[1], a[2], a[3], a[4], a[5], c->tag, number, w);
     w->serving = NULL;
     mm_assert(!lock_ranks_held);
+    if (answer_kind(answer) == ANSWER_CALL && sim.hold == HOLD_NEXT)
+        reply_hold(w, answer);
+    else if (answer_kind(answer) == ANSWER_CALL)
+        batch_of_call(w, answer);
     if (forwarded)
         *forwarded = answer_kind(answer) == ANSWER_FORWARD;
     return (long)answer.value;
@@ -903,6 +927,8 @@ bool sim_reply_is_held(void)
 struct answer sim_held_goes_on(void)
 {
     sim.hart = sim.held_worker->hart;
+    if (answer_kind(sim.held) == ANSWER_CALL)
+        return server_batch_refused(sim.held_worker, -ERR_CLIENT, 0);
     if (answer_kind(sim.held) == ANSWER_BATCH)
         return batch_reply_failed(sim.held_worker, -ERR_CLIENT, 0);
     return fault_reply_failed(sim.held_worker, -ERR_CLIENT);

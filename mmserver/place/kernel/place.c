@@ -128,16 +128,18 @@ struct answer place_fault_answer(uint64_t entry, uint64_t slot)
 /* True: sent. Else *next is how the core ends its turn instead. */
 static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
 {
-    uint64_t out[2] = {0, 0};
+    bool call = answer_kind(a) == ANSWER_CALL;
+    uint64_t space = call ? answer_second(a) : a.value, value = call ? a.value : 0;
+    uint64_t count = call ? w->batch_ops : answer_second(a), out[2] = {0, 0};
 
     long stopped;
 
-    pager_reply_batch(a.value, answer_second(a), &stopped);
-    long done =
-        kernel_call(CALL_REPLY_BATCH, a.value, answer_second(a), (uint64_t)stopped, 0, 0, 0, out);
-    if (done == (long)answer_second(a) && !out[0])
+    pager_reply_batch(space, count, value, &stopped); /* comes back if it is not plain */
+    long done = kernel_call(CALL_REPLY_BATCH, space, count, value, (uint64_t)stopped, 0, 0, out);
+    if (done == (long)count && !out[0])
         return true;
-    *next = batch_reply_failed(w, done, (long)out[0]);
+    *next = call ? server_batch_refused(w, done, (long)out[0])
+                 : batch_reply_failed(w, done, (long)out[0]);
     return false;
 }
 
@@ -161,7 +163,7 @@ static void answer_carry_out(struct worker *w, struct answer answer)
 {
     for (;;) {
         serving_end(w);
-        if (answer_kind(answer) == ANSWER_BATCH) {
+        if (answer_kind(answer) == ANSWER_BATCH || answer_kind(answer) == ANSWER_CALL) {
             if (batch_sent(w, answer, &answer))
                 return;
             continue;

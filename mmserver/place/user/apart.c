@@ -121,6 +121,13 @@ struct answer apart_answer(uint64_t value, uint64_t how, struct worker *w)
 {
     struct answer a = {value, how};
 
+    if (answer_kind(a) == ANSWER_CALL) {
+        long stopped;
+
+        mm_assert(place_batch(answer_second(a), w->batch_ops, &stopped) == (long)w->batch_ops);
+        __atomic_store_n(&w->ops->op[0].finished, 1, __ATOMIC_RELEASE);
+        a = answer_make(ANSWER_REPLY, a.value, 0);
+    }
     while (answer_kind(a) == ANSWER_BATCH) {
         uint32_t count = answer_second(a);
         long stopped, done = place_batch(a.value, count, &stopped);

@@ -25,8 +25,9 @@ static char *stack[BOOT_HARTS_MAX];
 
 _Static_assert(offsetof(struct worker, serving) == WORKER_SERVING, "as start.S has it");
 _Static_assert(offsetof(struct worker, answered) == WORKER_ANSWERED, "as start.S has it");
+_Static_assert(offsetof(struct worker, batch_ops) == WORKER_BATCH_OPS, "as start.S has it");
 _Static_assert(ANSWER_REPLY == ANSWER_KIND_REPLY && ANSWER_FORWARD == ANSWER_KIND_FORWARD &&
-                   ANSWER_BATCH == ANSWER_KIND_BATCH,
+                   ANSWER_BATCH == ANSWER_KIND_BATCH && ANSWER_CALL == ANSWER_KIND_CALL,
                "as start.S has it");
 _Static_assert(ERR_CALL == ERR_CALL_VALUE, "as start.S has it");
 

@@ -94,6 +94,8 @@ answer_other:
     li      t0, ANSWER_KIND_REPLY
     li      a7, CALL_REPLY_PARK
     beq     s0, t0, 1f
+    li      t0, ANSWER_KIND_CALL
+    beq     s0, t0, answer_call
     li      t0, ANSWER_KIND_FORWARD
     li      a7, CALL_FORWARD_PARK
     beq     s0, t0, 1f
@@ -113,6 +115,19 @@ answer_batch:
     mv      a1, a0
     mv      a0, tp
     call    batch_reply_failed
+    j       answer
+
+answer_call:
+    /* reply_batch(space, operations, value) */
+    mv      a2, a0
+    mv      a0, a1
+    lwu     a1, WORKER_BATCH_OPS(tp)
+    li      a7, CALL_REPLY_BATCH
+    ecall
+    mv      a2, a1
+    mv      a1, a0
+    mv      a0, tp
+    call    server_batch_refused
     j       answer
 
 enter_idle:

@@ -49,7 +49,7 @@ static const char *const signature[] = {
     [-CALL_INSTRUCTION_FENCE] = "S",
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "S",
-    [-CALL_REPLY_BATCH] = "Sn",
+    [-CALL_REPLY_BATCH] = "Snv",
 };
 
 static uint64_t below(struct guest *g, uint64_t n)

@@ -128,7 +128,7 @@ static const char *const shapes[] = {
     [-CALL_INSTRUCTION_FENCE] = "s",
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "s",
-    [-CALL_REPLY_BATCH] = "Sn",
+    [-CALL_REPLY_BATCH] = "Snv",
     [-CALL_LAST + 1] = "vvvvvv",
 };
 
@@ -258,9 +258,9 @@ static void call_native(struct thread *t)
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else if (number == CALL_REPLY_BATCH) {
-        if (reply_batch(a[0], a[1], 0, 0, 0, 0, t))
+        if (reply_batch(a[0], a[1], a[2], 0, 0, 0, t))
             return;
-        struct batch_answer answer = reply_batch_full(a[0], a[1], t->x[12], 0, 0, 0, t);
+        struct batch_answer answer = reply_batch_full(a[0], a[1], t->x[12], t->x[13], 0, 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else if (number == CALL_REPLY_PUSH || number == CALL_REPLY_POP) {

@@ -1,0 +1,199 @@
+/*
+ * The straight way of a batch that answers a call: one operation that changes rights of a few small
+ * pages of the client's own space, takes them out, or moves one. mprotect, munmap and mremap of the
+ * server end with these.
+ *
+ * As in batch_straight.c nothing is set up, and what is not plain is decoded again from the start
+ * by batch.c: an operation is looked at in whole before it changes anything, and then cannot fail.
+ * The space stays locked from the look to the change, so that tables stay, leaves stay leaves, and
+ * only hardware writes into them. Pages are counted until after their fence.
+ */
+#include "kernel/straight.h"
+#include "arch/slot.h"
+
+#define FEW 8 /* slots */
+
+/* An operation, its first word read once, and what it took away. */
+struct few {
+    const struct thread *worker;
+    const struct thread *client;
+    struct space *space;
+    const volatile struct batch_op *op;
+    vaddr_t address;
+    uint64_t count;
+    uint64_t *slot;
+    bool lost;     /* something has to be fenced */
+    uint64_t gone; /* entries that are counted no more after the fence: */
+    uint64_t entry[FEW];
+};
+
+/* The `count` slots at `address`, in one leaf table; NULL if it is not so plain. Space locked. */
+static inline uint64_t *few_slots(const struct few *f, vaddr_t address)
+{
+    uint64_t index = address >> PAGE_SHIFT & (TABLE_ENTRIES - 1);
+    unsigned level;
+
+    if (unlikely(address % PAGE_BYTES || index + f->count > TABLE_ENTRIES))
+        return NULL;
+    if (likely(address >> BLOCK_SHIFT == f->client->leaf_tag))
+        return (uint64_t *)(f->client->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    return space_slot(f->space, address, 0, &level);
+}
+
+static inline __attribute__((always_inline)) bool few_unmap(struct hart *h, struct few *f)
+{
+    if (unlikely(slots_or(f->slot, f->count) & ENTRY_N))
+        return false;
+    for (uint64_t i = 0; i < f->count; i++) {
+        uint64_t entry = arch_slot_take(&f->slot[i]);
+
+        if (entry & ENTRY_V)
+            f->entry[f->gone++] = entry;
+    }
+    f->lost = f->gone != 0;
+    h->counter[COUNT_pages_unmapped] += f->gone;
+    return true;
+}
+
+/* Which bits a leaf gains is found out first; a slot that is filled meanwhile gains nothing. */
+static inline __attribute__((always_inline)) bool few_protect(struct few *f, uint64_t flags)
+{
+    const uint64_t which = ENTRY_W | ENTRY_X | (flags & BATCH_DIRTY_STAYS ? 0 : ENTRY_D);
+    const uint64_t wanted = f->op->entry, less = which & ~wanted;
+    const uint32_t memory = f->op->memory;
+    uint64_t had = 0;
+
+    if (unlikely(wanted & ~which))
+        return false;
+    for (uint64_t i = 0; i < f->count; i++) {
+        uint64_t entry = slot_load(&f->slot[i]), grants = wanted & ~entry & (ENTRY_W | ENTRY_X);
+
+        f->entry[i] = entry;
+        if (!(entry & ENTRY_V))
+            continue;
+        if (unlikely(entry & ENTRY_N))
+            return false;
+        if (grants && unlikely(!straight_covered(f->worker, memory, entry, grants)))
+            return false;
+    }
+    for (uint64_t i = 0; i < f->count; i++) {
+        uint64_t entry = f->entry[i];
+
+        if (!(entry & ENTRY_V))
+            continue;
+        if (less)
+            had |= arch_slot_and(&f->slot[i], ~less);
+        if (wanted & ~entry)
+            arch_slot_or(&f->slot[i], wanted);
+    }
+    f->lost = had & less;
+    return true;
+}
+
+/* The entry stands in both places for a moment, and is counted in both; what hardware noted in the
+ * old one until it went is added to the new one. */
+static inline __attribute__((always_inline)) bool few_move(struct hart *h, struct few *f)
+{
+    uint64_t entry = slot_load(f->slot), *to;
+
+    if (unlikely(f->count != 1 || entry & ENTRY_N) || !(to = few_slots(f, f->op->extra)))
+        return false;
+    if (unlikely(!(entry & ENTRY_V)))
+        return false;
+    int32_t *counter = block_of_entry(h->blocks, entry);
+    if (unlikely(arch_count_up(counter) < 0 || !arch_slot_fill(to, entry))) {
+        __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    f->entry[f->gone++] = entry;
+    f->lost = true;
+    entry ^= arch_slot_take(f->slot);
+    if (entry)
+        arch_slot_or(to, entry);
+    return true;
+}
+
+/* Space locked. */
+static inline __attribute__((always_inline)) bool few_perform(struct hart *h, struct few *f,
+                                                              uint64_t head)
+{
+    const uint64_t plain = 0xff | (uint64_t)BATCH_DIRTY_STAYS << 16 | ~0UL << 32,
+                   code = head & 0xff;
+
+    if (unlikely(head & ~plain) || unlikely((f->slot = few_slots(f, f->address)) == NULL))
+        return false;
+    if (code == BATCH_PROTECT)
+        return few_protect(f, head >> 16 & 0xff);
+    if (unlikely(head >> 16 & 0xff))
+        return false;
+    if (code == BATCH_UNMAP)
+        return few_unmap(h, f);
+    return code == BATCH_MOVE && few_move(h, f);
+}
+
+/* Other harts may run the space: they are fenced with nothing locked. */
+static __attribute__((noinline)) void fence_others(struct hart *h, struct few *f)
+{
+    struct gather g;
+
+    space_hold(f->space);
+    space_unlock(f->space);
+    hart_idle(h);
+    gather_begin(&g, f->space);
+    gather_range(&g, f->address, f->address + f->count * PAGE_BYTES);
+    gather_finish(&g);
+    space_drop_hold(f->space);
+    hart_busy(h);
+}
+
+/* The space is unlocked, and no hart uses what was taken away. */
+static inline __attribute__((always_inline)) void few_fence(struct hart *h, struct few *f)
+{
+    if (!f->lost) {
+        straight_unlock(f->space);
+        return;
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (unlikely(!straight_only_here(h, f->space))) {
+        fence_others(h, f);
+        return;
+    }
+    straight_unlock(f->space);
+    if (f->count == 1)
+        arch_fence_page(asid_number(f->space), f->address);
+    else
+        arch_fence_range(asid_number(f->space), f->address, f->address + f->count * PAGE_BYTES);
+    count(h, COUNT_fence_local);
+}
+
+bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t value)
+{
+    struct thread *c = w->client;
+    struct batch_page *page = w->operation_page;
+    struct few f; /* but for its entries */
+
+    f.worker = w;
+    f.client = c;
+    f.space = straight_space(w, space);
+    f.lost = false;
+    f.gone = 0;
+    if (unlikely(f.space == NULL || f.space != c->space || f.space->linear_end || page == NULL))
+        return false;
+    f.op = &page->op[0];
+    uint64_t head = *(const volatile uint64_t *)f.op;
+    f.address = f.op->address;
+    f.count = head >> 32;
+    if (unlikely(f.count - 1 >= FEW) || unlikely(!space_trylock(f.space)))
+        return false;
+    if (unlikely(!few_perform(h, &f, head))) {
+        straight_unlock(f.space);
+        return false;
+    }
+    few_fence(h, &f);
+    for (uint64_t i = 0; i < f.gone; i++)
+        __atomic_fetch_sub(block_of_entry(h->blocks, f.entry[i]), 1, __ATOMIC_RELEASE);
+    h->counter[COUNT_batch_straight]++;
+    batch_finished(w);
+    c->x[10] = value;
+    return true;
+}

@@ -1,0 +1,64 @@
+/*
+ * What the straight ways of answers that are batches share (batch_straight.c for faults,
+ * batch_call.c for calls): checks that say "plain" or "look again in full", and change nothing.
+ * All of it inside hart_busy().
+ */
+#ifndef KERNEL_STRAIGHT_H
+#define KERNEL_STRAIGHT_H
+
+#include "kernel/batch.h"
+#include "arch/arch.h"
+#include "kernel/asid.h"
+#include "kernel/cap.h"
+
+/* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
+static inline __attribute__((always_inline)) bool
+straight_covered(const struct thread *w, uint64_t slot, uint64_t entry, uint64_t bits)
+{
+    if (unlikely(slot >= w->table_size))
+        return false;
+    const struct cap *cap = &w->table_caps[slot];
+    /* Bits above the page number take the page out of the extent. */
+    return likely(!(bits & cap->forbid) && (entry >> ENTRY_PAGE_SHIFT) - cap->first < cap->pages);
+}
+
+/* The gather's argument (space_run.c): a hart that is not seen here, after the change and a
+ * barrier, has not yet begun to walk the tables. */
+static inline bool straight_only_here(const struct hart *h, const struct space *s)
+{
+    return likely(__atomic_load_n(&s->seen, __ATOMIC_RELAXED) == 1UL << h->id);
+}
+
+/* The hart itself forgets what it knows of the page. */
+static inline void straight_fence_page(struct hart *h, const struct space *s, vaddr_t address)
+{
+    arch_fence_page(asid_number(s), address);
+    count(h, COUNT_fence_local);
+}
+
+static inline void straight_unlock(struct space *s)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    *(volatile uint32_t *)&s->lock = 0; /* a plain store: the atomic one is an exchange */
+}
+
+/* The Space capability in the slot, if it lets w map; NULL: find out why in full. */
+static inline struct space *straight_space(const struct thread *w, uint64_t slot)
+{
+    const uint32_t want = CAP_SPACE | RIGHT_MAP << 8, mask = 0xff | RIGHT_MAP << 8;
+
+    if (unlikely(slot >= w->table_size))
+        return NULL;
+    const struct cap *cap = &w->table_caps[slot];
+    uint32_t is = *(const uint16_t *)&cap->type; /* type and rights */
+    return likely((is & mask) == want) ? cap->object : NULL;
+}
+
+/*
+ * batch_call.c: perform the operation of w's page, if that is plain, and give its client, which
+ * waits for a call on the straight path, that value. False: not plain; nothing has changed, and the
+ * hart is busy. The client is the caller's to resume.
+ */
+bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t value);
+
+#endif
