@@ -61,6 +61,10 @@
  * -> 0, -EINVAL. */
 #define MM_CMA 1059
 
+/* privileged: mm_advise(mm, address, bytes, advice) -> 0: madvise(2) for another address space, or
+ * with advice that not everybody may give. */
+#define MM_ADVISE 1055
+
 /* mm_huge_pool(pages) -> how many there are then: the pool of 2 MiB pages for MAP_HUGETLB grows as
  * far as there is memory, or shrinks by pages that are neither in use nor promised. ~0: only tell.
  * Privileged. */

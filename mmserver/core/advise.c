@@ -1,11 +1,12 @@
 /*
- * madvise. Advice is of five kinds:
+ * madvise. Advice is of six kinds:
  *
  *   flags of the VMA   fork, dump, huge pages, merging, read-ahead: the VMA is cut and joined
  *   pages that go      DONTNEED at once; FREE when memory is short
  *   hints on age       COLD, PAGEOUT: the accessed bits go, so that reclaim takes them first
  *   pages that come    POPULATE_*, WILLNEED
  *   guards             GUARD_INSTALL, GUARD_REMOVE (guard.h)
+ *   broken memory      HWPOISON, SOFT_OFFLINE (poison.h)
  *
  * A private page that is writable but not dirty is one that MADV_FREE gave up: every other entry
  * that is made writable is made dirty with it.
@@ -16,6 +17,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/huge.h"
+#include "mmserver/core/poison.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
@@ -198,13 +200,6 @@ static long remove_range(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t
     return result;
 }
 
-/* A page said to be broken: there is no error injection here, so a program cannot ask for it. */
-static long inject(vaddr_t address, vaddr_t end)
-{
-    (void)address, (void)end;
-    return -LINUX_EPERM;
-}
-
 long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, uint64_t advice)
 {
     uint64_t length = PAGE_UP(bytes);
@@ -221,7 +216,7 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
     if (advice == MADV_REMOVE)
         return remove_range(w, mm, address, end);
     if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-        return inject(address, end);
+        return poison_range(w, mm, address, end, advice == MADV_SOFT_OFFLINE);
     mm_lock(mm);
     for (vaddr_t a = address; a < end;) {
         struct vma *v = vma_find(mm, a);

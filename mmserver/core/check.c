@@ -29,6 +29,7 @@ struct check {
     uint64_t wrong;
     uint64_t tables, vmas, mms, object_vmas;
     uint64_t state[PAGE_STATES];
+    uint64_t poisoned_files; /* broken pages that still have their place in a cache */
 };
 
 static void expect(struct check *c, bool good, const char *what, uint64_t where, uint64_t is,
@@ -177,8 +178,8 @@ static void check_leaf(struct check *c, struct mm *mm, vaddr_t address, uint64_t
     bool parked = entry_is_parked(entry);
     if (entry_is_marker(entry)) {
         expect(c, mm->marked, "marker in a space that has none", address, entry, 0);
-        expect(c, page->state == PAGE_ZERO, "marker with a page of a wrong kind", address,
-               page->state, PAGE_ZERO);
+        expect(c, page->state == PAGE_ZERO || page->state == PAGE_POISONED,
+               "marker with a page of a wrong kind", address, page->state, PAGE_POISONED);
         return;
     }
     page->private ++;
@@ -363,6 +364,7 @@ static void check_pages(struct check *c)
         struct page *page = page_of(pfn);
 
         c->state[page->state] += pages_of(page);
+        c->poisoned_files += page->state == PAGE_POISONED && page->owner;
         if (is_counted(page))
             expect_equal(c, "map count", pfn, page->maps, page->private);
         expect(c, page->state != PAGE_ANON || page->maps, "anonymous page of nobody", pfn, 0, 1);
@@ -387,7 +389,9 @@ static void check_pages(struct check *c)
     expect_equal(c, "pages in hart lists by state", 0, c->state[PAGE_HOT], lists[0]);
     expect_equal(c, "zeroed pages by state", 0, c->state[PAGE_ZEROED], lists[1]);
     expect_equal(c, "page tables by state", 0, c->state[PAGE_TABLE], c->tables + own_tables());
-    expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE], object_cached_pages());
+    expect_equal(c, "file pages by state", 0, c->state[PAGE_FILE] + c->poisoned_files,
+                 object_cached_pages());
+    expect_equal(c, "broken pages", 0, phys.poisoned_pages, c->state[PAGE_POISONED]);
     expect_equal(c, "pages in no place", 0, c->state[PAGE_USED], 0);
 }
 

@@ -20,7 +20,7 @@
  *            object (vma->ops, object_fault.c)  behind its end ──▶ BUSERR
  *                       read  ──▶ FILE_READ     page of the cache, and those around it
  *                       write ──▶ FILE_COPY     private copy; shared: the page itself
- *   marked                    ──▶ GUARD         a guard page
+ *   marked                    ──▶ GUARD, POISONED
  *   parked                    ──▶ RESTORED      the page behind the software entry
  *   valid    allows it        ──▶ SPURIOUS      fence and go on
  *            zero page  write ──▶ ZERO_REPLACED
@@ -36,6 +36,7 @@
  */
 #include "mmserver/core/fault.h"
 #include "mmserver/core/clear.h"
+#include "mmserver/core/guard.h"
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
@@ -507,7 +508,7 @@ static enum fault_outcome fault_resolve(struct fault *f)
     if (!f->entry)
         return fault_empty(f);
     if (unlikely(entry_is_marker(f->entry)))
-        return FAULT_GUARD;
+        return entry_is_guard(f->entry) ? FAULT_GUARD : FAULT_POISONED;
     return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, leaf);
 }
 
@@ -540,6 +541,8 @@ static struct answer answer_bad(enum fault_outcome outcome)
         return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_ACCERR);
     case FAULT_BUSERR:
         return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_ADRERR);
+    case FAULT_POISONED:
+        return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_MCEERR_AR);
     case FAULT_OOM:
         return answer_make(ANSWER_FORWARD, LINUX_SIGKILL, 0);
     default:

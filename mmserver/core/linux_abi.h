@@ -145,6 +145,7 @@ enum seals {
 #define SEGV_MAPERR   1
 #define SEGV_ACCERR   2
 #define BUS_ADRERR    2
+#define BUS_MCEERR_AR 4 /* memory is broken: action required */
 
 enum auxv_type {
     AT_NULL = 0,

@@ -158,15 +158,23 @@ void object_ref(struct object *o, uint64_t count)
 
 /* ---- pages go ---- */
 
+/* It is in no cache, and nobody holds or maps it any more. */
+static void page_gone(struct worker *w, struct page *page)
+{
+    page->maps = 0;
+    page->owner = NULL;
+    if (likely(page->state == PAGE_FILE))
+        page_free(w, page_number(page));
+}
+
 void object_page_put(struct worker *w, struct page *page, uint32_t count)
 {
     uint32_t left = __atomic_sub_fetch(&page->maps, count, __ATOMIC_ACQ_REL);
 
-    mm_assert(page->state == PAGE_FILE && (left & ~PAGE_DETACHED) + count <= ~PAGE_DETACHED);
-    if (left == PAGE_DETACHED) {
-        page->maps = 0;
-        page_free(w, page_number(page));
-    }
+    mm_assert((page->state == PAGE_FILE || page->state == PAGE_POISONED) &&
+              (left & ~PAGE_DETACHED) + count <= ~PAGE_DETACHED);
+    if (left == PAGE_DETACHED)
+        page_gone(w, page);
 }
 
 void object_page_dirty(struct object *o, const struct page *page)
@@ -182,10 +190,8 @@ void object_page_dirty(struct object *o, const struct page *page)
 /* It is in the cache no more; freed now, or by the last hold. */
 static void page_detach(struct worker *w, struct page *page)
 {
-    if (__atomic_fetch_or(&page->maps, PAGE_DETACHED, __ATOMIC_ACQ_REL) == 0) {
-        page->maps = 0;
-        page_free(w, page_number(page));
-    }
+    if (__atomic_fetch_or(&page->maps, PAGE_DETACHED, __ATOMIC_ACQ_REL) == 0)
+        page_gone(w, page);
 }
 
 /* Take the pages [first, last] out of the cache. Unlocked. */
@@ -367,6 +373,8 @@ static long page_get(struct worker *w, struct object *o, uint64_t index, bool wr
         lock_take(&o->lock);
         if (!beyond && index >= object_pages(o)) {
             error = -LINUX_ENXIO;
+        } else if (radix_get(&o->pages, index) & OBJECT_WORD_POISONED) {
+            error = -LINUX_EIO;
         } else if (!(pfn = object_page_find_locked(o, index, write)) && fresh) {
             missing = radix_missing(&o->pages, index);
             if (missing <= spare.count) {
@@ -428,17 +436,20 @@ static uint64_t first_page(vaddr_t address, uint64_t part)
     return min_u64(part, PAGE_BYTES - (address & PAGE_MASK));
 }
 
-/* The page of that index with a hold, or none (0) for a hole; *bytes left from `offset` on. */
-static pfn_t read_page(struct object *o, uint64_t offset, uint64_t *bytes)
+/* The page of that index with a hold, or none (0) for a hole, or -LINUX_EIO; *bytes left from
+ * `offset` on. */
+static long read_page(struct object *o, uint64_t offset, uint64_t *bytes)
 {
+    uint64_t index = offset >> PAGE_SHIFT;
     pfn_t pfn = 0;
 
     lock_take(&o->lock);
     *bytes = offset < o->bytes ? o->bytes - offset : 0;
     if (*bytes)
-        pfn = object_page_find_locked(o, offset >> PAGE_SHIFT, false);
+        pfn = object_page_find_locked(o, index, false);
+    bool poisoned = *bytes && !pfn && (radix_get(&o->pages, index) & OBJECT_WORD_POISONED);
     lock_drop(&o->lock);
-    return pfn;
+    return poisoned ? -LINUX_EIO : (long)pfn;
 }
 
 long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm *mm,
@@ -451,11 +462,14 @@ long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm 
     bytes = min_u64(bytes, OBJECT_CALL_BYTES);
     while (done < bytes) {
         uint64_t in_page = (offset + done) & PAGE_MASK;
-        pfn_t pfn = read_page(o, offset + done, &left);
+        long found = read_page(o, offset + done, &left);
         uint64_t part = min_u64(min_u64(bytes - done, PAGE_BYTES - in_page), left);
 
         if (!part)
             break;
+        if (found < 0)
+            return done ? (long)done : found;
+        pfn_t pfn = (pfn_t)found;
         const char *from = (const char *)page_pointer(pfn ? pfn : w->zero_page) + in_page;
         long error = mm_copy_out(w, mm, address + done, from, part);
         if (error && first_page(address + done, part) < part) {
@@ -692,6 +706,34 @@ long object_seal(struct object *o, uint32_t seals)
         __atomic_store_n(&o->seals, o->seals | seals, __ATOMIC_RELAXED);
     lock_drop(&o->lock);
     return error;
+}
+
+/* ---- broken memory ---- */
+
+/* Is it that page? Then its word says that nobody gets it any more. */
+static bool word_poison(struct object *o, uint64_t index, pfn_t pfn)
+{
+    lock_take(&o->lock);
+    struct radix_node *node = radix_bottom(&o->pages, index);
+    uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
+    bool same = slot && object_word_is_usable(*slot) && (*slot & OBJECT_WORD_PAGE) == pfn;
+    if (same)
+        *slot |= OBJECT_WORD_POISONED | OBJECT_WORD_DIRTY;
+    lock_drop(&o->lock);
+    return same;
+}
+
+/* As a file is made shorter: what finds the page after the first step does not get it, so after the
+ * second nobody maps it. Holds may be left. */
+long object_page_poison(struct worker *w, struct object *o, uint64_t index, pfn_t pfn)
+{
+    if (!word_poison(o, index, pfn))
+        return -LINUX_EAGAIN;
+    object_unmap(w, o, index, index, false);
+    page_of(pfn)->state = PAGE_POISONED;
+    if (o->kind == OBJECT_ARCHIVE)
+        pages_drop(w, o, index, index); /* the archive itself is elsewhere */
+    return 0;
 }
 
 /* ---- under pressure ---- */

@@ -45,8 +45,11 @@ enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_DEVICE };
 #define PAGE_DETACHED (1U << 31)
 
 /* In the words of the tree of pages. */
-#define OBJECT_WORD_DIRTY (1UL << 63) /* somebody could write to it: it may not just be dropped */
-#define OBJECT_WORD_PAGE  (~OBJECT_WORD_DIRTY)
+#define OBJECT_WORD_POISONED                                                                  \
+    (1UL << 63)                       /* broken: nobody gets it. So usable words are positive \
+                                       */
+#define OBJECT_WORD_DIRTY (1UL << 62) /* somebody could write to it: it may not just be dropped */
+#define OBJECT_WORD_PAGE  (~(OBJECT_WORD_POISONED | OBJECT_WORD_DIRTY))
 
 struct object {
     struct lock lock;
@@ -106,16 +109,21 @@ bool object_handle_drop(struct worker *w, uint64_t handle, bool until_unused);
 
 /*
  * The page of that index with one more hold; it is filled or made if it was not there. `write`: it
- * is going to be written. The page number, or -LINUX_ENXIO at or behind the end, or -LINUX_ENOMEM.
+ * is going to be written. The page number, or -LINUX_ENXIO at or behind the end, -LINUX_EIO where
+ * memory is broken, or -LINUX_ENOMEM.
  */
 long object_page_get(struct worker *w, struct object *o, uint64_t index, bool write);
-/* Object locked: the same only if it is cached and below the end; else 0. */
+static inline bool object_word_is_usable(uint64_t word)
+{
+    return (int64_t)word > 0;
+}
+/* Object locked: the same only if it is cached, usable and below the end; else 0. */
 static inline pfn_t object_page_find_locked(struct object *o, uint64_t index, bool write)
 {
     struct radix_node *node = radix_bottom(&o->pages, index);
     uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
 
-    if (!slot || !*slot)
+    if (!slot || !object_word_is_usable(*slot))
         return 0;
     pfn_t pfn = *slot & OBJECT_WORD_PAGE;
     __atomic_fetch_add(&page_of(pfn)->maps, 1, __ATOMIC_RELAXED);
@@ -127,6 +135,10 @@ static inline pfn_t object_page_find_locked(struct object *o, uint64_t index, bo
 void object_page_dirty(struct object *o, const struct page *page);
 /* `count` holds or mappings of a page are gone. No lock from LOCK_SLAB on is held. */
 void object_page_put(struct worker *w, struct page *page, uint32_t count);
+
+/* The page of that index, if it is `pfn`, is broken: nobody gets it any more. What can be had again
+ * is; else the index stays without contents. -LINUX_EAGAIN: it is another page by now. Unlocked. */
+long object_page_poison(struct worker *w, struct object *o, uint64_t index, pfn_t pfn);
 
 /* Read-only view of an archive object's bytes; valid while referenced. */
 const void *object_bytes(const struct object *o);

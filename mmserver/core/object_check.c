@@ -28,7 +28,8 @@ static void check_cache(struct recount *r, const struct object *o)
     while ((word = radix_next(&o->pages, &index))) {
         const struct page *page = page_of(word & OBJECT_WORD_PAGE);
 
-        expect_equal(r, o, "state of a cached page", page->state, PAGE_FILE);
+        expect_equal(r, o, "state of a cached page", page->state,
+                     word & OBJECT_WORD_POISONED ? PAGE_POISONED : PAGE_FILE);
         expect_equal(r, o, "owner of a cached page", (uintptr_t)page->owner, (uintptr_t)o);
         expect_equal(r, o, "index of a cached page", page->index, index);
         behind += index >= object_pages(o) && (page->maps & ~PAGE_DETACHED);

@@ -111,7 +111,7 @@ static uint64_t around_run(struct around *a, uint64_t *slot, const uint64_t *lea
         }
         *result++ = around_take(slot, page, bits);
         slot++, leaf++;
-    } while (slot < stop && *slot && !*leaf);
+    } while (slot < stop && object_word_is_usable(*slot) && !*leaf);
     uint64_t count = (uint64_t)(result - first);
     op->memory = (uint32_t)memory;
     op->extra = a->count;
@@ -130,7 +130,8 @@ static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t
     uint64_t index = vma_offset_at(f->vma, start), done;
     uint64_t stop = min_u64(object_pages(o), index + ((end - start) >> PAGE_SHIFT));
 
-    a->hit = fault_index(f) < stop && !*f->leaf && radix_get(&o->pages, fault_index(f));
+    a->hit = fault_index(f) < stop && !*f->leaf &&
+             object_word_is_usable(radix_get(&o->pages, fault_index(f)));
     for (; index < stop && f->w->ops_count < BATCH_OPS_MAX;
          index += done, leaf += done, start += done << PAGE_SHIFT) {
         struct radix_node *node = radix_bottom(&o->pages, index);
@@ -138,7 +139,7 @@ static void around_gather(struct around *a, vaddr_t start, vaddr_t end, uint64_t
         uint64_t most = min_u64(stop - index, RADIX_SLOTS - at);
 
         done = node ? 1 : most;
-        if (node && node->slot[at] && !*leaf)
+        if (node && object_word_is_usable(node->slot[at]) && !*leaf)
             done = around_run(a, &node->slot[at], leaf, most, start, bits);
     }
 }
@@ -253,8 +254,10 @@ static vaddr_t around_end(const struct fault *f, vaddr_t start)
     return min_u64(min_u64(f->vma->end, table_end), start + object_around_bytes);
 }
 
-static enum fault_outcome page_refused(long error)
+static enum fault_outcome page_refused(const struct fault *f, long error)
 {
+    if (error == -LINUX_EIO) /* the archive's is going to be read again */
+        return f->vma->object->kind == OBJECT_ARCHIVE ? FAULT_RACED : FAULT_POISONED;
     return error == -LINUX_ENXIO ? FAULT_BUSERR : FAULT_OOM;
 }
 
@@ -269,7 +272,7 @@ static enum fault_outcome object_read_fault(struct fault *f)
         (likely(around_map(f, start, end, &mapped)) || (mapped && entry_is_leaf(*f->leaf))))
         return FAULT_FILE_READ;
     long pfn = page_have(f, index, shared);
-    return pfn < 0 ? page_refused(pfn)
+    return pfn < 0 ? page_refused(f, pfn)
                    : page_map(f, (pfn_t)pfn, page_bits(f, false), FAULT_FILE_READ);
 }
 
@@ -278,7 +281,7 @@ static enum fault_outcome object_write_fault(struct fault *f)
     long pfn = page_have(f, fault_index(f), true);
 
     if (pfn < 0)
-        return page_refused(pfn);
+        return page_refused(f, pfn);
     if (!f->entry)
         return page_map(f, (pfn_t)pfn, page_bits(f, true), FAULT_FILE_WRITE);
     /* The page stands there and is dirty from now on. */
@@ -294,7 +297,7 @@ static enum fault_outcome object_copy_fault(struct fault *f)
     long from = page_have(f, fault_index(f), false);
 
     if (from < 0)
-        return page_refused(from);
+        return page_refused(f, from);
     enum fault_outcome outcome = fault_fill_copy(f, (pfn_t)from, FAULT_FILE_COPY);
     object_page_put(f->w, page_of((pfn_t)from), 1);
     return outcome;

@@ -23,12 +23,13 @@
 struct phys phys;
 
 const char *const page_state_text[PAGE_STATES] = {
-    [PAGE_NONE] = "none",     [PAGE_RESERVED] = "reserved", [PAGE_FREE] = "free",
-    [PAGE_TAIL] = "tail",     [PAGE_HOT] = "hart-list",     [PAGE_ZEROED] = "zeroed",
-    [PAGE_USED] = "used",     [PAGE_ANON] = "anonymous",    [PAGE_ZERO] = "zero-page",
-    [PAGE_FILE] = "file",     [PAGE_FILE_MAP] = "file-map", [PAGE_SLAB] = "slab",
-    [PAGE_SERVER] = "server", [PAGE_TABLE] = "page-table",  [PAGE_OBJECT] = "kernel-object",
-    [PAGE_NATIVE] = "native", [PAGE_KMALLOC] = "kmalloc",   [PAGE_HUGETLB] = "hugetlb",
+    [PAGE_NONE] = "none",         [PAGE_RESERVED] = "reserved", [PAGE_FREE] = "free",
+    [PAGE_TAIL] = "tail",         [PAGE_HOT] = "hart-list",     [PAGE_ZEROED] = "zeroed",
+    [PAGE_USED] = "used",         [PAGE_ANON] = "anonymous",    [PAGE_ZERO] = "zero-page",
+    [PAGE_FILE] = "file",         [PAGE_FILE_MAP] = "file-map", [PAGE_SLAB] = "slab",
+    [PAGE_SERVER] = "server",     [PAGE_TABLE] = "page-table",  [PAGE_OBJECT] = "kernel-object",
+    [PAGE_NATIVE] = "native",     [PAGE_KMALLOC] = "kmalloc",   [PAGE_HUGETLB] = "hugetlb",
+    [PAGE_POISONED] = "poisoned",
 };
 
 #define PAGES_PER_DESCRIPTOR_PAGE (PAGE_BYTES / sizeof(struct page))

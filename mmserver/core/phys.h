@@ -56,6 +56,7 @@ enum page_state {
     PAGE_NATIVE,   /* given to a native program */
     PAGE_KMALLOC,  /* a large kmalloc: owner = who asked, index = bytes and generation */
     PAGE_HUGETLB,  /* the first of 2 MiB of the pool of huge pages: maps counts (hugetlb.h) */
+    PAGE_POISONED, /* its memory is broken: never used again (poison.h) */
     PAGE_STATES
 };
 
@@ -140,6 +141,7 @@ struct phys {
     uint32_t clear_blocks;     /* bool: the machine clears memory by cache blocks */
     uint64_t total_pages;      /* managed: all that was given to the zones */
     uint64_t descriptor_pages; /* of descriptors and the block table: reserved */
+    uint64_t poisoned_pages;   /* changed by atomic additions */
     uint64_t lost_pages;       /* memory for whose descriptors there was no place */
 };
 

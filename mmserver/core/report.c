@@ -127,6 +127,7 @@ static void report_meminfo(struct text *t)
     meminfo_line(t, "PageTables", sum.tables);
     meminfo_line(t, "CmaTotal", cma_pages());
     meminfo_line(t, "CmaFree", zones_free_type(MIGRATE_CMA));
+    meminfo_line(t, "HardwareCorrupted", phys.poisoned_pages);
     report_huge_pool(t);
 }
 

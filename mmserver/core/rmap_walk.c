@@ -206,6 +206,7 @@ long rmap_unmap(struct worker *w, struct page *page, uint64_t software, bool *di
         op->flags = BATCH_KEEP;
         if (software)
             op_add(w, p.mm, BATCH_SOFTWARE, p.address)->entry = software;
+        p.mm->marked |= entry_is_marker(software);
         ops_send(w);
         *dirty |= entry_is_parked(entry) || (w->ops->result[0] & ENTRY_D);
         p.mm->parked -= entry_is_parked(entry);

@@ -20,10 +20,15 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
 }
 
 /* What is not an anonymous page. */
-static __attribute__((noinline)) void zap_other(struct zap *z, struct page *page)
+static __attribute__((noinline)) void zap_other(struct zap *z, uint64_t entry)
 {
+    struct page *page = page_of(entry_page(entry));
+
+    if (!page_is_ours(entry_page(entry)) || entry_is_marker(entry))
+        return; /* device memory, or no page at all */
     switch (page->state) {
     case PAGE_FILE:
+    case PAGE_POISONED: /* of a file, as the first of those who map it loses it */
         z->mm->file_pages--;
         object_page_put(z->w, page, 1);
         return;
@@ -49,8 +54,7 @@ static inline __attribute__((always_inline)) void flush_entry(struct zap *z, str
 
     if (unlikely((uintptr_t)page - f->first >= f->bytes || page->state != PAGE_ANON)) {
         f->others++;
-        if (page_is_ours(entry_page(entry))) /* else device memory */
-            zap_other(z, page);
+        zap_other(z, entry);
     } else if (__atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED) == 1) {
         *f->freed++ = entry_page(entry);
     }

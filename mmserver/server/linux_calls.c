@@ -81,6 +81,8 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
     case NR_mremap:
         return map_mremap(w, mm, a[0], a[1], a[2], a[3], a[4]);
     case NR_madvise:
+        if (a[2] == MADV_HWPOISON || a[2] == MADV_SOFT_OFFLINE)
+            break; /* who may ask for that, the personality knows: MM_ADVISE */
         return map_madvise(w, mm, a[0], a[1], a[2]);
     case NR_mincore:
         return map_mincore(w, mm, a[0], a[1], a[2]);

@@ -270,6 +270,17 @@ static long call_on_thread(struct worker *w, struct client *c, long number, cons
     return error;
 }
 
+static long call_advise(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = map_madvise(w, mm, a[1], a[2], a[3]);
+    mm_put(mm);
+    return error;
+}
+
 static long call_fault_in(struct worker *w, const uint64_t a[6])
 {
     struct mm *mm = mm_get(a[0]);
@@ -474,7 +485,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      (number >= MM_HUGE_POOL && number <= MM_CMA) ||
+                      (number >= MM_ADVISE && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
@@ -492,6 +503,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_exec(w, c, a);
     case MM_LIMIT:
         return call_limit(a);
+    case MM_ADVISE:
+        return call_advise(w, a);
     case MM_HUGE_POOL:
         return (long)(a[0] == ~0UL ? hugetlb_state().total : hugetlb_resize(w, a[0]));
     case MM_COMPACT:

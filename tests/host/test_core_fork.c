@@ -18,7 +18,7 @@
 struct process {
     struct client *client; /* NULL: none */
     uint8_t rights[PAGES], content[PAGES];
-    bool dontfork[PAGES], wipe[PAGES], guard[PAGES];
+    bool dontfork[PAGES], wipe[PAGES], guard[PAGES], broken[PAGES];
 };
 
 static struct process family[PROCESSES];
@@ -42,6 +42,7 @@ static void model_map(struct process *p, uint64_t page, uint64_t count, uint8_t 
     memset(p->dontfork + page, 0, count);
     memset(p->wipe + page, 0, count);
     memset(p->guard + page, 0, count);
+    memset(p->broken + page, 0, count);
 }
 
 static void touch(struct process *p, uint64_t page, bool write)
@@ -54,6 +55,11 @@ static void touch(struct process *p, uint64_t page, bool write)
     if (p->rights[page] == ABSENT || !(p->rights[page] & needed) || p->guard[page]) {
         EXPECT(!o.done);
         EXPECT_EQ(o.signal, LINUX_SIGSEGV);
+        return;
+    }
+    if (p->broken[page]) {
+        EXPECT(!o.done);
+        EXPECT_EQ(o.signal, LINUX_SIGBUS);
         return;
     }
     EXPECT(o.done);
@@ -127,6 +133,7 @@ static void step_mremap(struct process *p)
     memcpy(p->dontfork + to, p->dontfork + from, count);
     memcpy(p->wipe + to, p->wipe + from, count);
     memcpy(p->guard + to, p->guard + from, count);
+    memcpy(p->broken + to, p->broken + from, count);
     model_map(p, from, count, ABSENT);
 }
 
@@ -144,7 +151,7 @@ static void step_advise(struct process *p)
         if (p->rights[i] == ABSENT)
             continue;
         if (advice == MADV_DONTNEED || advice == MADV_GUARD_INSTALL)
-            p->content[i] = 0;
+            p->content[i] = p->broken[i] = 0;
         if (advice == MADV_GUARD_INSTALL || advice == MADV_GUARD_REMOVE)
             p->guard[i] = advice == MADV_GUARD_INSTALL;
         else if (advice == MADV_DONTFORK || advice == MADV_DOFORK)
@@ -176,7 +183,7 @@ static void step_fork(struct process *p)
         if (p->dontfork[i])
             model_map(child, i, 1, ABSENT);
         else if (p->wipe[i])
-            child->content[i] = child->guard[i] = 0;
+            child->content[i] = child->guard[i] = child->broken[i] = 0;
     }
     forks++;
 }
@@ -203,6 +210,31 @@ static void step_migrate(struct process *p)
     page_free(sim_worker(0), from);
 }
 
+/* The page behind one entry breaks: all who map it lose it. */
+static void step_poison(struct process *p)
+{
+    uint64_t page = ktap_random_below(PAGES), entry = 0;
+
+    for (; page < PAGES; page++) {
+        entry = pt_leaf(p->client->mm, address_of(page));
+        if (entry_is_leaf(entry) && page_of(entry_page(entry))->state == PAGE_ANON)
+            break;
+    }
+    if (page == PAGES)
+        return;
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        for (uint64_t at = 0; family[i].client && at < PAGES; at++) {
+            uint64_t other = pt_leaf(family[i].client->mm, address_of(at));
+
+            if (other && !entry_is_marker(other) && entry_page(other) == entry_page(entry))
+                family[i].broken[at] = true;
+        }
+    }
+    EXPECT_EQ(
+        map_madvise(sim_worker(0), p->client->mm, address_of(page), PAGE_BYTES, MADV_HWPOISON), 0);
+    EXPECT_EQ(page_of(entry_page(entry))->state, PAGE_POISONED);
+}
+
 static void compare_all(void)
 {
     for (unsigned i = 0; i < PROCESSES; i++)
@@ -214,8 +246,9 @@ static void compare_all(void)
 static void run(uint32_t levels)
 {
     static void (*const steps[])(struct process *) = {
-        step_touch,  step_touch,  step_touch, step_touch, step_mmap, step_munmap,  step_mprotect,
-        step_mremap, step_advise, step_fork,  step_fork,  step_exit, step_migrate, step_migrate};
+        step_touch,  step_touch,    step_touch,   step_touch,   step_mmap,
+        step_munmap, step_mprotect, step_mremap,  step_advise,  step_fork,
+        step_fork,   step_exit,     step_migrate, step_migrate, step_poison};
 
     core_world_boot(&(struct world){.levels = levels, .memory_pages = 32768});
     memset(family, 0, sizeof family);
@@ -239,14 +272,15 @@ static void run(uint32_t levels)
             compare_all();
     }
     compare_all();
-    ktap_note("%u forks", forks);
+    ktap_note("%u forks, %lu pages broke", forks, phys.poisoned_pages);
     EXPECT(forks > 50);
     for (unsigned i = 0; i < PROCESSES; i++) {
         if (family[i].client)
             end(&family[i]);
     }
     core_world_check();
-    EXPECT_EQ(core_world_free_pages(), before);
+    EXPECT(phys.poisoned_pages > 10);
+    EXPECT_EQ(core_world_free_pages() + phys.poisoned_pages, before);
 }
 
 KTAP_CASE(core_fork_random_sv39)

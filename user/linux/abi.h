@@ -536,6 +536,7 @@ struct linux_shm_info {
 #define LINUX_SEGV_ACCERR   2
 #define LINUX_BUS_ADRALN    1
 #define LINUX_BUS_ADRERR    2
+#define LINUX_BUS_MCEERR_AR 4
 #define LINUX_ILL_ILLOPC    1
 #define LINUX_TRAP_BRKPT    1
 #define LINUX_CLD_EXITED    1

@@ -32,6 +32,11 @@ static inline long mmcall_limit(uint64_t mm, unsigned which, uint64_t value)
     return kcall6(MM_LIMIT, mm, which, value, 0, 0, 0);
 }
 
+static inline long mmcall_advise(uint64_t mm, uint64_t address, uint64_t bytes, uint64_t advice)
+{
+    return kcall6(MM_ADVISE, mm, address, bytes, advice, 0, 0);
+}
+
 /* ~0: only tell. */
 static inline long mmcall_huge_pool(uint64_t pages)
 {

@@ -90,7 +90,7 @@ bool signal_push_straight(struct thread *t, int signal, int code, uint64_t addre
 {
     struct process *p = t->process;
     const struct linux_sigaction *action = &p->sighand->action[signal - 1];
-    const struct signal_info info = {.code = code, .address = address};
+    const struct signal_info info = signal_fault_info(signal, code, address);
 
     if (action->handler == LINUX_SIG_DFL || action->handler == LINUX_SIG_IGN ||
         (action->flags & LINUX_SA_RESETHAND) || (t->mask & signal_bit(signal)))

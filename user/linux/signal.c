@@ -223,6 +223,8 @@ static const char *reason_of(int signal, int code)
         return "the address is not aligned";
     if (signal == LINUX_SIGBUS && code == LINUX_BUS_ADRERR)
         return "the mapping has no memory there";
+    if (signal == LINUX_SIGBUS && code == LINUX_BUS_MCEERR_AR)
+        return "the memory there is broken";
     if (signal == LINUX_SIGKILL)
         return "out of memory";
     return "an exception";
@@ -248,7 +250,7 @@ void signal_fault(struct thread *t, int signal, int code, uint64_t address, uint
                   uint64_t pc)
 {
     struct process *p = t->process;
-    struct signal_info info = {.code = code, .address = address};
+    struct signal_info info = signal_fault_info(signal, code, address);
 
     if (signal != LINUX_SIGKILL && effect_of(p, signal) == EFFECT_HANDLER &&
         !(t->mask & signal_bit(signal))) {

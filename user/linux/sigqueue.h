@@ -15,13 +15,17 @@
 #include "user/linux/abi.h"
 
 #define SIGNAL_ENTRIES 1024 /* of the pool: RLIMIT_SIGPENDING */
+#define BROKEN_LSB     12   /* memory breaks by pages of 4 KiB */
 
 /* What a signal carries beside its number: the first words of siginfo_t. */
 struct signal_info {
     int32_t code;
     int32_t error;
     union {
-        uint64_t address; /* of an exception */
+        struct {
+            uint64_t address; /* of an exception */
+            uint64_t lsb;     /* of broken memory: how much of it, as a power of two */
+        };
         struct {
             int32_t pid;  /* of a timer's: its number */
             uint32_t uid; /* of a timer's: its overrun */
@@ -33,6 +37,14 @@ struct signal_info {
         uint64_t word[2];
     };
 };
+
+/* What comes with the signal of an exception. */
+static inline struct signal_info signal_fault_info(int signal, int code, uint64_t address)
+{
+    bool broken = signal == LINUX_SIGBUS && code == LINUX_BUS_MCEERR_AR;
+
+    return (struct signal_info){.code = code, .address = address, .lsb = broken ? BROKEN_LSB : 0};
+}
 
 struct signal_entry {
     TAILQ_ENTRY(signal_entry) link;

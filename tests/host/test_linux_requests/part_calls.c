@@ -1,4 +1,5 @@
 /* The personality's sources, for this test: calls on processes, time and futexes. */
+#include "user/linux/advise.c"
 #include "user/linux/alarm.c"
 #include "user/linux/clock.c"
 #include "user/linux/clone.c"
