@@ -41,8 +41,17 @@ bool calls_plain(const struct thread *t, uint64_t number, long *value)
     case 173: /* getppid */
         *value = __atomic_load_n(&t->process->ppid, __ATOMIC_RELAXED);
         return true;
-    case 174 ... 177: /* getuid, geteuid, getgid, getegid */
-        *value = 0;
+    case 174: /* getuid */
+        *value = t->process->cred.user.real;
+        return true;
+    case 175: /* geteuid */
+        *value = t->process->cred.user.effective;
+        return true;
+    case 176: /* getgid */
+        *value = t->process->cred.group.real;
+        return true;
+    case 177: /* getegid */
+        *value = t->process->cred.group.effective;
         return true;
     case 178: /* gettid */
         *value = t->tid;

@@ -65,6 +65,11 @@ static struct thread *make_thread(struct thread *t, struct process *p, int tid,
     if (!child)
         return NULL;
     child->mask = t->mask;
+    child->policy = t->policy;
+    child->priority = t->priority;
+    child->nice = t->nice;
+    child->timer_slack = t->timer_slack;
+    memcpy(child->comm, thread_comm(t), sizeof(child->comm));
     if (c->flags & LINUX_CLONE_CHILD_CLEARTID)
         child->clear_tid = c->child_tid;
     /* Bad addresses do no harm but to the caller, who does not get its numbers. */
@@ -104,12 +109,26 @@ static long clone_space(struct process *p, struct space *of, uint64_t flags)
     return p->space ? 0 : error;
 }
 
+/* RLIMIT_NPROC: processes of its user. Root has as many as there is room for. */
+static bool limit_reached(const struct process *p)
+{
+    uint64_t count = 0;
+
+    if (cred_is_root(&p->cred))
+        return false;
+    for (struct process *q = process_next(0); q; q = process_next(q->pid))
+        count += q->cred.user.real == p->cred.user.real;
+    return count >= p->limit[LINUX_RLIMIT_NPROC].soft;
+}
+
 static long clone_process(struct thread *t, const struct clone *c)
 {
     bool sibling = (c->flags & LINUX_CLONE_PARENT) != 0;
     struct process *parent = sibling ? t->process->parent : t->process;
-    struct process *p = process_create(parent, t->process, c->flags);
+    struct process *p = NULL;
 
+    if (!limit_reached(t->process))
+        p = process_create(parent, t->process, c->flags);
     if (!p)
         return -LINUX_EAGAIN;
     long error = clone_space(p, t->process->space, c->flags);

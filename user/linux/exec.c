@@ -299,6 +299,7 @@ static long become(struct thread *t)
     t->exec_space = NULL;
     space_put(old);
     t->tid = p->pid;
+    p->barriers = p->keeps_caps = false;
     t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
     p->has_exec = true;
     p->exit_signal = LINUX_SIGCHLD;

@@ -1,14 +1,8 @@
-/* Who is who: ids of processes, groups, sessions, users; and calls that keep one value per process.
+/* Who is who: ids of processes, groups, sessions; and calls that keep one value per process.
  */
 #include "user/linux/calls.h"
 
-#include <string.h>
-
 #include "user/linux/process.h"
-#include "user/linux/space.h"
-
-#define PR_SET_NAME 15
-#define PR_GET_NAME 16
 
 long linux_getpid(struct thread *t, const uint64_t *a)
 {
@@ -26,28 +20,6 @@ long linux_getppid(struct thread *t, const uint64_t *a)
 {
     (void)a;
     return t->process->ppid;
-}
-
-/* There is one user, who may do everything. */
-long linux_getuid(struct thread *t, const uint64_t *a)
-{
-    (void)t, (void)a;
-    return 0;
-}
-
-long linux_geteuid(struct thread *t, const uint64_t *a)
-{
-    return linux_getuid(t, a);
-}
-
-long linux_getgid(struct thread *t, const uint64_t *a)
-{
-    return linux_getuid(t, a);
-}
-
-long linux_getegid(struct thread *t, const uint64_t *a)
-{
-    return linux_getuid(t, a);
 }
 
 static struct process *named(struct thread *t, uint64_t pid)
@@ -126,24 +98,4 @@ long linux_umask(struct thread *t, const uint64_t *a)
 
     t->process->fs->umask = (uint32_t)a[0] & 0777;
     return old;
-}
-
-long linux_prctl(struct thread *t, const uint64_t *a)
-{
-    char name[COMM_BYTES] = {0};
-
-    switch ((int32_t)a[0]) {
-    case PR_SET_NAME: {
-        long bytes = copy_in_string(t->process->space, name, a[1], sizeof(name));
-        if (bytes == -LINUX_EFAULT)
-            return bytes;
-        name[COMM_BYTES - 1] = 0;
-        memcpy(t->process->comm, name, sizeof(name));
-        return 0;
-    }
-    case PR_GET_NAME:
-        return copy_out(t->process->space, a[1], t->process->comm, COMM_BYTES);
-    default:
-        return -LINUX_EINVAL;
-    }
 }

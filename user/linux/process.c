@@ -103,6 +103,9 @@ static void inherit(struct process *p, const struct process *like)
     memcpy(p->comm, like->comm, sizeof(p->comm));
     memcpy(p->limit, like->limit, sizeof(p->limit));
     p->persona = like->persona;
+    p->cred = like->cred;
+    p->undumpable = like->undumpable;
+    p->no_new_privs = like->no_new_privs;
     if (like->cmdline && (p->cmdline = malloc(like->cmdline_bytes))) {
         memcpy(p->cmdline, like->cmdline, like->cmdline_bytes);
         p->cmdline_bytes = like->cmdline_bytes;
@@ -181,6 +184,7 @@ struct process *process_create(struct process *parent, const struct process *lik
         parent_set(p, parent);
     } else {
         p->pgid = p->sid = p->pid;
+        cred_init(&p->cred);
         limits_init(p);
     }
     return p;
@@ -214,6 +218,11 @@ void process_set_comm(struct process *p, const char *path)
     strncpy(p->comm, slash ? slash + 1 : path, sizeof(p->comm) - 1);
 }
 
+char *thread_comm(struct thread *t)
+{
+    return t->tid == t->process->pid ? t->process->comm : t->comm;
+}
+
 void process_exit(struct process *p, int status)
 {
     struct thread *t, *next;
@@ -241,16 +250,29 @@ void process_vfork_release(struct process *p)
     queue_wake(&p->vfork_wait);
 }
 
-/* Children go to the first process, which is there as long as anything is. */
+/* Who gets the children of p: the next of its ancestors that wants them, at last the first process,
+ * which is there as long as anything is. */
+static struct process *reaper_of(const struct process *p)
+{
+    struct process *reaper = p->parent;
+
+    while (reaper->parent && !(reaper->is_reaper && reaper->state == PROCESS_ALIVE))
+        reaper = reaper->parent;
+    return reaper;
+}
+
 static void leave_children(struct process *p)
 {
-    struct process *child, *init = process_init();
+    const struct signal_info info = {.code = LINUX_SI_USER, .pid = p->pid};
+    struct process *child, *reaper = reaper_of(p);
 
     while ((child = TAILQ_FIRST(&p->children))) {
         TAILQ_REMOVE(&p->children, child, sibling);
-        parent_set(child, init);
+        parent_set(child, reaper);
         if (child->state == PROCESS_ZOMBIE)
-            queue_wake(&init->child_wait);
+            queue_wake(&reaper->child_wait);
+        else if (child->parent_death_signal)
+            signal_send_process(child, child->parent_death_signal, &info);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "user/linux/abi.h"
 #include "user/linux/alarm.h"
 #include "user/linux/context.h"
+#include "user/linux/cred.h"
 #include "user/linux/fd.h"
 #include "user/linux/fs.h"
 #include "user/linux/sleep.h"
@@ -23,7 +24,6 @@
 
 #define PROCESSES_MAX 256
 #define PID_MAX       32768
-#define COMM_BYTES    16
 
 struct space;
 TAILQ_HEAD(process_list, process);
@@ -57,6 +57,13 @@ struct process {
     uint64_t start_ticks;
 
     uint32_t persona; /* personality(2) */
+    struct cred cred;
+
+    /* prctl.c */
+    int parent_death_signal; /* sent when the parent ends; 0: none */
+    bool barriers;           /* registered for membarrier */
+    bool undumpable, keeps_caps, no_new_privs;
+    bool is_reaper; /* orphans among its descendants become its children */
 
     struct wait_queue child_wait; /* its threads in wait4 */
     struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */
@@ -100,5 +107,7 @@ void process_reap(struct process *p);
 /* Whether a living process of that group is in that session (any: 0). */
 bool process_group_exists(int pgid, int sid);
 void process_set_comm(struct process *p, const char *path);
+/* A thread's name: of the one that the process is named after, the process's. */
+char *thread_comm(struct thread *t);
 
 #endif

@@ -14,16 +14,9 @@ long linux_sched_yield(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-static struct thread *named(struct thread *t, uint64_t tid)
-{
-    struct thread *other = (int32_t)tid == 0 ? t : thread_by_tid((int32_t)tid);
-
-    return other && other->state != THREAD_DYING ? other : NULL;
-}
-
 long linux_sched_setaffinity(struct thread *t, const uint64_t *a)
 {
-    struct thread *target = named(t, a[0]);
+    struct thread *target = thread_named(t, (int)a[0]);
     uint64_t mask = 0;
     uint64_t bytes = (uint32_t)a[1] < sizeof(mask) ? (uint32_t)a[1] : sizeof(mask);
 
@@ -40,7 +33,7 @@ long linux_sched_setaffinity(struct thread *t, const uint64_t *a)
 
 long linux_sched_getaffinity(struct thread *t, const uint64_t *a)
 {
-    struct thread *target = named(t, a[0]);
+    struct thread *target = thread_named(t, (int)a[0]);
 
     if (!target)
         return -LINUX_ESRCH;

@@ -24,7 +24,8 @@ static long kill_all(struct thread *t, int signal, const struct signal_info *inf
     unsigned count = 0;
 
     for (struct process *p = process_next(1); p; p = process_next(p->pid)) {
-        if (p == t->process || p->state == PROCESS_ZOMBIE)
+        if (p == t->process || p->state == PROCESS_ZOMBIE ||
+            !cred_may_signal(&t->process->cred, &p->cred))
             continue;
         count++;
         if (signal)
@@ -50,6 +51,9 @@ long linux_kill(struct thread *t, const uint64_t *a)
     struct process *p = process_by_pid(pid);
     if (!p)
         return -LINUX_ESRCH;
+    if (!cred_may_signal(&t->process->cred, &p->cred) &&
+        !(signal == LINUX_SIGCONT && p->sid == t->process->sid))
+        return -LINUX_EPERM;
     if (signal && signal_send_process(p, signal, &info) == SIGNAL_LOST)
         return -LINUX_EAGAIN;
     return 0;
@@ -72,6 +76,8 @@ static long send_thread(struct thread *t, int group, int tid, int signal)
     struct thread *target = find_thread(group, tid);
     if (!target)
         return -LINUX_ESRCH;
+    if (!cred_may_signal(&t->process->cred, &target->process->cred))
+        return -LINUX_EPERM;
     if (signal && signal_send_thread(target, signal, &info) == SIGNAL_LOST)
         return -LINUX_EAGAIN;
     return 0;

@@ -84,7 +84,8 @@ static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_ad
             return -LINUX_EFAULT;
         if (value.soft > value.hard)
             return -LINUX_EINVAL;
-        if (which == LINUX_RLIMIT_NOFILE && value.hard > FDS_MAX)
+        if ((which == LINUX_RLIMIT_NOFILE && value.hard > FDS_MAX) ||
+            (value.hard > old.hard && !cred_is_root(&t->process->cred)))
             return -LINUX_EPERM;
         p->limit[which] = value;
         if (p->space)

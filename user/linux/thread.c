@@ -76,6 +76,13 @@ struct thread *thread_by_tid(int tid)
     return NULL;
 }
 
+struct thread *thread_named(struct thread *t, int tid)
+{
+    struct thread *other = tid == 0 ? t : thread_by_tid(tid);
+
+    return other && other->state != THREAD_DYING ? other : NULL;
+}
+
 unsigned thread_slot(const struct thread *t)
 {
     return MACHINE_SLOT_THREADS + (unsigned)(t - threads);

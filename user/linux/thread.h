@@ -21,6 +21,7 @@
 #include "user/linux/timer.h"
 
 #define THREADS_MAX 512
+#define COMM_BYTES  16
 
 struct file;
 struct process;
@@ -88,6 +89,10 @@ struct thread {
     struct space *exec_space; /* loaded by an execve that waits for the other threads' end */
     uint64_t exec_pc, exec_sp;
 
+    char comm[COMM_BYTES];
+    int policy, priority, nice; /* priority.c */
+    uint64_t timer_slack;       /* nanoseconds; 0: the default */
+
     uint64_t mask;
     uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
     bool mask_saved;
@@ -102,6 +107,8 @@ struct thread {
 /* The thread that a badge names; NULL if it is no more, or dying. */
 struct thread *thread_from_badge(uint64_t badge);
 struct thread *thread_by_tid(int tid);
+/* The one that a call of t names; 0: t itself. NULL: there is none. */
+struct thread *thread_named(struct thread *t, int tid);
 unsigned thread_slot(const struct thread *t);
 
 /*
