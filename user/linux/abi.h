@@ -224,6 +224,21 @@ struct linux_epoll_event {
 };
 _Static_assert(sizeof(struct linux_epoll_event) == 16, "struct epoll_event of riscv64");
 
+#define LINUX_EFD_SEMAPHORE     1
+#define LINUX_TFD_CANCEL_ON_SET 2
+
+struct linux_signalfd_siginfo {
+    uint32_t signo;
+    int32_t error, code;
+    uint32_t pid, uid;
+    int32_t fd;
+    uint32_t tid, band, overrun, trapno;
+    int32_t status, number;
+    uint64_t pointer, utime, stime, address;
+    uint8_t pad[48];
+};
+_Static_assert(sizeof(struct linux_signalfd_siginfo) == 128, "struct signalfd_siginfo");
+
 /* What pselect6 finds at its sixth argument. */
 struct linux_sigset_argument {
     uint64_t address;

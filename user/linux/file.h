@@ -13,11 +13,22 @@
 
 struct epoll;
 struct epoll_item;
+struct eventfd;
 struct pipe;
 struct socket;
 struct space;
+struct timerfd;
 
-enum file_kind { FILE_NODE, FILE_PIPE_READ, FILE_PIPE_WRITE, FILE_EPOLL, FILE_SOCKET };
+enum file_kind {
+    FILE_NODE,
+    FILE_PIPE_READ,
+    FILE_PIPE_WRITE,
+    FILE_EPOLL,
+    FILE_SOCKET,
+    FILE_EVENT,
+    FILE_TIMER,
+    FILE_SIGNAL
+};
 
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
  * (or cannot be open for it). */
@@ -43,6 +54,12 @@ struct file {
         struct pipe *pipe;
         struct epoll *epoll;
         struct socket *socket;
+        struct eventfd *event;
+        struct timerfd *timer;
+        struct {
+            uint64_t mask;
+            int pid; /* of the process whose signals it waits for */
+        } signal;
     };
     LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */
     LIST_ENTRY(file) unused;       /* in the list of free ones */

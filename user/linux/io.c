@@ -12,6 +12,7 @@
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
+#include "user/linux/signalfd.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
@@ -88,6 +89,8 @@ static long do_read(struct thread *t, struct file *file, const struct vector *v,
 {
     if (file->kind == FILE_SOCKET)
         return socket_transfer(t, file, v, false);
+    if (file->kind == FILE_SIGNAL)
+        return signalfd_read(t, file, v);
     if (v->bytes == 0)
         return 0;
     if (file->kind == FILE_NODE && file->place.node->kind == NODE_CONSOLE &&

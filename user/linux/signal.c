@@ -12,6 +12,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
+#include "user/linux/signalfd.h"
 #include "user/linux/space.h"
 
 #define BIT(n) (1UL << ((n)-1))
@@ -125,6 +126,7 @@ static enum signal_sent send(struct process *p, struct thread *target, const str
     if (effect == EFFECT_NOTHING && t && !waits)
         return SIGNAL_DONE;
     enum signal_sent result = add(set, sent);
+    signalfd_notify();
     if (waits || t)
         thread_interrupt(waits ? waits : t);
     return result;
