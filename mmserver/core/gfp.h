@@ -34,8 +34,6 @@ enum gfp_flag {
 #define GFP_KERNEL ((gfp_t)(GFP_DIRECT_RECLAIM | GFP_BACKGROUND_RECLAIM))
 /* A page that a client maps. */
 #define GFP_USER ((gfp_t)(GFP_KERNEL | GFP_MOVABLE))
-/* A page of an object: given up or kept, but not moved, so never from CMA or zone MOVABLE. */
-#define GFP_CACHE ((gfp_t)(GFP_KERNEL | GFP_RECLAIMABLE))
 /* A page table or a kernel object: those make progress possible, so they may dip. */
 #define GFP_TABLE ((gfp_t)(GFP_KERNEL | GFP_HIGH | GFP_TABLES))
 

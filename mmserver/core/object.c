@@ -194,8 +194,7 @@ static void page_detach(struct worker *w, struct page *page)
         page_gone(w, page);
 }
 
-/* Take the pages [first, last] out of the cache. Unlocked. */
-static void pages_drop(struct worker *w, struct object *o, uint64_t first, uint64_t last)
+void object_pages_drop(struct worker *w, struct object *o, uint64_t first, uint64_t last)
 {
     uint64_t index = first, word;
 
@@ -222,7 +221,7 @@ static void pages_drop(struct worker *w, struct object *o, uint64_t first, uint6
 static void object_free(struct worker *w, struct object *o)
 {
     mm_assert(!o->references && !o->mappings && !o->handle && interval_tree_empty(&o->mappers));
-    pages_drop(w, o, 0, ~0UL);
+    object_pages_drop(w, o, 0, ~0UL);
     mm_assert(!o->cached && !o->pages.root);
     slab_free(w, object_cache, o);
 }
@@ -329,7 +328,7 @@ static void bytes_copy(char *to, const char *from, uint64_t bytes)
 
 static pfn_t archive_page(struct worker *w, struct object *o, uint64_t index)
 {
-    pfn_t pfn = page_alloc_gfp(w, GFP_CACHE);
+    pfn_t pfn = page_alloc_user(w);
 
     if (!pfn)
         return 0;
@@ -345,8 +344,7 @@ static pfn_t archive_page(struct worker *w, struct object *o, uint64_t index)
 /* A page with the contents that it has where nobody has written. */
 static pfn_t page_make(struct worker *w, struct object *o, uint64_t index)
 {
-    pfn_t pfn = o->kind == OBJECT_ARCHIVE ? archive_page(w, o, index)
-                                          : page_alloc_gfp(w, GFP_CACHE | GFP_ZERO);
+    pfn_t pfn = o->kind == OBJECT_ARCHIVE ? archive_page(w, o, index) : page_alloc_user_zeroed(w);
 
     if (pfn) {
         struct page *page = page_of(pfn);
@@ -502,7 +500,7 @@ static long write_part(struct worker *w, struct object *o, uint64_t offset, stru
     bool behind = offset >> PAGE_SHIFT >= object_pages(o);
     lock_drop(&o->lock);
     if (behind) /* nothing was written: nothing stays */
-        pages_drop(w, o, offset >> PAGE_SHIFT, offset >> PAGE_SHIFT);
+        object_pages_drop(w, o, offset >> PAGE_SHIFT, offset >> PAGE_SHIFT);
     return error;
 }
 
@@ -555,7 +553,7 @@ static void shrink_to(struct worker *w, struct object *o, uint64_t bytes)
     uint64_t first = PAGE_UP(bytes) >> PAGE_SHIFT;
 
     object_unmap(w, o, first, ~0UL, true);
-    pages_drop(w, o, first, ~0UL);
+    object_pages_drop(w, o, first, ~0UL);
     if (bytes & PAGE_MASK)
         zero_part(w, o, bytes, PAGE_BYTES - (bytes & PAGE_MASK));
 }
@@ -585,7 +583,7 @@ static long allocate_pages(struct worker *w, struct object *o, uint64_t first, u
         long pfn = page_get(w, o, i, false, true);
 
         if (pfn < 0) {
-            pages_drop(w, o, object_pages(o) > first ? object_pages(o) : first, end - 1);
+            object_pages_drop(w, o, object_pages(o) > first ? object_pages(o) : first, end - 1);
             return pfn;
         }
         object_page_put(w, page_of((pfn_t)pfn), 1);
@@ -631,7 +629,7 @@ static void punch(struct worker *w, struct object *o, uint64_t offset, uint64_t 
         zero_part(w, o, last, end - last);
     if (first < last) {
         object_unmap(w, o, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1, false);
-        pages_drop(w, o, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1);
+        object_pages_drop(w, o, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1);
     }
 }
 
@@ -708,32 +706,36 @@ long object_seal(struct object *o, uint32_t seals)
     return error;
 }
 
-/* ---- broken memory ---- */
-
-/* Is it that page? Then its word says that nobody gets it any more. */
-static bool word_poison(struct object *o, uint64_t index, pfn_t pfn)
+/* One more reference, but not for one that is about to be freed. */
+static bool ref_if_live_locked(struct object *o)
 {
-    lock_take(&o->lock);
-    struct radix_node *node = radix_bottom(&o->pages, index);
-    uint64_t *slot = node ? &node->slot[index & (RADIX_SLOTS - 1)] : NULL;
-    bool same = slot && object_word_is_usable(*slot) && (*slot & OBJECT_WORD_PAGE) == pfn;
-    if (same)
-        *slot |= OBJECT_WORD_POISONED | OBJECT_WORD_DIRTY;
-    lock_drop(&o->lock);
-    return same;
+    uint64_t references = __atomic_load_n(&o->references, __ATOMIC_RELAXED);
+
+    do {
+        if (!references && o->kind != OBJECT_ARCHIVE)
+            return false;
+    } while (!__atomic_compare_exchange_n(&o->references, &references, references + 1, false,
+                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    return true;
 }
 
-/* As a file is made shorter: what finds the page after the first step does not get it, so after the
- * second nobody maps it. Holds may be left. */
-long object_page_poison(struct worker *w, struct object *o, uint64_t index, pfn_t pfn)
+/* What the page says may be out of date, so its owner is only compared, and looked at once it is
+ * known to be there. */
+struct object *object_of_page(const struct page *page)
 {
-    if (!word_poison(o, index, pfn))
-        return -LINUX_EAGAIN;
-    object_unmap(w, o, index, index, false);
-    page_of(pfn)->state = PAGE_POISONED;
-    if (o->kind == OBJECT_ARCHIVE)
-        pages_drop(w, o, index, index); /* the archive itself is elsewhere */
-    return 0;
+    void *owner = __atomic_load_n(&page->owner, __ATOMIC_ACQUIRE);
+    struct object *o;
+
+    lock_take(&list_lock);
+    LIST_FOREACH(o, &objects, link)
+    {
+        if (o == owner)
+            break;
+    }
+    if (o && !ref_if_live_locked(o))
+        o = NULL;
+    lock_drop(&list_lock);
+    return o;
 }
 
 /* ---- under pressure ---- */

@@ -136,9 +136,18 @@ void object_page_dirty(struct object *o, const struct page *page);
 /* `count` holds or mappings of a page are gone. No lock from LOCK_SLAB on is held. */
 void object_page_put(struct worker *w, struct page *page, uint32_t count);
 
+/* The object whose page that is, with one more reference; NULL if there is none. Takes the list's
+ * lock: no lock from LOCK_OBJECT on is held. */
+struct object *object_of_page(const struct page *page);
+/* Object locked: is the page in its cache, where it says, and usable? `to` takes its place. */
+bool object_has_locked(const struct object *o, const struct page *page);
+void object_replace_locked(struct object *o, const struct page *page, const struct page *to);
 /* The page of that index, if it is `pfn`, is broken: nobody gets it any more. What can be had again
  * is; else the index stays without contents. -LINUX_EAGAIN: it is another page by now. Unlocked. */
 long object_page_poison(struct worker *w, struct object *o, uint64_t index, pfn_t pfn);
+
+/* Take the pages [first, last] out of the cache; who holds one still has it. Unlocked. */
+void object_pages_drop(struct worker *w, struct object *o, uint64_t first, uint64_t last);
 
 /* Read-only view of an archive object's bytes; valid while referenced. */
 const void *object_bytes(const struct object *o);

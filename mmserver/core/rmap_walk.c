@@ -1,11 +1,20 @@
 /* See rmap_walk.h. */
 #include "mmserver/core/rmap_walk.h"
+#include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
+
+/* Where to look for a page: a tree of the chains of an anon_vma, or of an object's mappers. */
+struct walk {
+    struct page *page;
+    const struct interval_tree *tree;
+    struct object *object; /* NULL: the page is anonymous */
+};
 
 /* A place where the page may be mapped. */
 struct place {
     struct interval *at;
+    const struct vma *vma;
     struct mm *mm;
     vaddr_t address;
 };
@@ -40,24 +49,24 @@ static struct anon_vma *family_lock(const struct page *page)
     return a;
 }
 
-static bool place_set(struct place *p, const struct page *page)
+static bool place_set(struct place *p, const struct walk *k)
 {
     if (!p->at)
         return false;
-    const struct vma *v = ((const struct anon_chain *)p->at)->vma;
-    p->mm = v->mm;
-    p->address = v->start + ((page->index - v->offset) << PAGE_SHIFT);
+    p->vma = k->object ? object_vma_of(p->at) : ((const struct anon_chain *)p->at)->vma;
+    p->mm = p->vma->mm;
+    p->address = p->vma->start + ((k->page->index - p->vma->offset) << PAGE_SHIFT);
     return true;
 }
-static bool place_first(struct place *p, const struct page *page, const struct anon_vma *a)
+static bool place_first(struct place *p, const struct walk *k)
 {
-    p->at = interval_first(&a->tree, page->index, page->index);
-    return place_set(p, page);
+    p->at = interval_first(k->tree, k->page->index, k->page->index);
+    return place_set(p, k);
 }
-static bool place_next(struct place *p, const struct page *page)
+static bool place_next(struct place *p, const struct walk *k)
 {
-    p->at = interval_next(p->at, page->index, page->index);
-    return place_set(p, page);
+    p->at = interval_next(p->at, k->page->index, k->page->index);
+    return place_set(p, k);
 }
 
 /* The entry there if it names the page, present or parked; else 0. */
@@ -73,11 +82,39 @@ static uint64_t entry_of(const struct place *p, const struct page *page)
 
 struct hold {
     struct worker *w;
-    struct page *page;
-    struct anon_vma *anon;
+    struct walk walk;
+    struct lock *lock; /* the family's or the object's */
     struct mm *seized; /* linked by seized_next */
     uint64_t entries;
 };
+
+/* The object is locked, so nobody finds the page or begins to hold it. */
+static bool object_hold(struct hold *h, struct page *page)
+{
+    struct object *o = object_of_page(page);
+
+    if (!o)
+        return false;
+    lock_take(&o->lock);
+    h->lock = &o->lock;
+    h->walk = (struct walk){page, &o->mappers, o};
+    if (object_has_locked(o, page))
+        return true;
+    lock_drop(&o->lock);
+    object_put(h->w, o);
+    return false;
+}
+
+static bool family_hold(struct hold *h, struct page *page)
+{
+    struct anon_vma *a = family_lock(page);
+
+    if (!a)
+        return false;
+    h->lock = rmap_lock_of(a);
+    h->walk = (struct walk){page, &a->tree, NULL};
+    return true;
+}
 
 static void hold_end(struct hold *h)
 {
@@ -85,7 +122,9 @@ static void hold_end(struct hold *h)
         next = mm->seized_next;
         mm_let_go(mm);
     }
-    lock_drop(rmap_lock_of(h->anon));
+    lock_drop(h->lock);
+    if (h->walk.object)
+        object_put(h->w, h->walk.object);
 }
 
 static bool hold_has(const struct hold *h, const struct mm *mm)
@@ -115,10 +154,10 @@ static bool hold_begin(struct hold *h, struct worker *w, struct page *page)
 {
     struct place p;
 
-    *h = (struct hold){.w = w, .page = page};
-    if (w->ops_count || !(h->anon = family_lock(page)))
+    *h = (struct hold){.w = w};
+    if (w->ops_count || !(page->state == PAGE_FILE ? object_hold(h, page) : family_hold(h, page)))
         return false;
-    for (bool more = place_first(&p, page, h->anon); more; more = place_next(&p, page)) {
+    for (bool more = place_first(&p, &h->walk); more; more = place_next(&p, &h->walk)) {
         if (!entry_of(&p, page))
             continue;
         if (!hold_add(h, p.mm)) {
@@ -127,7 +166,7 @@ static bool hold_begin(struct hold *h, struct worker *w, struct page *page)
         }
         h->entries += entry_of(&p, page) != 0; /* once more: now it stays */
     }
-    if (h->entries == page->maps && page->state == PAGE_ANON)
+    if (h->entries == page->maps && (h->walk.object || page->state == PAGE_ANON))
         return true;
     hold_end(h);
     return false;
@@ -136,8 +175,8 @@ static bool hold_begin(struct hold *h, struct worker *w, struct page *page)
 /* The next place of a page that is held which names it. */
 static uint64_t held_first(struct place *p, const struct hold *h)
 {
-    for (bool more = place_first(p, h->page, h->anon); more; more = place_next(p, h->page)) {
-        uint64_t entry = entry_of(p, h->page);
+    for (bool more = place_first(p, &h->walk); more; more = place_next(p, &h->walk)) {
+        uint64_t entry = entry_of(p, h->walk.page);
 
         if (entry)
             return entry;
@@ -146,8 +185,8 @@ static uint64_t held_first(struct place *p, const struct hold *h)
 }
 static uint64_t held_next(struct place *p, const struct hold *h)
 {
-    while (place_next(p, h->page)) {
-        uint64_t entry = entry_of(p, h->page);
+    while (place_next(p, &h->walk)) {
+        uint64_t entry = entry_of(p, h->walk.page);
 
         if (entry)
             return entry;
@@ -198,7 +237,7 @@ long rmap_unmap(struct worker *w, struct page *page, uint64_t software, bool *di
     struct hold h;
 
     *dirty = false;
-    if (!hold_begin(&h, w, page))
+    if (page->state != PAGE_ANON || !hold_begin(&h, w, page))
         return -LINUX_EAGAIN;
     for (uint64_t entry = held_first(&p, &h); entry; entry = held_next(&p, &h)) {
         struct batch_op *op = op_add(w, p.mm, BATCH_UNMAP, p.address);
@@ -226,7 +265,8 @@ long rmap_referenced(struct worker *w, struct page *page)
 
     if (!a)
         return -LINUX_EAGAIN;
-    for (bool more = place_first(&p, page, a); more; more = place_next(&p, page)) {
+    const struct walk k = {page, &a->tree, NULL};
+    for (bool more = place_first(&p, &k); more; more = place_next(&p, &k)) {
         if (!(entry_of(&p, page) & ENTRY_A))
             continue;
         used++;
@@ -237,7 +277,7 @@ long rmap_referenced(struct worker *w, struct page *page)
     return used;
 }
 
-bool rmap_leads_to(const struct page *page, const struct mm *mm, vaddr_t address)
+bool rmap_leads_to(struct page *page, const struct mm *mm, vaddr_t address)
 {
     struct anon_vma *a = family_lock(page);
     struct place p;
@@ -245,7 +285,8 @@ bool rmap_leads_to(const struct page *page, const struct mm *mm, vaddr_t address
 
     if (!a)
         return false;
-    for (bool more = place_first(&p, page, a); more && !found; more = place_next(&p, page))
+    const struct walk k = {page, &a->tree, NULL};
+    for (bool more = place_first(&p, &k); more && !found; more = place_next(&p, &k))
         found = p.mm == mm && p.address == address;
     lock_drop(rmap_lock_of(a));
     return found;
@@ -253,8 +294,17 @@ bool rmap_leads_to(const struct page *page, const struct mm *mm, vaddr_t address
 
 /* ---- moving it ---- */
 
-/* Let all entries of h->page name `to` instead. How many were done before the kernel refused one.
- */
+/* The right to write that an entry gets back: of a private page the only one has it, of an object's
+ * page those of shared mappings that may be written to. */
+static uint64_t rights_of(const struct hold *h, const struct place *p, uint64_t rights)
+{
+    const uint64_t shared = VM_SHARED | VM_WRITE;
+
+    return !h->walk.object || (p->vma->flags & shared) == shared ? rights : 0;
+}
+
+/* Let all entries that name h's page name `to` instead. How many were done before the kernel
+ * refused one. */
 static uint64_t entries_move(const struct hold *h, pfn_t to, uint64_t rights)
 {
     uint64_t done = 0;
@@ -268,17 +318,19 @@ static uint64_t entries_move(const struct hold *h, pfn_t to, uint64_t rights)
             op_add(h->w, p.mm, BATCH_SOFTWARE, p.address)->entry = moved;
             error = op_try(h->w);
         } else {
-            error = pt_replace(h->w, p.mm, p.address, entry, moved | rights);
+            moved |= rights_of(h, &p, rights);
+            error = pt_replace(h->w, p.mm, p.address, entry, moved);
         }
         if (error)
             return done;
+        if (entry_is_leaf(moved) && (moved & ENTRY_X)) /* what was there before may be cached */
+            mm_assert(!place_instruction_fence(p.mm->space_slot));
         done++;
     }
     return done;
 }
 
-/* All entries lose W while the content is copied. Only the entry of a page that is nobody else's
- * has it, so there is one at most; what it had. */
+/* All entries lose W while the content is copied; what they had. */
 static uint64_t entries_freeze(const struct hold *h)
 {
     uint64_t rights = 0;
@@ -287,40 +339,49 @@ static uint64_t entries_freeze(const struct hold *h)
     for (uint64_t entry = held_first(&p, h); entry; entry = held_next(&p, h)) {
         if (!(entry & ENTRY_W))
             continue;
-        mm_assert(h->entries == 1);
+        mm_assert(h->walk.object || h->entries == 1);
         entry_protect(h->w, &p, entry);
         rights = ENTRY_W | ENTRY_D;
     }
     return rights;
 }
 
+/* And back. */
+static void entries_thaw(const struct hold *h, uint64_t rights)
+{
+    struct place p;
+
+    for (uint64_t entry = held_first(&p, h); entry && rights; entry = held_next(&p, h)) {
+        uint64_t more = rights_of(h, &p, rights);
+
+        if (more && entry_is_leaf(entry) && !(entry & ENTRY_W))
+            mm_assert(!pt_replace(h->w, p.mm, p.address, entry, entry | more));
+    }
+}
+
 static long migrate_held(struct hold *h, pfn_t to)
 {
-    pfn_t from = page_number(h->page);
+    struct page *old = h->walk.page, *page = page_of(to);
     uint64_t rights = entries_freeze(h);
 
-    page_copy(page_pointer(to), page_pointer(from));
+    page_copy(page_pointer(to), page_pointer(page_number(old)));
     uint64_t done = entries_move(h, to, rights);
-    struct page *page = page_of(to);
-    page->owner = h->page->owner;
-    page->index = h->page->index;
+    page->owner = old->owner;
+    page->index = old->index;
     page->maps = (uint32_t)h->entries;
-    page->state = PAGE_ANON;
+    page->state = old->state;
     if (done == h->entries) {
-        h->page->maps = 0;
-        h->page->state = PAGE_USED;
+        if (h->walk.object)
+            object_replace_locked(h->walk.object, old, page);
+        old->maps = 0;
+        old->state = PAGE_USED;
         return 0;
     }
     /* Back: what was taken from the old page's block a moment ago is free in it. */
     struct hold back = *h;
-    back.page = page;
-    mm_assert(entries_move(&back, from, rights) == done);
-    if (!done && rights) {
-        struct place p;
-        uint64_t entry = held_first(&p, h);
-
-        mm_assert(!pt_replace(h->w, p.mm, p.address, entry, entry | rights));
-    }
+    back.walk.page = page;
+    mm_assert(entries_move(&back, page_number(old), rights) == done);
+    entries_thaw(h, rights);
     page->maps = 0;
     page->state = PAGE_USED;
     return -LINUX_ENOMEM;

@@ -1,12 +1,14 @@
 /*
- * From an anonymous page to all entries that map it, and what is done to all of them at once.
+ * From a page to all entries that map it, and what is done to all of them at once.
  *
- * A walk holds the page: the lock of its family of anon_vmas, and the writer's lock of every mm
- * that maps it. Those come before the family's lock in the order, so a walk never waits for one:
- * where an mm is busy it gives up, and its caller tries again later or takes another page. It knows
- * that it has found everything when it has found as many entries as page->maps says, because only
- * who holds an mm that maps the page can give it one more entry. While the page is held, a fault on
- * it waits for the mm, as for any writer; so no entry needs a mark that says "in migration".
+ * A walk holds the page: the lock of its family of anon_vmas, or of its object, and the writer's
+ * lock of every mm that maps it. Those come before that lock in the order, so a walk never waits
+ * for one: where an mm is busy it gives up, and its caller tries again later or takes another page.
+ * It knows that it has found everything when it has found as many entries as page->maps says,
+ * because only who holds an mm that maps the page can give it one more entry. While the page is
+ * held, a fault on it waits for the mm, as for any writer; so no entry needs a mark that says "in
+ * migration". A page of an object that a call holds counts one more than it has entries: it is
+ * busy.
  *
  * All functions: no lock from LOCK_ANON on is held, nothing is gathered in the worker's page.
  */
@@ -41,11 +43,11 @@ long migrate_page(struct worker *w, pfn_t from, pfn_t to);
  * any moment. */
 static inline bool migrate_possible(const struct page *page)
 {
-    return page->state == PAGE_ANON && !page->order;
+    return (page->state == PAGE_ANON || page->state == PAGE_FILE) && !page->order;
 }
 
 /* For the recount (mm locked, so that the page cannot be torn down): does looking it up lead to
  * this entry of this mm? */
-bool rmap_leads_to(const struct page *page, const struct mm *mm, vaddr_t address);
+bool rmap_leads_to(struct page *page, const struct mm *mm, vaddr_t address);
 
 #endif

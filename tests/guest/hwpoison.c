@@ -234,6 +234,31 @@ KTAP_CASE(soft_offline_moves_what_is_there)
     munmap(p, 3 * PAGE);
 }
 
+KTAP_CASE(soft_offline_moves_pages_of_files)
+{
+    int fd = memory_file(2);
+    char byte = 0, *p, *q;
+
+    SKIP_EMULATED("takes any advice and does nothing");
+    REQUIRE(fd >= 0);
+    p = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, fd, 0);
+    q = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    REQUIRE(p != MAP_FAILED && q != MAP_FAILED);
+    WITH_BROKEN_MEMORY(p);
+    long before = corrupted_pages();
+    memset(p, 7, 2 * PAGE);
+    EXPECT_EQ(q[PAGE], 7);
+    EXPECT_EQ(advise(p, 2, OFFLINE), 0);
+    EXPECT_EQ(corrupted_pages(), before + 2);
+    p[PAGE] = 8;
+    EXPECT(q[PAGE] == 8 && q[0] == 7);
+    EXPECT_EQ(SYSCALL(SYS_pread64, fd, &byte, 1L, PAGE), 1);
+    EXPECT_EQ(byte, 8);
+    munmap(p, 2 * PAGE);
+    munmap(q, 2 * PAGE);
+    close(fd);
+}
+
 KTAP_CASE(pagoda_accounts_stay_right)
 {
     char *p = ktap_map(64 * PAGE, RW);

@@ -227,7 +227,11 @@ static void programs_move(void (*inject)(uint64_t n), const char *what)
 
     boot(&(struct world){.memory_pages = 16384});
     struct client *parent = core_world_program(0);
+    /* 200 private pages, and 100 of an object. */
     vaddr_t at = core_world_mmap(parent, 0, 300 * PAGE_BYTES, RW, 0);
+    EXPECT_EQ(core_world_call(parent, NR_mmap, at + 200 * PAGE_BYTES, 100 * PAGE_BYTES, RW,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1),
+              (long)(at + 200 * PAGE_BYTES));
     for (uint64_t i = 0; i < 300; i++) {
         uint8_t value = (uint8_t)(i + 1);
 
@@ -235,7 +239,8 @@ static void programs_move(void (*inject)(uint64_t n), const char *what)
     }
     struct client *child = core_world_fork(parent, 0);
     for (uint64_t n = 1; failed && n < 20000; n += 1 + n / 6, rounds++) {
-        pfn_t page = entry_page(pt_leaf(parent->mm, at + ktap_random_below(300) * PAGE_BYTES));
+        uint64_t which = rounds % 2 ? ktap_random_below(200) : 200 + ktap_random_below(100);
+        pfn_t page = entry_page(pt_leaf(parent->mm, at + which * PAGE_BYTES));
         pfn_t block = ROUND_DOWN(page, PAGES_PER_BLOCK);
 
         core_world_free_pages();

@@ -4,6 +4,7 @@
  * kernel call of an object's life fails once.
  */
 #include "core_world.h"
+#include "mmserver/core/rmap_walk.h"
 
 #include "mmserver/core/object.h"
 #include "mmserver/core/radix.h"
@@ -148,6 +149,7 @@ static struct model_map {
 } maps[SPACES][MAPS];
 
 static struct client *spaces[SPACES];
+static unsigned moved; /* pages of objects */
 
 static uint64_t object_end(const struct model_object *o)
 {
@@ -248,6 +250,26 @@ static void step_write(struct model_object *o)
     }
 }
 
+/* Something of an object, or of a space, moves to another page. */
+static void step_migrate(unsigned s, const struct model_map *m)
+{
+    struct worker *w = sim_worker(0);
+    vaddr_t at = m->at, end = at + (m->pages << PAGE_SHIFT);
+
+    while (at < end && !(entry_is_leaf(pt_leaf(spaces[s]->mm, at)) && ktap_random_below(4)))
+        at += PAGE_BYTES;
+    if (at == end)
+        return;
+    pfn_t from = entry_page(pt_leaf(spaces[s]->mm, at));
+    bool object = page_of(from)->state == PAGE_FILE;
+    sim_idle(0); /* the worker that moves it */
+    pfn_t to = page_alloc_user(w);
+    EXPECT_EQ(migrate_page(w, from, to), 0);
+    EXPECT_EQ(entry_page(pt_leaf(spaces[s]->mm, at)), to);
+    page_free(w, from);
+    moved += object;
+}
+
 static void step(unsigned number)
 {
     unsigned s = (unsigned)ktap_random_below(SPACES);
@@ -263,8 +285,10 @@ static void step(unsigned number)
         step_resize(o);
     else if (what < 84)
         step_punch(o);
-    else if (what < 96)
+    else if (what < 93)
         step_write(o);
+    else if (m->object && what < 97)
+        step_migrate(s, m);
     else if (m->object && what < 98)
         core_world_call(spaces[s], NR_madvise, m->at, m->pages << PAGE_SHIFT, MADV_RANDOM, 0, 0);
     else if (m->object) {
@@ -286,8 +310,11 @@ static void run_model(void)
     memset(maps, 0, sizeof maps);
     for (unsigned s = 0; s < SPACES; s++)
         spaces[s] = core_world_program(s + 1);
+    moved = 0;
     for (unsigned i = 0; i < STEPS; i++)
         step(i);
+    ktap_note("%u pages of objects moved", moved);
+    EXPECT(moved > 20);
     for (unsigned s = 0; s < SPACES; s++)
         core_world_end(spaces[s]);
     for (unsigned i = 0; i < OBJECTS; i++)
@@ -430,6 +457,120 @@ KTAP_CASE(core_object_calls_are_checked)
     EXPECT_EQ(object_op(MM_OBJECT_RELEASE, object, 0, 0, 0, 0), -LINUX_EBADF);
     core_world_end(c);
     core_world_check();
+}
+
+/* ---- moving ---- */
+
+#define MAPPERS 4
+
+static struct client *mapper[MAPPERS];
+static vaddr_t mapped_at[MAPPERS];
+
+/* A page of an object, mapped shared by two, privately by one, and parked by one. */
+static pfn_t shared_page(long object)
+{
+    for (unsigned i = 0; i < MAPPERS; i++) {
+        uint8_t byte = 42;
+
+        mapper[i] = core_world_program(0);
+        mapped_at[i] = (vaddr_t)map(mapper[i], object, 0, 0, 4, i != 2) + PAGE_BYTES;
+        EXPECT(sim_access(mapper[i], mapped_at[i], i < 2 ? SIM_WRITE : SIM_READ, &byte).done);
+    }
+    EXPECT_EQ(core_world_call(mapper[3], NR_mprotect, mapped_at[3], PAGE_BYTES, PROT_NONE, 0, 0),
+              0);
+    return entry_page(pt_leaf(mapper[0]->mm, mapped_at[0]));
+}
+
+static void expect_mapped(pfn_t pfn)
+{
+    for (unsigned i = 0; i < MAPPERS; i++)
+        EXPECT_EQ(entry_page(pt_leaf(mapper[i]->mm, mapped_at[i])), pfn);
+    core_world_check();
+}
+
+static void mappers_end(long object)
+{
+    for (unsigned i = 0; i < MAPPERS; i++)
+        core_world_end(mapper[i]);
+    EXPECT_EQ(object_op(MM_OBJECT_RELEASE, object, 0, 0, 0, 0), 0);
+    core_world_check();
+    EXPECT_EQ(object_memory_pages(), 0);
+}
+
+KTAP_CASE(core_object_page_moves_with_all_its_mappers)
+{
+    start();
+    long object = create(4 * PAGE_BYTES);
+    pfn_t from = shared_page(object), to = page_alloc_user(sim_worker(0));
+    uint8_t byte = 43, got = 0;
+
+    EXPECT(migrate_possible(page_of(from)));
+    EXPECT_EQ(rmap_mapcount(sim_worker(0), page_of(from)), MAPPERS);
+    EXPECT_EQ(migrate_page(sim_worker(0), from, to), 0);
+    page_free(sim_worker(0), from);
+    expect_mapped(to);
+    EXPECT(pt_leaf(mapper[1]->mm, mapped_at[1]) & ENTRY_W);
+    EXPECT(!(pt_leaf(mapper[2]->mm, mapped_at[2]) & ENTRY_W));
+    EXPECT(sim_access(mapper[0], mapped_at[0], SIM_WRITE, &byte).done);
+    EXPECT(sim_access(mapper[1], mapped_at[1], SIM_READ, &got).done);
+    EXPECT_EQ(got, 43);
+    EXPECT_EQ(read_byte(object, PAGE_BYTES, &got), 1);
+    EXPECT_EQ(got, 43);
+    EXPECT_EQ(core_world_call(mapper[3], NR_mprotect, mapped_at[3], PAGE_BYTES, RW, 0, 0), 0);
+    EXPECT(sim_access(mapper[3], mapped_at[3], SIM_READ, &got).done);
+    EXPECT_EQ(got, 43);
+    mappers_end(object);
+}
+
+KTAP_CASE(core_object_page_in_use_by_a_call_stays)
+{
+    start();
+    long object = create(4 * PAGE_BYTES);
+    pfn_t from = shared_page(object), to = page_alloc_user(sim_worker(0));
+    struct object *o = object_of_page(page_of(from));
+
+    EXPECT(o != NULL);
+    EXPECT_EQ(object_page_get(sim_worker(0), o, 1, false), (long)from);
+    EXPECT_EQ(migrate_page(sim_worker(0), from, to), -LINUX_EAGAIN);
+    object_page_put(sim_worker(0), page_of(from), 1);
+    mm_lock(mapper[2]->mm);
+    EXPECT_EQ(migrate_page(sim_worker(0), from, to), -LINUX_EAGAIN);
+    mm_unlock(mapper[2]->mm);
+    EXPECT(!object_of_page(page_of(to)));
+    page_free(sim_worker(0), to);
+    object_put(sim_worker(0), o);
+    expect_mapped(from);
+    mappers_end(object);
+}
+
+/* Whatever call the kernel refuses, all mappers have the one or all the other page. */
+KTAP_CASE(core_object_page_move_refused_at_each_step)
+{
+    start();
+    long object = create(4 * PAGE_BYTES);
+    pfn_t from = shared_page(object);
+    bool failed = true;
+    unsigned n = 1;
+
+    for (; failed; n++) {
+        uint8_t byte = (uint8_t)n, got = 0;
+        pfn_t to = page_alloc_user(sim_worker(0));
+
+        sim_fail_call(n);
+        long error = migrate_page(sim_worker(0), from, to);
+        failed = sim_failed();
+        sim_fail_call(0);
+        EXPECT(error == 0 || (failed && error == -LINUX_ENOMEM));
+        page_free(sim_worker(0), error ? to : from);
+        from = error ? from : to;
+        expect_mapped(from);
+        EXPECT(sim_access(mapper[1], mapped_at[1], SIM_WRITE, &byte).done);
+        EXPECT(sim_access(mapper[2], mapped_at[2], SIM_READ, &got).done);
+        EXPECT_EQ(got, byte);
+    }
+    ktap_note("%u calls refused in turn", n - 2);
+    EXPECT(n > MAPPERS);
+    mappers_end(object);
 }
 
 /* ---- whatever fails ---- */
