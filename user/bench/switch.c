@@ -12,7 +12,6 @@
 
 #define FUTEX_WAIT_PRIVATE 128
 #define FUTEX_WAKE_PRIVATE 129
-#define THREAD_FLAGS       0x50f00 /* CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM */
 
 static long call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
@@ -103,30 +102,12 @@ static void turn_give(int to)
     call(SYS_futex, (uint64_t)&turn, FUTEX_WAKE_PRIVATE, 1, 0);
 }
 
-static _Noreturn void partner(void)
+static void partner(void)
 {
     for (;;) {
         turn_await(1);
         turn_give(0);
     }
-}
-
-/* A thread that runs partner() on `stack`; it ends with the process. */
-static long thread_raw(void)
-{
-    register long a0 __asm__("a0") = THREAD_FLAGS;
-    register uint64_t a1 __asm__("a1") = (uint64_t)(stack + STACK_WORDS);
-    register long a7 __asm__("a7") = SYS_clone;
-    register void (*entry)(void) __asm__("t0") = partner;
-
-    __asm__ volatile("ecall\n\t"
-                     "bnez a0, 1f\n\t"
-                     "jalr t0\n"
-                     "1:"
-                     : "+r"(a0)
-                     : "r"(a1), "r"(a7), "r"(entry)
-                     : "memory", "a2", "a3", "a4", "ra");
-    return a0;
 }
 
 static long futex_trip(void)
@@ -139,7 +120,7 @@ static long futex_trip(void)
 static void futex_row(void)
 {
     static const char op[] = "futex_pingpong_2_threads_roundtrip";
-    long tid = thread_raw();
+    long tid = bench_thread(partner, stack + STACK_WORDS);
 
     if (tid < 0)
         bench_skip(op, "there are no threads");

@@ -133,6 +133,7 @@
 #define SYS_renameat2         276
 #define SYS_getrandom         278
 #define SYS_memfd_create      279
+#define SYS_userfaultfd       282
 #define SYS_mlock2            284
 #define SYS_copy_file_range   285
 #define SYS_preadv2           286

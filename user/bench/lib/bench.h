@@ -21,6 +21,7 @@
 #include <pagoda/counter.h>
 
 #define BENCH_PAGE 4096UL
+#define BENCH_HARTS_MAX 4
 #define BENCH_RW   (PROT_READ | PROT_WRITE)
 #define BENCH_ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 /* Where programs map at addresses of their own choice; far from what the system places. */
@@ -40,6 +41,11 @@ struct bench_row {
     uint64_t *sample;
     uint64_t events[COUNT_KERNEL];
 };
+
+/* A thread of this process that runs entry() on the stack below `stack_top` and never returns from
+ * it; it ends with the process, or by bench_thread_end(). Its number, or what the system says. */
+long bench_thread(void (*entry)(void), void *stack_top);
+_Noreturn void bench_thread_end(void);
 
 /* Once, first: calibrates, and gets at the kernel's counters where there are any. */
 void bench_start(void);
