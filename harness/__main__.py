@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from harness import bench, boot, differ, linux, qemu
+from harness import bench, boot, compare, differ, linux, qemu
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +90,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     )
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    return compare.run(arguments.build_dir, arguments.policy)
+
+
 def _fetch_linux(arguments: argparse.Namespace) -> int:
     try:
         linux.kernel(arguments.build_dir)
@@ -145,6 +149,9 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch-linux", help="download the Linux kernel to compare with")
     fetch.set_defaults(function=_fetch_linux)
+    comparison = commands.add_parser("compare", help="user pager, kernel pager, Linux: a page")
+    comparison.add_argument("--policy", default="", help="one more column, booted with policy=NAME")
+    comparison.set_defaults(function=_compare)
     benchmarks = commands.add_parser("bench", help="count instructions per operation")
     benchmarks.add_argument("--verify", action="store_true", help="run twice, fail on a difference")
     benchmarks.add_argument("--enforce-ceilings", action="store_true", help="fail above a ceiling")

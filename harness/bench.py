@@ -122,7 +122,7 @@ def load_anchors() -> dict[str, Any]:
     return anchors
 
 
-def _linux_best(anchors: dict[str, Any], op: str) -> float | None:
+def linux_best(anchors: dict[str, Any], op: str) -> float | None:
     """The lower mean of the two uniprocessor kernels, or the lowest where there is neither."""
     figures: dict[str, list[float]] = anchors["linux"].get(op, {})
     lean = {kernel: figure for kernel, figure in figures.items() if kernel in ("6.1", "6.12")}
@@ -162,7 +162,7 @@ def _table(title: str, rows: list[Row], anchors: dict[str, Any]) -> list[str]:
             row = by_pager.get(pager)
             cells += [_cell(row["mean"] if row else None), _cell(row["median"] if row else None)]
         cells.append(_cell(anchors["ceilings"].get(op)))
-        cells.append(_cell(_linux_best(anchors, op)))
+        cells.append(_cell(linux_best(anchors, op)))
         cells.append(_cell(anchors["sel4"].get(op)))
         events = (by_pager.get("user") or next(iter(by_pager.values())))["events"]
         seen = " ".join(f"{name}={_cell(events[name])}" for name in EVENTS if events[name])

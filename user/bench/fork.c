@@ -76,6 +76,7 @@ static void slope(const char *op, uint64_t small, uint64_t large, unsigned pages
 int main(void)
 {
     bench_start();
+    bench_events_over_fork();
     uint64_t none = row("fork_exit_wait_0MiB", 0);
     uint64_t one = row("fork_exit_wait_1MiB", MIB);
     uint64_t some = row("fork_exit_wait_16MiB", 16 * MIB);

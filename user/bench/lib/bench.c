@@ -30,10 +30,10 @@ static unsigned pool_used, open_rows;
 static bool have_counters;
 static bool pager_in_kernel;
 
-/* Shared with children, so that a fork between two readings does not take it away. */
+/* In a page of its own, see bench_events_over_fork(). */
 static struct {
     uint64_t before[COUNT_KERNEL], after[COUNT_KERNEL], reading[COUNT_KERNEL];
-} *events;
+} events __attribute__((aligned(BENCH_PAGE)));
 
 bool bench_on_pagoda(void)
 {
@@ -115,10 +115,7 @@ static void count_by_clock(void)
 void bench_start(void)
 {
     memset(pool, 1, sizeof(pool));
-    events = mmap(NULL, sizeof *events, BENCH_RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (events == MAP_FAILED)
-        bench_fail("mmap", 0);
-    memset(events, 0, sizeof *events);
+    memset(&events, 0, sizeof events);
     if (command_line_has("bench_count=clock"))
         count_by_clock();
     uint64_t start = bench_now(), end = bench_now();
@@ -133,7 +130,7 @@ void bench_start(void)
     struct bench_row nothing = {.op = "nothing"};
     bench_events_begin();
     bench_events_end(&nothing);
-    memcpy(events->reading, nothing.events, sizeof events->reading);
+    memcpy(events.reading, nothing.events, sizeof events.reading);
 }
 
 void bench_open(struct bench_row *row, const char *op, enum bench_answer answer, unsigned per,
@@ -154,16 +151,22 @@ void bench_add(struct bench_row *row, uint64_t instructions)
     row->sample[row->count++] = instructions * unit;
 }
 
+void bench_events_over_fork(void)
+{
+    if (madvise(&events, sizeof events, MADV_DONTFORK))
+        bench_fail("madvise", -1);
+}
+
 void bench_events_begin(void)
 {
-    counters(events->before);
+    counters(events.before);
 }
 
 void bench_events_end(struct bench_row *row)
 {
-    counters(events->after);
+    counters(events.after);
     for (unsigned i = 0; i < COUNT_KERNEL; i++)
-        row->events[i] += events->after[i] - events->before[i] - events->reading[i];
+        row->events[i] += events.after[i] - events.before[i] - events.reading[i];
 }
 
 /* ---- printing ---- */

@@ -58,6 +58,8 @@ void bench_add(struct bench_row *row, uint64_t instructions);
 /* The events between the two are the row's. */
 void bench_events_begin(void);
 void bench_events_end(struct bench_row *row);
+/* There will be a fork between the two: children do not get what is written down there. */
+void bench_events_over_fork(void);
 /* Print the row, or say that there is none if no sample came. */
 void bench_close(struct bench_row *row);
 /* Forget a row that stood only for a part of a sum. */

@@ -1,0 +1,125 @@
+/*
+ * A QEMU plugin: writes down what is executed between two marks in the guest, instruction by
+ * instruction, with the physical addresses of the memory that it touches.
+ *
+ * A mark is the hint `slti zero, zero, K` (user/bench/trace.c): K = 2n opens trace n, 2n + 1 closes
+ * it. The file named by out= gets lines
+ *
+ *   t N              trace N begins
+ *   i ADDRESS CODE   an instruction, in hex
+ *   m ADDRESS W      physical address of an access of that instruction; W: 1 for a store
+ *
+ * QEMU's plugin interface, version 1, as far as it is used here, is declared below: Debian packages
+ * no header for it. One hart only.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint64_t plugin_id;
+typedef uint32_t mem_info;
+struct tb;
+struct insn;
+struct hwaddr;
+
+/* qemu-plugin.h */
+extern size_t qemu_plugin_tb_n_insns(const struct tb *tb);
+extern struct insn *qemu_plugin_tb_get_insn(const struct tb *tb, size_t index);
+extern const void *qemu_plugin_insn_data(const struct insn *insn);
+extern size_t qemu_plugin_insn_size(const struct insn *insn);
+extern uint64_t qemu_plugin_insn_vaddr(const struct insn *insn);
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
+                                                  void (*done)(plugin_id id, struct tb *tb));
+extern void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *insn,
+                                                   void (*done)(unsigned vcpu, void *data),
+                                                   int flags, void *data);
+extern void qemu_plugin_register_vcpu_mem_cb(struct insn *insn,
+                                             void (*done)(unsigned vcpu, mem_info info,
+                                                          uint64_t vaddr, void *data),
+                                             int flags, int rw, void *data);
+extern struct hwaddr *qemu_plugin_get_hwaddr(mem_info info, uint64_t vaddr);
+extern bool qemu_plugin_hwaddr_is_io(const struct hwaddr *h);
+extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct hwaddr *h);
+extern bool qemu_plugin_mem_is_store(mem_info info);
+extern void qemu_plugin_register_atexit_cb(plugin_id id, void (*done)(plugin_id id, void *data),
+                                           void *data);
+
+#define NO_REGISTERS 0
+#define READ_WRITE   3
+
+EXPORT int qemu_plugin_version = 1;
+
+struct instruction {
+    uint64_t address;
+    uint32_t code;
+};
+
+static FILE *out;
+static bool tracing;
+
+static void executed(unsigned vcpu, void *data)
+{
+    const struct instruction *i = data;
+    const uint32_t mark = 0x00002013, mask = 0x000fffff;
+
+    (void)vcpu;
+    if ((i->code & mask) == mark) {
+        unsigned k = i->code >> 20;
+
+        tracing = !(k & 1);
+        if (tracing)
+            fprintf(out, "t %u\n", k / 2);
+    } else if (tracing) {
+        fprintf(out, "i %lx %x\n", i->address, i->code);
+    }
+}
+
+static void accessed(unsigned vcpu, mem_info info, uint64_t vaddr, void *data)
+{
+    (void)vcpu, (void)data;
+    if (!tracing)
+        return;
+    const struct hwaddr *h = qemu_plugin_get_hwaddr(info, vaddr);
+
+    if (h != NULL && !qemu_plugin_hwaddr_is_io(h))
+        fprintf(out, "m %lx %d\n", qemu_plugin_hwaddr_phys_addr(h), qemu_plugin_mem_is_store(info));
+}
+
+static void translated(plugin_id id, struct tb *tb)
+{
+    (void)id;
+    for (size_t n = 0; n < qemu_plugin_tb_n_insns(tb); n++) {
+        struct insn *insn = qemu_plugin_tb_get_insn(tb, n);
+        struct instruction *i = calloc(1, sizeof *i); /* as long as QEMU runs */
+
+        if (i == NULL)
+            abort();
+        i->address = qemu_plugin_insn_vaddr(insn);
+        memcpy(&i->code, qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn));
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, NO_REGISTERS, i);
+        qemu_plugin_register_vcpu_mem_cb(insn, accessed, NO_REGISTERS, READ_WRITE, i);
+    }
+}
+
+static void ended(plugin_id id, void *data)
+{
+    (void)id, (void)data;
+    fclose(out);
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+{
+    (void)info;
+    if (argc != 1 || strncmp(argv[0], "out=", 4) != 0 || (out = fopen(argv[0] + 4, "w")) == NULL) {
+        fprintf(stderr, "trace: out=FILE, a file that can be written, is needed\n");
+        return -1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    qemu_plugin_register_atexit_cb(id, ended, NULL);
+    return 0;
+}
