@@ -102,7 +102,7 @@ def _placement(row: Row) -> str:
     more = values["user"] - values["kernel"]
     switches = user["satp"] - kernel["satp"]
     if abs(more) <= 0.005 * values["kernel"] + 0.5 and switches < 0.5:
-        return "No memory server on the way, or too little of it to see."
+        return "The same within half a percent."
     text = f"{more:+,.0f} instructions" if abs(more) >= 10 else f"{more:+.1f} instructions"
     if switches >= 0.5:
         text += f", {switches:.0f} address-space switches more"
