@@ -1,7 +1,8 @@
 /*
- * What programs that do memory management of their own need from a system (A. Appel, K. Li, "Virtual
- * memory primitives for user programs", 1991): trap, prot1, protN, unprot, dirty, by SIGSEGV and
- * mprotect. Over N touched pages of one mapping, in an order that is random and always the same.
+ * What programs that do memory management of their own need from a system (A. Appel, K. Li,
+ * "Virtual memory primitives for user programs", 1991): trap, prot1, protN, unprot, dirty, by
+ * SIGSEGV and mprotect. Over N touched pages of one mapping, in an order that is random and always
+ * the same.
  *
  *   trap               a store to a protected page, to its handler and back behind the store
  *   prot1, unprot      one page loses, gets its right to be written
@@ -27,7 +28,8 @@ static unsigned order[PAGES], dirty[PAGES], dirty_count, other;
 
 static void protect(struct bench_row *row, unsigned page, size_t pages, int prot)
 {
-    long result = BENCH_CALL3(row, SYS_mprotect, area + page * BENCH_PAGE, pages * BENCH_PAGE, prot);
+    long result =
+        BENCH_CALL3(row, SYS_mprotect, area + page * BENCH_PAGE, pages * BENCH_PAGE, prot);
 
     if (result)
         bench_fail("mprotect", result);

@@ -81,7 +81,8 @@ static void print(enum kind kind)
 {
     printf("DIST {\"kind\": \"%s\", \"bucket\": %u, \"costs\": [", kind_name[kind], BUCKET);
     for (unsigned i = 0; i < seen[kind].count; i++)
-        printf("%s[%lu, %u]", i ? ", " : "", (unsigned long)seen[kind].cost[i], seen[kind].times[i]);
+        printf("%s[%lu, %u]", i ? ", " : "", (unsigned long)seen[kind].cost[i],
+               seen[kind].times[i]);
     printf("]}\n");
 }
 

@@ -1,7 +1,7 @@
 /*
- * Threads of one process write-touch disjoint regions of 16 MiB: instructions of all harts together,
- * for each fault, from the moment that the threads are let go until the last is done. Under
- * -icount the counter of any hart counts what all of them execute, so it needs no adding up.
+ * Threads of one process write-touch disjoint regions of 16 MiB: instructions of all harts
+ * together, for each fault, from the moment that the threads are let go until the last is done.
+ * Under -icount the counter of any hart counts what all of them execute, so it needs no adding up.
  *
  * Nobody waits by spinning: under -icount that could starve the others (docs/testing.md).
  */
@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#define REGION_PAGES  4096U
-#define STACK_WORDS   1024
+#define REGION_PAGES       4096U
+#define STACK_WORDS        1024
 #define FUTEX_WAIT_PRIVATE 128
 #define FUTEX_WAKE_PRIVATE 129
 

@@ -15,21 +15,21 @@
 
 #define MARK(k) __asm__ volatile("slti zero, zero, %0" ::"i"(k) : "memory")
 /* The code that is traced is the access or the call alone. */
-#define TRACE(n, name, before, code)                \
-    do {                                            \
-        for (unsigned i = 0; i < WARM; i++) {       \
-            before;                                 \
-            code;                                   \
-        }                                           \
-        {                                           \
-            const unsigned i = WARM;                \
-            (void)i;                                \
-            before;                                 \
-            MARK(2 * (n));                          \
-            code;                                   \
-            MARK(2 * (n) + 1);                      \
-        }                                           \
-        printf("TRACE %u %s\n", (n), (name));       \
+#define TRACE(n, name, before, code)          \
+    do {                                      \
+        for (unsigned i = 0; i < WARM; i++) { \
+            before;                           \
+            code;                             \
+        }                                     \
+        {                                     \
+            const unsigned i = WARM;          \
+            (void)i;                          \
+            before;                           \
+            MARK(2 * (n));                    \
+            code;                             \
+            MARK(2 * (n) + 1);                \
+        }                                     \
+        printf("TRACE %u %s\n", (n), (name)); \
     } while (0)
 
 static char *page(char *at, size_t i)
@@ -130,13 +130,12 @@ static void calls(void)
     bench_write_pages(NULL, area, 64);
     TRACE(7U, "mprotect of a page in use: read-only",
           call(SYS_mprotect, page(area, 1), BENCH_PAGE, BENCH_RW);
-          write_to(page(area, 1)),
-          call(SYS_mprotect, page(area, 1), BENCH_PAGE, PROT_READ));
+          write_to(page(area, 1)), call(SYS_mprotect, page(area, 1), BENCH_PAGE, PROT_READ));
     TRACE(8U, "mmap of a page", (void)bench_munmap(NULL, (uintptr_t)other, 1),
           bench_ecall(SYS_mmap, (uint64_t)other, BENCH_PAGE, BENCH_RW, BENCH_ANON | MAP_FIXED,
                       (uint64_t)-1, 0));
-    TRACE(9U, "munmap of a page in use", bench_mmap(NULL, (uintptr_t)other, 1, 0); write_to(other),
-          call(SYS_munmap, other, BENCH_PAGE, 0));
+    TRACE(9U, "munmap of a page in use", bench_mmap(NULL, (uintptr_t)other, 1, 0);
+          write_to(other), call(SYS_munmap, other, BENCH_PAGE, 0));
     bench_unmap(area, 64);
 }
 

@@ -71,7 +71,7 @@ struct thread {
 
     struct wait_queue *queue; /* that it stands in, or NULL */
     TAILQ_ENTRY(thread) wait;
-    struct timer deadline; /* sleep.c */
+    struct timer deadline;       /* sleep.c */
     struct watch_set *watch_set; /* what ppoll waits for, or NULL: watch.c */
     struct file *held;           /* what its request waits for, in use until it ends; or NULL */
     TAILQ_ENTRY(thread) again_link;

@@ -18,8 +18,8 @@
 #define POOL_SAMPLES         65536u
 #define NATIVE_SLOT_KERNEL   NATIVE_FREE
 #define TABLE_ENTRIES_WANTED 512
-#define TICK_INSTRUCTIONS 100
-#define SETTLE_S 4
+#define TICK_INSTRUCTIONS    100
+#define SETTLE_S             4
 
 uint64_t bench_overhead;
 
@@ -96,7 +96,8 @@ static void count_by_clock(void)
     const uint32_t mask = 0xfffff07f, rdinstret = 0xc0202073, rdtime = 0xc0102073;
     uintptr_t start = (uintptr_t)__text_start & ~(BENCH_PAGE - 1);
 
-    if (mprotect((void *)start, (size_t)((uintptr_t)__text_end - start), PROT_READ | PROT_WRITE | PROT_EXEC))
+    if (mprotect((void *)start, (size_t)((uintptr_t)__text_end - start),
+                 PROT_READ | PROT_WRITE | PROT_EXEC))
         bench_fail("mprotect", -1);
     for (char *at = __text_start; at + sizeof mask <= __text_end; at += 2) {
         uint32_t word;

@@ -20,10 +20,10 @@
 #include <sys/syscall.h>
 #include <pagoda/counter.h>
 
-#define BENCH_PAGE 4096UL
+#define BENCH_PAGE      4096UL
 #define BENCH_HARTS_MAX 4
-#define BENCH_RW   (PROT_READ | PROT_WRITE)
-#define BENCH_ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#define BENCH_RW        (PROT_READ | PROT_WRITE)
+#define BENCH_ANON      (MAP_PRIVATE | MAP_ANONYMOUS)
 /* Where programs map at addresses of their own choice; far from what the system places. */
 #define BENCH_AREA 0x1000000000UL
 
