@@ -90,6 +90,14 @@ def _bench(arguments: argparse.Namespace) -> int:
     )
 
 
+def _bench_accept(arguments: argparse.Namespace) -> int:
+    rows = bench.measure(arguments.build_dir)
+    for line in bench.moved(rows, bench.accepted_figures() or {}):
+        print(line)
+    bench.accept(rows)
+    return 0
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     return compare.run(arguments.build_dir, arguments.policy)
 
@@ -149,6 +157,8 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = commands.add_parser("fetch-linux", help="download the Linux kernel to compare with")
     fetch.set_defaults(function=_fetch_linux)
+    accepting = commands.add_parser("bench-accept", help="make today's figures those to compare with")
+    accepting.set_defaults(function=_bench_accept)
     comparison = commands.add_parser("compare", help="user pager, kernel pager, Linux: a page")
     comparison.add_argument("--policy", default="", help="one more column, booted with policy=NAME")
     comparison.set_defaults(function=_compare)

@@ -25,6 +25,9 @@ CONFIGURATIONS: tuple[qemu.Machine, ...] = tuple(
     for pager in qemu.PAGERS
 )
 
+#: medians that `make test` compares with; `make bench-accept` writes them
+FIGURES = Path(__file__).parent / "figures.json"
+
 EVENTS = ("traps", "satp", "fences_local", "fences_remote")
 
 _LINE = re.compile(r"BENCH (\{.*\})\s*$")
@@ -81,6 +84,48 @@ def parse(text: str, machine: qemu.Machine) -> list[Row]:
     if repeated:
         raise BenchError(f"operation '{repeated[0]}' is reported twice")
     return rows
+
+
+def figures(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """What is compared between runs: medians, which do not see where a refill falls."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        name = f"{row['mode']}-{row['pager']}-{row['harts']}"
+        found.setdefault(name, {})[row["op"]] = row["median"]
+    return found
+
+
+def moved(rows: Iterable[Row], accepted: dict[str, dict[str, float]]) -> list[str]:
+    """Every operation whose median differs from the accepted one by more than 1 % and half an
+    instruction, and those that came or went."""
+    found = []
+    for name, now in figures(rows).items():
+        then = accepted.get(name, {})
+        for op in sorted(now.keys() | then.keys()):
+            if op not in now or op not in then:
+                found.append(f"{name}: {op} is {'new' if op in now else 'gone'}")
+            elif abs(now[op] - then[op]) > max(0.01 * then[op], 0.5):
+                change = 100 * (now[op] / then[op] - 1) if then[op] else 100.0
+                found.append(f"{name}: {op} was {then[op]:g}, is {now[op]:g} ({change:+.1f} %)")
+    return found
+
+
+def accepted_figures() -> dict[str, dict[str, float]] | None:
+    """The figures in the repository; None before any were accepted."""
+    if not FIGURES.exists():
+        return None
+    accepted: dict[str, dict[str, float]] = json.loads(FIGURES.read_text())
+    return accepted
+
+
+def accept(rows: Iterable[Row]) -> None:
+    FIGURES.write_text(json.dumps(figures(rows), indent=1, sort_keys=True) + "\n")
+    print(f"accepted: {FIGURES}; commit it with the reason why figures moved")
+
+
+def measure(build_dir: Path, machines: Iterable[qemu.Machine] = CONFIGURATIONS) -> list[Row]:
+    with ThreadPoolExecutor(jobs.default_parallel()) as pool:
+        return [row for rows in pool.map(lambda m: _boot(m, build_dir, 0), machines) for row in rows]
 
 
 def _boot(machine: qemu.Machine, build_dir: Path, run: int) -> list[Row]:

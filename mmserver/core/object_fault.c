@@ -20,6 +20,7 @@
  * when it is linked or changed; so one that is split, moved or forked meanwhile comes again.
  */
 #include "mmserver/core/object.h"
+#include "mmserver/core/around.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
 #include "mmserver/core/vma_ops.h"
@@ -28,6 +29,7 @@
 #define AROUND_PAGES_MAX BATCH_RESULTS_MAX
 
 uint64_t object_around_bytes = 16 * PAGE_BYTES;
+const struct around_policy *around_policy;
 
 static uint64_t fault_index(const struct fault *f)
 {
@@ -240,20 +242,6 @@ static inline long page_have(const struct fault *f, uint64_t index, bool write)
     return likely(pfn) ? (long)pfn : object_page_get(f->w, f->vma->object, index, write);
 }
 
-/* The window of a read fault: aligned, but where the VMA begins inside it, it begins there and is
- * as long (as Linux has it); inside the VMA and the leaf table. */
-static vaddr_t around_start(const struct fault *f)
-{
-    return max_u64(f->vma->start, ROUND_DOWN(f->address, object_around_bytes));
-}
-
-static vaddr_t around_end(const struct fault *f, vaddr_t start)
-{
-    vaddr_t table_end = ROUND_DOWN(f->address, BLOCK_BYTES) + BLOCK_BYTES;
-
-    return min_u64(min_u64(f->vma->end, table_end), start + object_around_bytes);
-}
-
 static enum fault_outcome page_refused(const struct fault *f, long error)
 {
     if (error == -LINUX_EIO) /* the archive's is going to be read again */
@@ -264,7 +252,8 @@ static enum fault_outcome page_refused(const struct fault *f, long error)
 static enum fault_outcome object_read_fault(struct fault *f)
 {
     uint64_t index = fault_index(f);
-    vaddr_t start = around_start(f), end = around_end(f, start);
+    uint64_t bytes = around_policy ? around_policy->bytes(f) : object_around_bytes;
+    vaddr_t start = around_start(f, bytes), end = around_end(f, start, bytes);
     unsigned mapped;
     bool shared = (f->vma->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 

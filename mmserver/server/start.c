@@ -8,6 +8,7 @@
  * The first thread works as the boot hart's worker would, on the same operation page; that worker
  * is not entered before this thread stops, because no client runs above it.
  */
+#include "mmserver/core/around.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
@@ -102,6 +103,23 @@ static bool argument_choice(const char *args, const char *name, const char *expe
     return true;
 }
 
+/* policy=NAME */
+static void policy_init(const char *args)
+{
+    static const struct around_policy *const all[] = {AROUND_POLICIES};
+    const char *name = argument_value(args, "policy=");
+    size_t bytes = name ? strcspn(name, " ") : 0;
+
+    if (!name)
+        return;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (strlen(all[i]->name) == bytes && memcmp(all[i]->name, name, bytes) == 0)
+            around_policy = all[i];
+    }
+    if (!around_policy)
+        argument_bad("policy=", "a name from the list in mmserver/core/around.h");
+}
+
 /* What a comparison takes away, or sets otherwise. */
 static void variant_init(const struct boot_info *info)
 {
@@ -114,6 +132,7 @@ static void variant_init(const struct boot_info *info)
             "messages=plain and batches=off are for pager=user");
     pages_zeroed_max = argument_number(info->args, "zeroahead=", "a number of pages, 0 to 256", 0,
                                        ZEROED_PAGES_MAX, ZEROED_PAGES_MAX);
+    policy_init(info->args);
     object_around_bytes =
         argument_number(info->args, "faultaround=", "a power of two from 4096 to 1048576 bytes",
                         PAGE_BYTES, OBJECT_AROUND_MAX, object_around_bytes);
