@@ -40,11 +40,14 @@ enum linux_errno {
     LINUX_EPIPE = 32,
     LINUX_EDOM = 33,
     LINUX_ERANGE = 34,
+    LINUX_EDEADLK = 35,
     LINUX_ENAMETOOLONG = 36,
+    LINUX_ENOLCK = 37,
     LINUX_ENOSYS = 38,
     LINUX_ENOTEMPTY = 39,
     LINUX_ELOOP = 40,
     LINUX_EIDRM = 43,
+    LINUX_EOVERFLOW = 75,
     LINUX_ENOTSOCK = 88,
     LINUX_EDESTADDRREQ = 89,
     LINUX_EMSGSIZE = 90,
@@ -93,12 +96,50 @@ enum linux_errno {
 #define LINUX_F_SETFD         2
 #define LINUX_F_GETFL         3
 #define LINUX_F_SETFL         4
+#define LINUX_F_GETLK         5
+#define LINUX_F_SETLK         6
+#define LINUX_F_SETLKW        7
+#define LINUX_F_OFD_GETLK     36
+#define LINUX_F_OFD_SETLK     37
+#define LINUX_F_OFD_SETLKW    38
 #define LINUX_F_DUPFD_CLOEXEC 1030
 #define LINUX_F_SETPIPE_SZ    1031
 #define LINUX_F_GETPIPE_SZ    1032
 #define LINUX_F_ADD_SEALS     1033
 #define LINUX_F_GET_SEALS     1034
 #define LINUX_FD_CLOEXEC      1
+
+#define LINUX_F_RDLCK 0
+#define LINUX_F_WRLCK 1
+#define LINUX_F_UNLCK 2
+
+struct linux_flock {
+    int16_t type;
+    int16_t whence;
+    int32_t pad;
+    int64_t start, bytes;
+    int32_t pid;
+    int32_t pad2;
+};
+_Static_assert(sizeof(struct linux_flock) == 32, "struct flock of riscv64");
+
+#define LINUX_LOCK_SH 1
+#define LINUX_LOCK_EX 2
+#define LINUX_LOCK_NB 4
+#define LINUX_LOCK_UN 8
+
+#define LINUX_CLOSE_RANGE_UNSHARE 0x2
+#define LINUX_CLOSE_RANGE_CLOEXEC 0x4
+#define LINUX_SYNC_FILE_RANGES    0x7 /* all flags of sync_file_range */
+
+#define LINUX_SPLICE_F_MOVE     0x1
+#define LINUX_SPLICE_F_NONBLOCK 0x2
+#define LINUX_SPLICE_F_MORE     0x4
+#define LINUX_SPLICE_F_GIFT     0x8
+
+#define LINUX_RWF_HIPRI 0x1
+#define LINUX_RWF_DSYNC 0x2
+#define LINUX_RWF_SYNC  0x4
 
 #define LINUX_F_SEAL_SEAL         0x01
 #define LINUX_F_SEAL_SHRINK       0x02

@@ -4,9 +4,11 @@
 
 #include "user/linux/console.h"
 #include "user/linux/file.h"
+#include "user/linux/filelock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
+#include "user/linux/request.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
 
@@ -18,6 +20,25 @@ static struct file *get(struct thread *t, uint64_t fd)
 long linux_close(struct thread *t, const uint64_t *a)
 {
     return fd_close(t->process->files, (int32_t)a[0]);
+}
+
+long linux_close_range(struct thread *t, const uint64_t *a)
+{
+    uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
+
+    if ((flags & ~(uint32_t)(LINUX_CLOSE_RANGE_UNSHARE | LINUX_CLOSE_RANGE_CLOEXEC)) ||
+        first > last)
+        return -LINUX_EINVAL;
+    if ((flags & LINUX_CLOSE_RANGE_UNSHARE) && !fd_table_unshare(&t->process->files))
+        return -LINUX_ENOMEM;
+    struct fd_table *table = t->process->files;
+    for (unsigned fd = first; fd <= last && fd < FDS_MAX; fd++) {
+        if (fd_get(table, fd) && (flags & LINUX_CLOSE_RANGE_CLOEXEC))
+            fd_set_close_exec(table, fd, true);
+        else
+            fd_close(table, fd);
+    }
+    return 0;
 }
 
 static long duplicate(struct thread *t, struct file *file, unsigned from, bool close_exec)
@@ -55,13 +76,21 @@ static bool is_pipe(const struct file *file)
     return file->kind == FILE_PIPE_READ || file->kind == FILE_PIPE_WRITE;
 }
 
+/* Whether a command is about the descriptor, and so good for one of O_PATH too. */
+static bool of_descriptor(uint32_t command)
+{
+    return command <= LINUX_F_GETFL || command == LINUX_F_DUPFD_CLOEXEC;
+}
+
 long linux_fcntl(struct thread *t, const uint64_t *a)
 {
     struct fd_table *table = t->process->files;
-    struct file *file = get(t, a[0]);
+    struct file *file = request_file(t, (int32_t)a[0]);
     unsigned fd = (uint32_t)a[0];
 
     if (!file)
+        return -LINUX_EBADF;
+    if ((file->flags & LINUX_O_PATH) && !of_descriptor((uint32_t)a[1]))
         return -LINUX_EBADF;
     switch ((uint32_t)a[1]) {
     case LINUX_F_DUPFD:
@@ -81,6 +110,13 @@ long linux_fcntl(struct thread *t, const uint64_t *a)
         file->flags = (file->flags & ~settable) | ((uint32_t)a[2] & settable);
         return 0;
     }
+    case LINUX_F_GETLK:
+    case LINUX_F_SETLK:
+    case LINUX_F_SETLKW:
+    case LINUX_F_OFD_GETLK:
+    case LINUX_F_OFD_SETLK:
+    case LINUX_F_OFD_SETLKW:
+        return filelock_fcntl(t, file, (uint32_t)a[1], a[2]);
     case LINUX_F_ADD_SEALS:
         return memfile_add_seals(file, (uint32_t)a[2]);
     case LINUX_F_GET_SEALS:
@@ -143,6 +179,18 @@ long linux_fsync(struct thread *t, const uint64_t *a)
     if (!file)
         return -LINUX_EBADF;
     return file->kind == FILE_NODE && file_seekable(file) ? 0 : -LINUX_EINVAL;
+}
+
+long linux_sync_file_range(struct thread *t, const uint64_t *a)
+{
+    struct file *file = get(t, a[0]);
+
+    if (!file)
+        return -LINUX_EBADF;
+    if ((uint32_t)a[3] > LINUX_SYNC_FILE_RANGES || (int64_t)a[1] < 0 || (int64_t)a[2] < 0 ||
+        (int64_t)(a[1] + a[2]) < 0)
+        return -LINUX_EINVAL;
+    return file->ops ? -LINUX_ESPIPE : 0;
 }
 
 long linux_fdatasync(struct thread *t, const uint64_t *a)

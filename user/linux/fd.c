@@ -5,6 +5,7 @@
 
 #include "user/linux/abi.h"
 #include "user/linux/file.h"
+#include "user/linux/filelock.h"
 #include "user/linux/lock.h"
 
 struct file *fd_get(const struct fd_table *table, int64_t fd)
@@ -60,8 +61,10 @@ void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool clo
     struct file *old = table->file[fd];
 
     open_at(table, fd, file, close_exec);
-    if (old)
+    if (old) {
+        filelock_closed(table, old);
         file_put(old);
+    }
 }
 
 long fd_close(struct fd_table *table, int64_t fd)
@@ -71,6 +74,7 @@ long fd_close(struct fd_table *table, int64_t fd)
     if (!file)
         return -LINUX_EBADF;
     table->file[fd] = 0;
+    filelock_closed(table, file);
     file_put(file);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "user/linux/console.h"
 #include "user/linux/epoll.h"
+#include "user/linux/filelock.h"
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/proc.h"
@@ -73,6 +74,7 @@ void file_put(struct file *file)
     if (--file->users)
         return;
     epoll_forget(file);
+    filelock_gone(file);
     if (file->ops)
         file->ops->close(file);
     else if (--file->place.node->users == 0)

@@ -194,6 +194,43 @@ long linux_pwrite64(struct thread *t, const uint64_t *a)
     return single(t, a, true, true);
 }
 
+/* The forms with a position and flags: at a position, or, if the second form is told -1, at the
+ * file's own. a[4] is the position's upper half, which the first has all of. */
+static long several_at(struct thread *t, const uint64_t *a, bool write, bool own, uint32_t flags)
+{
+    struct vector v;
+
+    if (!file_for(t, (int32_t)a[0], write))
+        return -LINUX_EBADF;
+    long error = vector_get(t, a[1], a[2], &v);
+    if (error)
+        return error;
+    /* Hints, and what every write here is anyway; the others promise something. */
+    if (flags & ~(uint32_t)(LINUX_RWF_HIPRI | LINUX_RWF_DSYNC | LINUX_RWF_SYNC))
+        return -LINUX_EOPNOTSUPP;
+    return transfer(t, (int32_t)a[0], &v, write, !own, (int64_t)a[3]);
+}
+
+long linux_preadv(struct thread *t, const uint64_t *a)
+{
+    return several_at(t, a, false, false, 0);
+}
+
+long linux_pwritev(struct thread *t, const uint64_t *a)
+{
+    return several_at(t, a, true, false, 0);
+}
+
+long linux_preadv2(struct thread *t, const uint64_t *a)
+{
+    return several_at(t, a, false, a[3] == ~0UL, (uint32_t)a[5]);
+}
+
+long linux_pwritev2(struct thread *t, const uint64_t *a)
+{
+    return several_at(t, a, true, a[3] == ~0UL, (uint32_t)a[5]);
+}
+
 long linux_lseek(struct thread *t, const uint64_t *a)
 {
     struct file *file = fd_get(t->process->files, (int32_t)a[0]);

@@ -117,6 +117,7 @@ struct socket {
 /* One message, to send or as received. */
 struct socket_message {
     const struct vector *data;
+    struct space *space;          /* where the data is */
     uint32_t flags;               /* LINUX_MSG_* */
     struct socket_name name;      /* family 0: none */
     struct socket_rights *rights; /* or NULL */
@@ -186,6 +187,8 @@ void socket_collect(void);
 long socket_of(struct thread *t, uint64_t fd, struct file **file, struct socket **s);
 /* What read, write and their kin do with a socket. */
 long socket_transfer(struct thread *t, struct file *file, const struct vector *v, bool write);
+/* What sendfile does: send bytes of ours, without waiting. Bytes or -errno. */
+long socket_put(struct thread *t, struct file *file, const struct vector *v);
 
 /* ---- socket_name.c ---- */
 

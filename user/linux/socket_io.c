@@ -94,7 +94,7 @@ static long stream_put(struct thread *t, struct socket *s, struct socket_message
     }
     for (;;) {
         size_t bytes = vector_piece(m->data, t->progress + (uint64_t)done, &address);
-        long put = bytes ? ring_write(&to->ring, t->process->space, address, bytes) : 0;
+        long put = bytes ? ring_write(&to->ring, m->space, address, bytes) : 0;
         if (put < 0 && !done) {
             free(parcel);
             return put;
@@ -160,7 +160,7 @@ static long message_put(struct thread *t, struct socket *s, struct socket *to,
     }
     while (done < bytes) {
         size_t part = vector_piece(m->data, done, &address);
-        long put = ring_write(&to->ring, t->process->space, address, part);
+        long put = ring_write(&to->ring, m->space, address, part);
         done += put > 0 ? (uint64_t)put : 0;
         if (put < 0 || (size_t)put < part) {
             ring_unput(&to->ring, done);
@@ -257,20 +257,20 @@ long socket_send(struct thread *t, struct file *file, struct socket_message *m)
 
 /* ---- receiving ---- */
 
-/* From the ring's bytes at `from` on to the client's from `to` on, at most `bytes`: how many. */
-static size_t copy_out_bytes(struct thread *t, const struct socket *s, size_t from,
-                             const struct vector *v, uint64_t to, size_t bytes)
+/* From the ring's bytes at `from` on to the message's from `to` on, at most `bytes`: how many. */
+static size_t copy_out_bytes(const struct socket_message *m, const struct socket *s, size_t from,
+                             uint64_t to, size_t bytes)
 {
     uint64_t address;
     size_t done = 0;
 
     while (done < bytes) {
-        size_t part = vector_piece(v, to + done, &address);
+        size_t part = vector_piece(m->data, to + done, &address);
         if (part > bytes - done)
             part = bytes - done;
         if (!part)
             break;
-        size_t copied = ring_copy_out(&s->ring, from + done, t->process->space, address, part);
+        size_t copied = ring_copy_out(&s->ring, from + done, m->space, address, part);
         done += copied;
         if (copied < part)
             break;
@@ -335,7 +335,7 @@ static long stream_receive(struct thread *t, struct file *file, struct socket_me
         }
         size_t most = stream_take_parcel(s, m);
         size_t want = m->data->bytes - t->progress;
-        size_t done = copy_out_bytes(t, s, 0, m->data, t->progress, want < most ? want : most);
+        size_t done = copy_out_bytes(m, s, 0, t->progress, want < most ? want : most);
         m->pid = s->sender;
         if (!done) {
             result = -LINUX_EFAULT;
@@ -373,7 +373,7 @@ static long message_receive(struct thread *t, struct file *file, struct socket_m
                                        : result;
     }
     size_t bytes = parcel->bytes < m->data->bytes ? parcel->bytes : m->data->bytes;
-    bool good = copy_out_bytes(t, s, 0, m->data, 0, bytes) == bytes;
+    bool good = copy_out_bytes(m, s, 0, 0, bytes) == bytes;
     long result = m->flags & LINUX_MSG_TRUNC ? (long)parcel->bytes : (long)bytes;
     m->told |= bytes < parcel->bytes ? LINUX_MSG_TRUNC : 0;
     m->name = parcel->from;

@@ -23,7 +23,7 @@ long linux_sendto(struct thread *t, const uint64_t *a)
 {
     struct linux_iovec part;
     struct vector v;
-    struct socket_message m = {.data = &v, .flags = (uint32_t)a[3]};
+    struct socket_message m = {.data = &v, .space = t->process->space, .flags = (uint32_t)a[3]};
     struct socket *s;
     struct file *file;
     long error = socket_of(t, a[0], &file, &s);
@@ -46,7 +46,7 @@ long linux_recvfrom(struct thread *t, const uint64_t *a)
     static const uint32_t nothing;
     struct linux_iovec part;
     struct vector v;
-    struct socket_message m = {.data = &v, .flags = (uint32_t)a[3]};
+    struct socket_message m = {.data = &v, .space = t->process->space, .flags = (uint32_t)a[3]};
     struct socket *s;
     struct file *file;
     long error = socket_of(t, a[0], &file, &s);
@@ -67,10 +67,22 @@ long linux_recvfrom(struct thread *t, const uint64_t *a)
 /* What read, write and their kin do: io.c. */
 long socket_transfer(struct thread *t, struct file *file, const struct vector *v, bool write)
 {
-    struct socket_message m = {.data = v};
+    struct socket_message m = {.data = v, .space = t->process->space};
     long result = write ? socket_send(t, file, &m) : socket_receive(t, file, &m);
 
     socket_rights_free(m.rights);
+    return result;
+}
+
+long socket_put(struct thread *t, struct file *file, const struct vector *v)
+{
+    struct socket_message m = {
+        .data = v, .space = &own_space, .flags = LINUX_MSG_DONTWAIT | LINUX_MSG_NOSIGNAL};
+    uint64_t progress = t->progress;
+
+    t->progress = 0; /* the whole call's; this is a part */
+    long result = socket_send(t, file, &m);
+    t->progress = progress;
     return result;
 }
 
@@ -147,7 +159,7 @@ static long header_in(struct thread *t, uint64_t address, struct linux_msghdr *h
 static long send_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
 {
     struct vector v;
-    struct socket_message m = {.data = &v, .flags = flags};
+    struct socket_message m = {.data = &v, .space = t->process->space, .flags = flags};
     struct linux_msghdr h;
 
     long error = header_in(t, address, &h);
@@ -248,7 +260,7 @@ static long header_out(struct thread *t, const struct socket *s, uint64_t addres
 static long receive_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
 {
     struct vector v;
-    struct socket_message m = {.data = &v, .flags = flags};
+    struct socket_message m = {.data = &v, .space = t->process->space, .flags = flags};
     struct linux_msghdr h;
 
     long error = header_in(t, address, &h);

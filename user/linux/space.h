@@ -17,6 +17,10 @@ struct space {
     uint64_t trampoline; /* where signal_trampoline is mapped; 0: not yet */
 };
 
+/* Our own memory, for bytes on their way from file to file: it can be copied to and from like a
+ * client's, and nothing else. */
+extern struct space own_space;
+
 /* An empty space with one user. NULL with *error = -errno when there is none to be had. */
 struct space *space_create(long *error);
 /* A copy of another one, as fork makes it. */

@@ -73,6 +73,7 @@ struct thread {
     TAILQ_ENTRY(thread) wait;
     struct timer deadline;       /* sleep.c */
     struct watch_set *watch_set; /* what ppoll waits for, or NULL: watch.c */
+    const void *lock_owner;      /* whose record lock it waits for: filelock.c */
     struct file *held;           /* what its request waits for, in use until it ends; or NULL */
     TAILQ_ENTRY(thread) again_link;
     TAILQ_ENTRY(thread) late_link; /* to be destroyed or interrupted: thread.c */
