@@ -125,7 +125,9 @@ def accept(rows: Iterable[Row]) -> None:
 
 def measure(build_dir: Path, machines: Iterable[qemu.Machine] = CONFIGURATIONS) -> list[Row]:
     with ThreadPoolExecutor(jobs.default_parallel()) as pool:
-        return [row for rows in pool.map(lambda m: _boot(m, build_dir, 0), machines) for row in rows]
+        return [
+            row for rows in pool.map(lambda m: _boot(m, build_dir, 0), machines) for row in rows
+        ]
 
 
 def _boot(machine: qemu.Machine, build_dir: Path, run: int) -> list[Row]:

@@ -1,9 +1,9 @@
 """`make compare`: what it costs, and what it buys, to move the pager out of the kernel.
 
-Boots every column (a placement or variant of Pagoda, Linux) with exact instruction counting, runs the
-same benchmark programs, traces single faults, and writes build/compare: results.json, results.csv,
-index.html (compare_page.py) and docs/comparison.md. Recorded figures of seL4 and of lean Linux builds
-come from anchors.json.
+Boots every column (a placement or variant of Pagoda, Linux) with exact instruction counting, runs
+the same benchmark programs, traces single faults, and writes build/compare: results.json,
+results.csv, pictures, index.html (compare_page.py), and docs/comparison.md. Recorded figures of
+seL4 and of lean Linux builds come from anchors.json.
 """
 
 from __future__ import annotations
@@ -47,17 +47,39 @@ class Column:
 
 COLUMNS = (
     Column("user", "user pager", "Pagoda as it is: the memory server is a program"),
-    Column("kernel", "kernel pager", "the same memory server linked into the kernel", pager="kernel"),
+    Column(
+        "kernel", "kernel pager", "the same memory server linked into the kernel", pager="kernel"
+    ),
     Column(
         "plain",
         "plain messages",
         "user pager; faults are queued messages, a map call and then a reply; no straight path",
         words=("messages=plain",),
     ),
-    Column("single", "no batches", "user pager; one kernel call per page changed", words=("batches=off",)),
-    Column("alone", "no fault-around", "user pager; one page per file fault", words=("faultaround=4096",)),
-    Column("cold", "nothing zeroed ahead", "user pager; no page is cleared while idle", words=("zeroahead=0",)),
-    Column("linux", "Linux, Debian 13", "the kernel package as it comes, same QEMU, same programs", on_linux=True),
+    Column(
+        "single",
+        "no batches",
+        "user pager; one kernel call per page changed",
+        words=("batches=off",),
+    ),
+    Column(
+        "alone",
+        "no fault-around",
+        "user pager; one page per file fault",
+        words=("faultaround=4096",),
+    ),
+    Column(
+        "cold",
+        "nothing zeroed ahead",
+        "user pager; no page is cleared while idle",
+        words=("zeroahead=0",),
+    ),
+    Column(
+        "linux",
+        "Linux, Debian 13",
+        "the kernel package as it comes, same QEMU, same programs",
+        on_linux=True,
+    ),
 )
 
 
@@ -75,7 +97,9 @@ class Measured:
 
 
 def policy_column(name: str) -> Column:
-    return Column("policy", f"policy {name}", f"user pager with policy={name}", words=(f"policy={name}",))
+    return Column(
+        "policy", f"policy {name}", f"user pager with policy={name}", words=(f"policy={name}",)
+    )
 
 
 def _machine(column: Column, programs: str, memory: str = "1G") -> qemu.Machine:
@@ -94,11 +118,15 @@ def measure(column: Column, build_dir: Path, programs: str = "all", memory: str 
         command = " ".join(result.command)
     else:
         booted = boot.batch(machine, build_dir, total_s=600, idle_s=120, log=log)
-        problems = list(booted.problems) + ([f"exit status {booted.status}"] if booted.status else [])
+        problems = list(booted.problems) + (
+            [f"exit status {booted.status}"] if booted.status else []
+        )
         result, command = booted, booted.shell_command
     rows = {row["op"]: row for row in bench.parse(result.text, machine)}
     if problems or not rows:
-        raise CompareError(f"{column.title}: {'; '.join(problems) or 'no rows'}; log in {log}\n{command}")
+        raise CompareError(
+            f"{column.title}: {'; '.join(problems) or 'no rows'}; log in {log}\n{command}"
+        )
     return Measured(rows, result.text, command)
 
 
@@ -112,7 +140,11 @@ def _version(*command: str) -> str:
 
 
 def _progress(begun: float, done: int, total: int, what: str) -> None:
-    print(f"compare: [{done}/{total}] {time.monotonic() - begun:4.0f} s  {what}", file=sys.stderr, flush=True)
+    print(
+        f"compare: [{done}/{total}] {time.monotonic() - begun:4.0f} s  {what}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 class Results:
@@ -146,7 +178,9 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         keys = [column.key for column in self.columns]
         ops = list(self.measured["user"].rows)
-        ops += [op for op in self.measured.get("linux", self.measured["user"]).rows if op not in ops]
+        ops += [
+            op for op in self.measured.get("linux", self.measured["user"]).rows if op not in ops
+        ]
         rows = []
         for op in ops:
             values = {key: self.value(key, op) for key in (*keys, "uffd", "lean", "sel4")}
@@ -161,9 +195,21 @@ class Results:
             rows.append({"op": op, "values": kept, "events": events})
         columns = [{"key": c.key, "title": c.title, "what": c.what} for c in self.columns]
         columns += [
-            {"key": "uffd", "title": "Linux userfaultfd", "what": "Debian 13; a second thread resolves the fault"},
-            {"key": "lean", "title": "Linux, lean", "what": "recorded; lower of 6.1 and 6.12, allnoconfig, one processor"},
-            {"key": "sel4", "title": "seL4", "what": "recorded; 16.0.0-dev, fast path on, minimal pager"},
+            {
+                "key": "uffd",
+                "title": "Linux userfaultfd",
+                "what": "Debian 13; a second thread resolves the fault",
+            },
+            {
+                "key": "lean",
+                "title": "Linux, lean",
+                "what": "recorded; lower of 6.1 and 6.12, allnoconfig, one processor",
+            },
+            {
+                "key": "sel4",
+                "title": "seL4",
+                "what": "recorded; 16.0.0-dev, fast path on, minimal pager",
+            },
         ]
         return {
             "conditions": {
@@ -178,7 +224,9 @@ class Results:
             "rows": rows,
             "sizes": self.sizes,
             "distribution": {
-                key: _distribution(self.measured[key].text) for key in ("user", "kernel") if key in self.measured
+                key: _distribution(self.measured[key].text) for key in (
+                    "user", "kernel"
+                ) if key in self.measured
             },
             "traces": [found.as_json() for found in self.traces],
             "missing": self.missing,
@@ -233,7 +281,9 @@ def _cell(value: float | None) -> str:
 def table(data: dict[str, Any]) -> str:
     columns = data["columns"]
     width = max(len(row["op"]) for row in data["rows"])
-    head = [f"  {'operation':{width}}" + "".join(f" {c['key']:>9}" for c in columns) + "   u/k  u/lean"]
+    head = [
+        f"  {'operation':{width}}" + "".join(f" {c['key']:>9}" for c in columns) + "   u/k  u/lean"
+    ]
     for row in data["rows"]:
         v = row["values"]
         cells = "".join(f" {_cell(v.get(c['key'])):>9}" for c in columns)

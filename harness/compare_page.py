@@ -117,15 +117,21 @@ def phases(data: Data) -> str:
         for number, found in enumerate(data["traces"]):
             if found["name"] != name:
                 continue
-            parts.append(_text(left - 8, y + 15, found["pager"], 'text-anchor="end" fill="currentColor"'))
+            parts.append(
+                _text(left - 8, y + 15, found["pager"], 'text-anchor="end" fill="currentColor"')
+            )
             x = left
             for phase in used:
                 count = found["phases"].get(phase, 0)
                 length = count / longest * (width - left - 70)
                 if count:
-                    parts.append(_rect(x, y, length, 20, colour[phase], f"{phase}: {count} instructions"))
+                    parts.append(
+                        _rect(x, y, length, 20, colour[phase], f"{phase}: {count} instructions")
+                    )
                 x += length
-            parts.append(_text(x + 6, y + 15, _number(found["instructions"]), 'fill="currentColor"'))
+            parts.append(
+                _text(x + 6, y + 15, _number(found["instructions"]), 'fill="currentColor"')
+            )
             parts.append(f'<rect class="pick" data-trace="{number}" x="{left}" y="{y}" width="{x - left:.1f}" '
                          'height="20" fill="transparent" style="cursor:pointer;pointer-events:none"/>')  # fmt: skip
             y += 24
@@ -140,7 +146,9 @@ def distribution(kinds: list[Data]) -> str:
     most = max((times for kind in kinds for _, times in kind["costs"]), default=1)
 
     def at(cost: float) -> float:
-        return left + (math.log(max(cost, 128)) - math.log(128)) / (math.log(top * 1.2) - math.log(128)) * (width - left - 20)
+        return left + (math.log(max(cost, 128)) - math.log(128)) / (math.log(top * 1.2) - math.log(128)) * (
+            width - left - 20
+        )
 
     parts = []
     for i, kind in enumerate(kinds):
@@ -152,7 +160,9 @@ def distribution(kinds: list[Data]) -> str:
         for cost, times in kind["costs"]:
             height = 4 + (band - 22) * math.log(times + 1) / math.log(most + 1)
             title = f"{cost} to {cost + kind['bucket'] - 1} instructions: {times:,} times"
-            parts.append(_rect(at(cost), base - height, 5, round(height, 1), PHASE_COLOURS[i + 4], title))
+            parts.append(
+                _rect(at(cost), base - height, 5, round(height, 1), PHASE_COLOURS[i + 4], title)
+            )
         parts.append(f'<line x1="{left}" x2="{width}" y1="{base}" y2="{base}" stroke="currentColor" opacity=".3"/>')
     for cost in (128, 256, 512, 1024, 2048, 4096, 8192):
         if cost < top * 1.2:
@@ -177,8 +187,12 @@ def lines(title: str, xs: list[str], series: list[tuple[str, str, list[float | N
         if not points:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[key]}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[key]}"/>' for x, y in points]
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{COLOURS[key]}" stroke-width="2"/>'
+        )
+        parts += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[key]}"/>' for x, y in points
+        ]
         drop = 15 if key == "kernel" and len(series) > 1 and series[0][0] == "user" else 4
         parts.append(_text(points[-1][0] + 8, points[-1][1] + drop, label, f'fill="{COLOURS[key]}" font-size="11"'))
     return _svg(width, height, parts)
@@ -208,12 +222,17 @@ def _sentences(data: Data) -> tuple[str, list[tuple[str, str]]]:
         f"and {_mean(lean):.2f} times those of a lean Linux."
     )
     cards = [
-        (f"{_mean(kernel):.2f}", f"user ÷ kernel pager, geometric mean of {len(kernel)} operations"),
+        (
+            f"{_mean(kernel):.2f}",
+            f"user ÷ kernel pager, geometric mean of {len(kernel)} operations",
+        ),
         (f"{_mean(lean):.2f}", f"user pager ÷ lean Linux, in the kernel; mean of {len(lean)}"),
         (f"{sum(r < 1 for r in lean)} of {len(lean)}", "operations below lean Linux"),
     ]
     if debian:
-        cards.append((f"{_mean(debian):.2f}", f"user pager ÷ Debian 13's kernel; mean of {len(debian)}"))
+        cards.append(
+            (f"{_mean(debian):.2f}", f"user pager ÷ Debian 13's kernel; mean of {len(debian)}")
+        )
     if uffd:
         cards.append((f"{uffd:.0f}×", "what a first write costs with Linux's own user-mode pager, userfaultfd"))
     return answer, cards
@@ -269,7 +288,9 @@ def _variants(data: Data) -> str:
     """What each piece buys: user pager without it, divided by the user pager with it."""
     keys = [key for key in ("plain", "single", "alone", "cold", "policy") if key in _titles(data)]
     titles, by_op = _titles(data), _by_op(data)
-    head = "<tr><th>operation<th>user pager" + "".join(f"<th>{titles[key]}" for key in keys) + "</tr>"
+    head = "<tr><th>operation<th>user pager" + "".join(
+        f"<th>{titles[key]}" for key in keys
+    ) + "</tr>"
     body = []
     for op in VARIANT_OPS:
         v = by_op.get(op, {})
@@ -301,13 +322,20 @@ def _scaling(data: Data) -> str:
         ("mmap_1p_fixed", "mmap of a page, by number of VMAs"),
         ("munmap_1p", "munmap of a page, by number of VMAs"),
     ):
-        series = [(key, _titles(data)[key], over(suffix, key)) for key in ("user", "kernel", "lean")]
+        series = [
+            (key, _titles(data)[key], over(suffix, key)) for key in ("user", "kernel", "lean")
+        ]
         parts.append(lines(title, list(counts), series))
     sizes = list(data["sizes"])
     ops = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
     series = [
         (key, label, [data["sizes"][size].get(op) for size in sizes])
-        for key, label, op in zip(("kernel", "user", "lean"), ("first write", "first read", "and a table"), ops, strict=True)
+        for key, label, op in zip(
+            ("kernel", "user", "lean"),
+            ("first write", "first read", "and a table"),
+            ops,
+            strict=True,
+        )
     ]
     parts.append(lines("faults, by size of memory", sizes, series))
     return '<div class="grid">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
@@ -325,7 +353,9 @@ def pictures(data: Data) -> dict[str, str]:
 
 def html(data: Data) -> str:
     answer, cards = _sentences(data)
-    conditions = "".join(f"<dt>{escape.escape(k)}<dd>{escape.escape(str(v))}" for k, v in data["conditions"].items())
+    conditions = "".join(
+        f"<dt>{escape.escape(k)}<dd>{escape.escape(str(v))}" for k, v in data["conditions"].items()
+    )
     commands = "".join(f"<dt>{escape.escape(k)}<dd><code>{escape.escape(v)}</code>" for k, v in data["commands"].items())
     parts = {
         "ANSWER": escape.escape(answer),
@@ -371,12 +401,20 @@ def markdown(data: Data) -> str:
         rows = [row for row in data["rows"] if group_of(row["op"]) == group]
         if not rows:
             continue
-        out += [f"## {title}", "", text, "", "| operation | user | kernel | u÷k | Linux lean | u÷lean | Debian | seL4 | why |"]
+        out += [
+            f"## {title}",
+            "",
+            text,
+            "",
+            "| operation | user | kernel | u÷k | Linux lean | u÷lean | Debian | seL4 | why |",
+        ]
         out.append("|---|--:|--:|--:|--:|--:|--:|--:|---|")
         for row in rows:
             v = row["values"]
             cells = [_number(v.get("user")), _number(v.get("kernel")), _ratio(_divide(v, "user", "kernel")),
-                     _number(v.get("lean")), _ratio(_divide(v, "user", "lean")), _number(v.get("linux")),
+                     _number(v.get("lean")), _ratio(_divide(v, "user", "lean")), _number(
+                         v.get("linux")
+                     ),
                      _number(v.get("sel4")), reason(row)]  # fmt: skip
             out.append(f"| `{row['op']}` | " + " | ".join(cells) + " |")
         out.append("")

@@ -30,7 +30,10 @@ PHASES: tuple[tuple[str, str], ...] = (
     ("program", r"main|bench_|anonymous|copies|files|calls|write_to|read_from"),
     ("server: look-up and decision", r"worker_entry|place_\w+"),
     ("trap entry", r"trap_entry|user_ecall|foreign_ecall|native_\w+"),
-    ("delivery", r"\w*deliver\w*|pager_(fault_)?enter|pager_foreign|call_pager|event_\w+|worker_\w+"),
+    (
+        "delivery",
+        r"\w*deliver\w*|pager_(fault_)?enter|pager_foreign|call_pager|event_\w+|worker_\w+",
+    ),
     ("address-space switch", r"enter_\w+|space_activate|sched_\w+|space_switch\w*"),
     ("clearing the page", r"page_clear\w*|clear_\w+|memset"),
     ("copying the page", r"page_copy\w*|memcpy"),
@@ -39,7 +42,10 @@ PHASES: tuple[tuple[str, str], ...] = (
         r"page_alloc\w*|pages?_\w*alloc\w*|page_free\w*|hot_\w+|list_(fill|take|drain)|buddy_\w+|zone\w*_\w+|"
         r"slab_\w+|kmalloc\w*|account|stock_\w+|magazine\w*|page_take|page_check\w*",
     ),
-    ("reverse map", r"rmap_\w+|anon_\w+|interval_\w+|object_page_\w+|around_take|cow_displace|page_is_exclusive"),
+    (
+        "reverse map",
+        r"rmap_\w+|anon_\w+|interval_\w+|object_page_\w+|around_take|cow_displace|page_is_exclusive",
+    ),
     (
         "entry write",
         r"arch_slot_\w+|slot_swap|slot_load|map_one|replace_one|protect_one|fill_\w+|grow|batch_(map|unmap|replace|"
@@ -63,7 +69,9 @@ _COMPILED = [(name, re.compile(rf"(?:{pattern})$")) for name, pattern in PHASES]
 
 _CSR_SATP = 0x180
 #: labels of the server's entry code, which run into each other
-_SERVER_ENTRY = re.compile(r"worker_entry|_start$|answer|enter_(call|idle|signal|refuse)$|place_fault_answer$")
+_SERVER_ENTRY = re.compile(
+    r"worker_entry|_start$|answer|enter_(call|idle|signal|refuse)$|place_fault_answer$"
+)
 
 
 class TraceError(Exception):
@@ -99,7 +107,9 @@ class Image:
     def __init__(self, path: Path) -> None:
         self.path = path
         data = path.read_bytes()
-        offset, size, count = struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from("<HH", data, 54)
+        offset, size, count = struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from(
+            "<HH", data, 54
+        )
         self._segments = []
         for at in range(offset, offset + size * count, size):
             kind, _, start, address, _, length = struct.unpack_from("<IIQQQQ", data, at)
@@ -141,7 +151,9 @@ class Image:
         lines = subprocess.run(
             [PREFIX + "nm", "-n", str(self.path)], capture_output=True, text=True, check=True
         ).stdout.splitlines()
-        symbols = [(int(p[0], 16), p[2]) for p in map(str.split, lines) if len(p) == 3 and p[1] in "tT"]
+        symbols = [
+            (int(p[0], 16), p[2]) for p in map(str.split, lines) if len(p) == 3 and p[1] in "tT"
+        ]
         symbols = [(a, n) for a, n in symbols if not n.startswith((".", "$", "image_", "__"))]
         at = 0
         for address in missing:
@@ -158,7 +170,18 @@ def build_plugin(build_dir: Path) -> Path:
     plugin = build_dir / "trace_plugin.so"
     if plugin.exists() and plugin.stat().st_mtime > SOURCE.stat().st_mtime:
         return plugin
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(plugin), str(SOURCE)]
+    command = [
+        "cc",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(plugin),
+        str(SOURCE),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TraceError(f"{shlex.join(command)}: {done.stderr.strip()}")
@@ -179,7 +202,9 @@ def _boot(build_dir: Path, machine: qemu.Machine) -> tuple[dict[int, str], str]:
         options=("-plugin", f"{plugin},out={out}"),
     )
     result = boot.batch(traced, build_dir, total_s=300)
-    names = {int(n): name.strip() for n, name in re.findall(r"^TRACE (\d+) (.*)$", result.text, re.M)}
+    names = {
+        int(n): name.strip() for n, name in re.findall(r"^TRACE (\d+) (.*)$", result.text, re.M)
+    }
     if result.problems or result.status or not names:
         raise TraceError(f"{'; '.join(result.problems) or 'no trace'}\n{result.text[-2000:]}\n{result.shell_command}")
     return names, out.read_text()

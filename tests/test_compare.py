@@ -91,7 +91,11 @@ def _data() -> compare_page.Data:
     events = {"user": user, "kernel": kernel}
     rows = [
         {"op": "anon_write_touch", "values": values, "events": events},
-        {"op": "getpid", "values": {"user": 200.0, "kernel": 200.0, "lean": 100.0}, "events": events},
+        {
+            "op": "getpid",
+            "values": {"user": 200.0, "kernel": 200.0, "lean": 100.0},
+            "events": events,
+        },
     ]
     trace = {"name": "a fault", "pager": "user", "instructions": 3, "phases": {"program": 3}}
     kind = {"kind": "first write", "bucket": 16, "costs": [[784, 10], [2000, 1]]}
