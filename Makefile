@@ -32,6 +32,9 @@ require-one-of = $(if $(filter-out $(2),$($(1)))$(if $($(1)),,empty),\
 	$(error $(1)='$($(1))': must be one of: $(2)))
 $(call require-one-of,PAGING,sv39 sv48 sv57)
 $(call require-one-of,PAGER,user kernel)
+ifdef SHELL_PROGRAM
+$(call require-one-of,SHELL_PROGRAM,busybox bash dash)
+endif
 $(call require-one-of,CC,gcc clang)
 
 # Each compiler has an output directory of its own.
@@ -48,6 +51,7 @@ help:
 	@echo '  make run      build, boot to the shell on this terminal; leave with Ctrl-A X'
 	@echo '  make test     build, then every test: guest matrix, host, harness; JUnit XML in $(BUILD)/test/'
 	@echo '  make test-linux   the guest tests on a real Linux kernel, which it downloads (Debian 13)'
+	@echo '  make test-programs  programs of Debian 13, which it downloads, here and on Linux'
 	@echo '  make bench    build, then count instructions per operation; $(BUILD)/bench/results.json'
 	@echo '  make bench-accept  figures that moved on purpose become those that make test compares with'
 	@echo '  make compare  the same in all placements and on Linux, as a page with pictures; $(BUILD)/compare'
@@ -63,6 +67,7 @@ help:
 	@echo '  PAGING=$(PAGING)  sv39, sv48 or sv57        PAGER=$(PAGER)  user or kernel'
 	@echo '  HARTS=$(HARTS)      number of harts           MEM=$(MEM)    memory of the machine'
 	@echo '  CC=$(CC)      gcc or clang              BUILD=$(BUILD)  output directory'
+	@echo '  SHELL_PROGRAM=...  busybox, bash or dash, of Debian, instead of our shell (make run)'
 	@echo '  APPEND=...   more boot arguments       K=expr    only tests that match (pytest -k)'
 	@echo '  SEED=$(SEED)       seed of tests and fuzzing  TIME=$(TIME)   seconds per fuzz target'
 	@echo '  V=1          show the commands'
@@ -79,7 +84,7 @@ all: $(target-outputs)
 
 # ---- what is done with the outputs. Packages first, so that a fresh machine gets its compiler
 # before anything is built; hence the build is a second make. ----
-.PHONY: deps run test test-linux bench bench-accept compare gdb
+.PHONY: deps run test test-linux test-programs bench bench-accept compare gdb
 deps: $(B)/.deps
 $(B)/.deps: packages.txt mk/deps.sh
 	@mkdir -p $(@D)
@@ -97,7 +102,7 @@ machine-options := --paging $(PAGING) --pager $(PAGER) --harts $(HARTS) --mem $(
 
 run: deps
 	@$(MAKE) all
-	@$(HARNESS) run $(machine-options)
+	@$(HARNESS) run $(machine-options) $(if $(SHELL_PROGRAM),--shell $(SHELL_PROGRAM))
 
 test: deps
 	@$(MAKE) all host-tests fuzz-targets
@@ -111,6 +116,13 @@ test-linux: deps
 	@mkdir -p $(B)/test
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests/test_guest.py tests/test_differential.py --linux \
 	    --build-dir $(B) --seed $(SEED) -k 'linux$(if $(K), and ($(K)))'
+
+test-programs: deps
+	@$(MAKE) all
+	@$(HARNESS) fetch-linux
+	@mkdir -p $(B)/test
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest tests/test_programs.py --programs \
+	    --build-dir $(B) --seed $(SEED) $(if $(K),-k '$(K)')
 
 bench: deps
 	@$(MAKE) all

@@ -6,9 +6,12 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from harness import bench, boot, compare, differ, linux, qemu
+from harness import bench, boot, compare, debian, differ, linux, programs, qemu
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +51,22 @@ def _replace_this_process(command: list[str]) -> int:
     return 127
 
 
+def _with_shell(machine: qemu.Machine, shell: str, build_dir: Path) -> qemu.Machine:
+    """Debian's programs in the initrd, and one of its shells at the console."""
+    word = f'shell="{programs.SHELLS[shell]}"'
+    initrd = programs.initrd(build_dir, TESTS)
+    return replace(machine, initrd=initrd, words=(*machine.words, word))
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    command = qemu.command_line(_machine(arguments), arguments.build_dir, interactive=True)
+    machine = _machine(arguments)
+    if arguments.shell:
+        try:
+            machine = _with_shell(machine, arguments.shell, arguments.build_dir)
+        except debian.Unobtainable as error:
+            print(f"harness: no {arguments.shell}: {error}", file=sys.stderr)
+            return 1
+    command = qemu.command_line(machine, arguments.build_dir, interactive=True)
     print("Leave with `poweroff` in the shell, or with Ctrl-A X; Ctrl-A C is QEMU's monitor.")
     return _replace_this_process(command)
 
@@ -105,7 +122,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _fetch_linux(arguments: argparse.Namespace) -> int:
     try:
         linux.kernel(arguments.build_dir)
-    except linux.Unobtainable as error:
+    except debian.Unobtainable as error:
         print(f"harness: no Linux kernel to compare with: {error}", file=sys.stderr)
         return 1
     return 0
@@ -119,7 +136,7 @@ def _differ(arguments: argparse.Namespace) -> int:
     pagoda = differ.on_pagoda(_machine(arguments), arguments.build_dir)
     try:
         findings = differ.compare(runs, pagoda, differ.on_linux(arguments.build_dir))
-    except (differ.Broken, linux.Unobtainable) as error:
+    except (differ.Broken, debian.Unobtainable) as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1
     for finding in findings:
@@ -134,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="boot to the shell on this terminal")
+    run.add_argument("--shell", choices=programs.SHELLS, help="a shell of Debian's instead of ours")
     run.set_defaults(function=_run)
     gdb = commands.add_parser("gdb", help="boot under gdb")
     gdb.set_defaults(function=_gdb)

@@ -18,6 +18,11 @@ MAGIC = "070701"
 TRAILER = "TRAILER!!!"
 ALIGNMENT_BYTES = 4
 ARCHIVE_BLOCK_BYTES = 512
+HEADER_BYTES = 110
+
+
+def _rounded(size: int) -> int:
+    return size + -size % ALIGNMENT_BYTES
 
 
 def _padded(data: bytes, alignment_bytes: int) -> bytes:
@@ -45,6 +50,21 @@ def archive(files: dict[str, tuple[int, bytes]]) -> bytes:
         result += entry(path, inode, mode, data)
     result += entry(TRAILER, 0, 0, b"")
     return _padded(bytes(result), ARCHIVE_BLOCK_BYTES)
+
+
+def read_archive(data: bytes) -> dict[str, tuple[int, bytes]]:
+    """What `archive` was given: for a well-formed archive only."""
+    files: dict[str, tuple[int, bytes]] = {}
+    at = 0
+    while True:
+        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, name_bytes = fields[1], fields[6], fields[11]
+        name = data[at + HEADER_BYTES : at + HEADER_BYTES + name_bytes - 1].decode()
+        if name == TRAILER:
+            return files
+        at += _rounded(HEADER_BYTES + name_bytes)
+        files[name] = (mode, data[at : at + size])
+        at += _rounded(size)
 
 
 def read_tree(root: Path) -> Iterable[tuple[str, tuple[int, bytes]]]:

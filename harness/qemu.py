@@ -37,6 +37,8 @@ class Machine:
     seed: int | None = None
     #: number of NUMA nodes, memory and harts divided evenly; 0 for a machine without any
     numa_nodes: int = 0
+    #: another initrd than the build's
+    initrd: Path | None = None
     #: further words of the kernel command line
     words: tuple[str, ...] = ()
     #: further QEMU options
@@ -100,7 +102,7 @@ def command_line(machine: Machine, build_dir: Path, *, interactive: bool) -> lis
     if machine.seed is not None:
         command += ["-seed", str(machine.seed)]
     command += ["-kernel", str(build_dir / "kernel.elf")]
-    initrd = build_dir / "initrd.cpio"
+    initrd = machine.initrd or build_dir / "initrd.cpio"
     if initrd.exists():
         command += ["-initrd", str(initrd)]
     command += ["-append", machine.kernel_command_line]

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from harness import jobs, process  # noqa: E402
+from harness import debian, jobs, process  # noqa: E402
 
 _RUNNER = pytest.StashKey["Runner"]()
 
@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--build-dir", default="build", help="where make put its outputs")
     group.addoption("--seed", type=int, default=1, help="seed of tests that use randomness")
     group.addoption("--linux", action="store_true", help="also on a real Linux kernel")
+    group.addoption("--programs", action="store_true", help="Debian's programs, which it downloads")
     group.addoption("--icount", action="store_true", help="boot with exact instruction counting")
 
 
@@ -130,7 +131,7 @@ class NotBuiltItem(pytest.Item):
 def _items(collector: pytest.Collector, function: Any) -> Iterator[pytest.Item]:
     try:
         found: list[jobs.Job] = function(collector.config)
-    except (jobs.NotBuilt, ValueError) as error:
+    except (jobs.NotBuilt, debian.Unobtainable, ValueError) as error:
         name = f"{function.__name__}.programs_are_built"
         yield NotBuiltItem.from_parent(collector, name=name, reason=str(error))
         return

@@ -4,8 +4,9 @@
  *
  *   test=all | test=a,b      runs /test/NAME each, one KTAP stream around their outputs; power off
  *   bench=all | bench=a,b    runs /bench/NAME each; power off
+ *   program=all | program=a  runs /programs/NAME each between lines that name it; power off
  *   run=WORD | run="a line"  gives the line to /bin/sh; power off
- *   (none of them)           a shell, and again a shell when it ends
+ *   (none of them)           a shell, and again a shell when it ends: /bin/sh, or shell="PATH WORD"
  *   seed=N                   goes to the tests as KTAP_SEED
  *
  * On a system that starts with nothing mounted (Linux) it mounts /proc, /dev, /tmp and /dev/shm.
@@ -104,7 +105,7 @@ static int run(const char *path, char *const argv[])
 
 static void make_path(char path[PATH_SIZE], const char *dir, const char *name)
 {
-    snprintf(path, PATH_SIZE, "%s%s/%s", root, dir, name);
+    snprintf(path, PATH_SIZE, "%s%s%s%s", root, dir, *dir ? "/" : "", name);
 }
 
 /* The programs that `value` asks for: all of dir, sorted, or those it names. NULL on failure. */
@@ -180,6 +181,40 @@ static bool run_benches(char *value)
     return good;
 }
 
+/* Its output stands between two lines, the second of which tells how it ended. */
+static bool run_program(const char *dir, const char *name)
+{
+    char path[PATH_SIZE];
+    char *argv[] = {path, NULL};
+
+    make_path(path, dir, name);
+    printf("# program %s begins\n", name);
+    int status = run(path, argv);
+    if (status == -1)
+        util_fail_errno("%s", path);
+    printf("\n# program %s ended: %s\n", name, util_status_text(status));
+    return status == 0;
+}
+
+/* After them everything is recounted, where there is a command for it. */
+static bool run_programs(char *value)
+{
+    bool good = true;
+    char **names = chosen("/programs", value);
+
+    setenv("PATH", "/usr/bin:/usr/sbin:/bin", 1);
+    setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
+    if (chdir("/tmp") != 0)
+        return util_fail_errno("/tmp") == 0;
+    for (char **name = names; name != NULL && *name != NULL; name++)
+        good &= run_program("/programs", *name);
+    if (access("/proc/pagoda", F_OK) == 0)
+        good &= run_program("/bin", "mmcheck");
+    good = good && names != NULL && names[0] != NULL;
+    util_free_list(names);
+    return good;
+}
+
 static bool run_line(char *line)
 {
     char path[PATH_SIZE];
@@ -209,15 +244,17 @@ static void take_terminal(void)
     signal(SIGQUIT, survive);
 }
 
-static void run_shells(void)
+/* `given`: path and one argument of the shell, which is /bin/sh if that is empty. */
+static void run_shells(char *given)
 {
     char path[PATH_SIZE];
-    char *argv[] = {path, NULL};
+    const char *program = strtok(given, " ");
+    char *argv[] = {path, program != NULL ? strtok(NULL, " ") : NULL, NULL};
     struct utsname name;
 
     if (getpid() == 1)
         take_terminal();
-    make_path(path, "/bin", "sh");
+    make_path(path, "", program != NULL ? program : "/bin/sh");
     if (uname(&name) == 0)
         printf("\n%s %s on %s. Type help for the built-in commands, ls /bin for the others,\n"
                "poweroff to end.\n\n",
@@ -284,8 +321,14 @@ int main(int argc, char **argv)
         power_off(run_tests(value));
     if (option(cmdline, "bench", value))
         power_off(run_benches(value));
+    if (option(cmdline, "program", value))
+        power_off(run_programs(value));
     if (option(cmdline, "run", value))
         power_off(run_line(value));
-    run_shells();
+    if (!option(cmdline, "shell", value))
+        value[0] = '\0';
+    else
+        setenv("PATH", "/usr/bin:/usr/sbin:/bin", 1);
+    run_shells(value);
     return 0;
 }
