@@ -63,6 +63,13 @@ def command_line(machine: qemu.Machine, build_dir: Path) -> list[str]:
     return command
 
 
-def batch(machine: qemu.Machine, build_dir: Path, *, total_s: float, log: Path | None = None) -> process.Result:
+def batch(
+    machine: qemu.Machine,
+    build_dir: Path,
+    *,
+    total_s: float,
+    idle_s: float = 120.0,
+    log: Path | None = None,
+) -> process.Result:
     """Boots Linux, and waits until init has it restart, which ends QEMU."""
-    return process.run(command_line(machine, build_dir), total_s=total_s, idle_s=120.0, log=log)
+    return process.run(command_line(machine, build_dir), total_s=total_s, idle_s=idle_s, log=log)

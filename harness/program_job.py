@@ -70,7 +70,9 @@ class Reference:
                 harts=2, memory=MEMORY, initrd=self.initrd, seed=self.seed, words=("program=all",)
             )
             log = self.build_dir / "test" / "logs" / "programs[linux].log"
-            result = linux.batch(machine, self.build_dir, total_s=TOTAL_S, log=log)
+            result = linux.batch(
+                machine, self.build_dir, total_s=TOTAL_S, idle_s=IDLE_S, log=log
+            )
             runs = parse(result.text)
             if not result.stopped:
                 content = {name: [run.text, run.end] for name, run in runs.items()}

@@ -56,8 +56,8 @@ static int check_file_header(struct elf_image *image, const struct file_header *
     if (h->type != ET_EXEC && h->type != ET_DYN)
         return ELF_TYPE;
     if (h->program_entry_bytes != ELF_HEADER_BYTES || h->program_count == 0 ||
-        h->program_count > ELF_SEGMENTS_MAX || h->program_offset > image->file_bytes ||
-        (uint64_t)h->program_count * ELF_HEADER_BYTES > image->file_bytes - h->program_offset)
+        h->program_count > ELF_SEGMENTS_MAX || h->program_offset > image->head_bytes ||
+        (uint64_t)h->program_count * ELF_HEADER_BYTES > image->head_bytes - h->program_offset)
         return ELF_HEADERS;
     image->entry = h->entry;
     image->dynamic = h->type == ET_DYN;
@@ -104,8 +104,8 @@ static int check_interpreter(struct elf_image *image, const struct program_heade
 {
     if (image->interpreter_bytes != 0)
         return ELF_OK;
-    if (h->file_bytes < 2 || h->file_bytes > ELF_PATH_MAX || h->offset > image->file_bytes ||
-        h->file_bytes > image->file_bytes - h->offset ||
+    if (h->file_bytes < 2 || h->file_bytes > ELF_PATH_MAX || h->offset > image->head_bytes ||
+        h->file_bytes > image->head_bytes - h->offset ||
         image->file[h->offset + h->file_bytes - 1] != 0)
         return ELF_INTERPRETER;
     image->interpreter_offset = h->offset;
@@ -136,13 +136,19 @@ static int check_program_header(struct elf_image *image, const struct program_he
 
 int elf_open(struct elf_image *image, const void *file, size_t file_bytes)
 {
+    return elf_open_head(image, file, file_bytes, file_bytes);
+}
+
+int elf_open_head(struct elf_image *image, const void *head, size_t head_bytes, uint64_t file_bytes)
+{
     struct file_header header;
     memset(image, 0, sizeof *image);
-    image->file = file;
+    image->file = head;
     image->file_bytes = file_bytes;
-    if (file_bytes < sizeof header)
+    image->head_bytes = head_bytes < file_bytes ? head_bytes : file_bytes;
+    if (image->head_bytes < sizeof header)
         return ELF_SHORT;
-    memcpy(&header, file, sizeof header);
+    memcpy(&header, head, sizeof header);
     int error = check_file_header(image, &header);
     bool entry_found = false;
     for (unsigned i = 0; !error && i < image->header_count; i++) {

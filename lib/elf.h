@@ -51,6 +51,7 @@ struct elf_segment {
 struct elf_image {
     const uint8_t *file;
     uint64_t file_bytes;
+    uint64_t head_bytes; /* of them those that can be read at `file` */
     uint64_t entry;
     uint64_t start, end;     /* first and one past the last address of the loadable segments */
     uint64_t header_offset;  /* of the program headers in the file */
@@ -67,6 +68,10 @@ struct elf_image {
 
 /* enum elf_error */
 int elf_open(struct elf_image *image, const void *file, size_t file_bytes);
+/* The same where only the file's first head_bytes are at hand, in which its headers and the name of
+ * its dynamic loader then have to be. */
+int elf_open_head(struct elf_image *image, const void *head, size_t head_bytes,
+                  uint64_t file_bytes);
 const char *elf_error_text(int error);
 
 /* Loadable segments with nonzero size, in ascending order; start with *index = 0. */

@@ -194,19 +194,22 @@ enum mm_report_kind {
 
 /* Strings are copied from the caller: argc + envc NUL-terminated strings, one after the other. */
 struct mm_exec {
-    uint64_t file_start; /* byte offset of the image in the initrd archive */
+    uint64_t file_object; /* handle of the image; 0: a byte range of the initrd archive, this: */
+    uint64_t file_start;
     uint64_t file_bytes;
     uint64_t strings; /* address in the caller */
     uint64_t strings_bytes;
     uint32_t argc;
     uint32_t envc;
-    uint64_t name;  /* id of the file, shown in maps: address of a NUL-terminated path */
-    uint64_t entry; /* out: where the thread starts */
-    uint64_t sp;    /* out: its first stack pointer */
-    uint64_t interpreter_start; /* byte range in the archive of the dynamic loader that the image */
-    uint64_t interpreter_bytes; /* names; 0: it names none */
-    uint64_t interpreter_name;  /* address of a NUL-terminated path */
-    uint64_t fixed;             /* bool: nothing is placed at random (ADDR_NO_RANDOMIZE) */
+    uint64_t name;             /* id of the file, shown in maps: address of a NUL-terminated path */
+    uint64_t entry;            /* out: where the thread starts */
+    uint64_t sp;               /* out: its first stack pointer */
+    uint64_t interpreter_name; /* the dynamic loader that the image names: address of a */
+                               /* NUL-terminated path; 0: it names none */
+    uint64_t interpreter_object; /* and as above */
+    uint64_t interpreter_start;
+    uint64_t interpreter_bytes;
+    uint64_t fixed; /* bool: nothing is placed at random (ADDR_NO_RANDOMIZE) */
 };
 
 struct mm_thread {

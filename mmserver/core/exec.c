@@ -32,6 +32,7 @@ struct loader {
     struct mm *mm;
     struct exec_request *r;
     struct elf_image image, interpreter;
+    pfn_t heads[2];                 /* copies of their first pages, where these might change */
     vaddr_t base, interpreter_base; /* added to the images' addresses */
     enum placement_random level;
     vaddr_t path, strings, random, vectors;
@@ -144,17 +145,41 @@ static void bounds_set(struct loader *l)
     }
 }
 
+/* A file of the archive stands still and is there as a whole; of another its first page is copied.
+ */
+static long image_open(struct loader *l, struct elf_image *image, struct object *file, pfn_t *head)
+{
+    if (file->kind == OBJECT_ARCHIVE)
+        return elf_open(image, object_bytes(file), file->bytes) ? -LINUX_ENOEXEC : 0;
+    if (file->kind != OBJECT_MEMORY)
+        return -LINUX_ENOEXEC;
+    long first = object_page_get(l->w, file, 0, false);
+    if (first <= 0)
+        return first == -LINUX_ENOMEM ? first : -LINUX_ENOEXEC;
+    *head = page_alloc(l->w);
+    if (*head) {
+        page_of(*head)->state = PAGE_SERVER;
+        memcpy(page_pointer(*head), page_pointer((pfn_t)first), PAGE_BYTES);
+    }
+    object_page_put(l->w, page_of((pfn_t)first), 1);
+    if (!*head)
+        return -LINUX_ENOMEM;
+    uint64_t bytes = __atomic_load_n(&file->bytes, __ATOMIC_RELAXED);
+    return elf_open_head(image, page_pointer(*head), PAGE_BYTES, bytes) ? -LINUX_ENOEXEC : 0;
+}
+
 static long load_image(struct loader *l)
 {
     struct object *file = l->r->file;
+    long error = image_open(l, &l->image, file, &l->heads[0]);
 
-    if (elf_open(&l->image, object_bytes(file), file->bytes))
-        return -LINUX_ENOEXEC;
+    if (error)
+        return error;
     if (l->image.interpreter_bytes && !l->r->interpreter)
         return -LINUX_ENOENT;
     if (l->image.dynamic)
         l->base = placement_program(l->mm, l->level);
-    long error = load_segments(l, file, &l->image, l->base);
+    error = load_segments(l, file, &l->image, l->base);
     if (error)
         return error;
     bounds_set(l);
@@ -172,8 +197,9 @@ static long load_interpreter(struct loader *l)
 
     if (!l->image.interpreter_bytes)
         return 0;
-    if (elf_open(image, object_bytes(file), file->bytes) || image->interpreter_bytes)
-        return -LINUX_ENOEXEC;
+    long error = image_open(l, image, file, &l->heads[1]);
+    if (error || image->interpreter_bytes)
+        return error ? error : -LINUX_ENOEXEC;
     if (image->dynamic) {
         uint64_t start = PAGE_DOWN(image->start), bytes = PAGE_UP(image->end) - start;
         vaddr_t at = bytes < mm_user_end ? placement_find(l->mm, 0, bytes, 0, &above) : 0;
@@ -320,6 +346,10 @@ long exec_load(struct worker *w, struct mm *mm, struct exec_request *r)
         error = stack_make(&l);
     if (!error)
         error = stack_fill(&l);
+    for (unsigned i = 0; i < 2; i++) {
+        if (l.heads[i])
+            page_free(w, l.heads[i]);
+    }
     if (error) {
         mm_clear(w, mm);
         return error;

@@ -76,15 +76,16 @@ static long call_fork(struct worker *w, const uint64_t a[6])
     return error ? error : space_give(w, child, a[1]);
 }
 
-/* A file of the archive, with a name that is copied from the caller to `path`. 0 or -LINUX_x. */
-static long exec_file(struct worker *w, struct client *c, uint64_t start, uint64_t bytes,
-                      vaddr_t name, char *path, struct object **file)
+/* A file, with a name that is copied from the caller to `path`: the object of that handle, or if
+ * that is 0 a range of the archive. 0 or -LINUX_x. */
+static long exec_file(struct worker *w, struct client *c, uint64_t handle, uint64_t start,
+                      uint64_t bytes, vaddr_t name, char *path, struct object **file)
 {
     long error = string_copy(w, c->mm, path, name);
 
     if (error)
         return error;
-    *file = object_of_archive(w, start, bytes, path);
+    *file = handle ? object_of_handle(handle) : object_of_archive(w, start, bytes, path);
     return *file ? 0 : -LINUX_ENOEXEC;
 }
 
@@ -100,11 +101,12 @@ static long exec_with(struct worker *w, struct client *c, struct mm *mm, struct 
                              .fixed = e->fixed != 0};
     long error = 0;
 
-    if (e->interpreter_bytes)
-        error = exec_file(w, c, e->interpreter_start, e->interpreter_bytes, e->interpreter_name,
-                          path, &r.interpreter);
+    if (e->interpreter_name)
+        error = exec_file(w, c, e->interpreter_object, e->interpreter_start, e->interpreter_bytes,
+                          e->interpreter_name, path, &r.interpreter);
     if (!error)
-        error = exec_file(w, c, e->file_start, e->file_bytes, e->name, path, &r.file);
+        error =
+            exec_file(w, c, e->file_object, e->file_start, e->file_bytes, e->name, path, &r.file);
     if (!error)
         error = exec_load(w, mm, &r);
     if (r.file)

@@ -30,9 +30,10 @@ static long call_create(struct worker *w, struct client *c, const uint64_t a[6])
     return handle ? (long)handle : -LINUX_ENFILE;
 }
 
-static long call_transfer(struct worker *w, struct object *o, const uint64_t a[6], bool write)
+static long call_transfer(struct worker *w, struct client *c, struct object *o, const uint64_t a[6],
+                          bool write)
 {
-    struct mm *mm = mm_get(a[2]);
+    struct mm *mm = mm_get(a[2] ? a[2] : c->mm->id);
 
     if (!mm)
         return -LINUX_ESRCH;
@@ -76,7 +77,7 @@ static long call_on_object(struct worker *w, struct client *c, struct object *o,
     switch (number) {
     case MM_OBJECT_READ:
     case MM_OBJECT_WRITE:
-        return call_transfer(w, o, a, number == MM_OBJECT_WRITE);
+        return call_transfer(w, c, o, a, number == MM_OBJECT_WRITE);
     case MM_OBJECT_RESIZE:
         return object_resize(w, o, a[1]);
     case MM_OBJECT_ALLOCATE:

@@ -145,6 +145,18 @@ KTAP_CASE(elf_bad_segments_are_refused)
     }
 }
 
+/* Where only its beginning is at hand, the headers have to be in it; the contents need not. */
+KTAP_CASE(elf_headers_lie_in_the_head)
+{
+    struct elf_image image;
+    size_t headers_end = header_at(4);
+    build();
+    EXPECT_EQ(elf_open_head(&image, file, headers_end, FILE_BYTES), ELF_OK);
+    EXPECT_EQ(elf_open_head(&image, file, headers_end - 1, FILE_BYTES), ELF_HEADERS);
+    EXPECT_EQ(elf_open_head(&image, file, 63, FILE_BYTES), ELF_SHORT);
+    EXPECT_EQ(elf_open_head(&image, file, FILE_BYTES, 63), ELF_SHORT);
+}
+
 KTAP_CASE(elf_kinds_that_are_told_apart)
 {
     struct elf_image image;

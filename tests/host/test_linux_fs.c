@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/linux/dir.c"
 #include "user/linux/fs.c"
 
 /* ---- a small archive ---- */

@@ -89,6 +89,9 @@ enum linux_errno {
 #define LINUX_AT_FDCWD            (-100)
 #define LINUX_AT_SYMLINK_NOFOLLOW 0x100
 #define LINUX_AT_EACCESS          0x200
+#define LINUX_AT_SYMLINK_FOLLOW   0x400
+#define LINUX_AT_NO_AUTOMOUNT     0x800
+#define LINUX_AT_STATX_SYNC       0x6000
 #define LINUX_AT_EMPTY_PATH       0x1000
 
 #define LINUX_F_DUPFD         0
@@ -168,6 +171,8 @@ _Static_assert(sizeof(struct linux_flock) == 32, "struct flock of riscv64");
 #define LINUX_S_IFIFO  0010000
 #define LINUX_S_IFLNK  0120000
 #define LINUX_S_IFSOCK 0140000
+#define LINUX_S_ISUID  04000
+#define LINUX_S_ISGID  02000
 
 #define LINUX_DT_FIFO 1
 #define LINUX_DT_CHR  2
@@ -216,6 +221,61 @@ struct linux_stat {
     uint32_t reserved3[2];
 };
 _Static_assert(sizeof(struct linux_stat) == 128, "struct stat of riscv64");
+
+struct linux_statx_time {
+    int64_t sec;
+    uint32_t nsec;
+    int32_t reserved;
+};
+
+struct linux_statx {
+    uint32_t mask; /* LINUX_STATX_* that are filled in */
+    uint32_t blksize;
+    uint64_t attributes;
+    uint32_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+    uint16_t mode;
+    uint16_t reserved1;
+    uint64_t ino;
+    uint64_t size;
+    uint64_t blocks; /* of 512 bytes */
+    uint64_t attributes_mask;
+    struct linux_statx_time atime, btime, ctime, mtime;
+    uint32_t rdev_major, rdev_minor;
+    uint32_t dev_major, dev_minor;
+    uint64_t reserved2[14];
+};
+_Static_assert(sizeof(struct linux_statx) == 256, "struct statx");
+
+#define LINUX_STATX_BASIC    0x7ffu
+#define LINUX_STATX_RESERVED 0x80000000u
+
+struct linux_statfs {
+    uint64_t type;
+    uint64_t bsize;
+    uint64_t blocks;
+    uint64_t bfree;
+    uint64_t bavail;
+    uint64_t files;
+    uint64_t ffree;
+    int32_t fsid[2];
+    uint64_t namelen;
+    uint64_t frsize;
+    uint64_t flags;
+    uint64_t reserved[4];
+};
+_Static_assert(sizeof(struct linux_statfs) == 120, "struct statfs of riscv64");
+
+#define LINUX_TMPFS_MAGIC  0x01021994
+#define LINUX_RAMFS_MAGIC  0x858458f6
+#define LINUX_PROC_MAGIC   0x9fa0
+#define LINUX_PIPEFS_MAGIC 0x50495045
+
+#define LINUX_UTIME_NOW  0x3fffffff
+#define LINUX_UTIME_OMIT 0x3ffffffe
+
+#define LINUX_FADV_NOREUSE 5
 
 /* What getdents64 writes; the name follows, with its NUL, padded to 8 bytes. */
 struct linux_dirent64 {

@@ -17,8 +17,7 @@ static bool clock_now(const struct thread *t, int32_t clock, struct linux_timesp
     switch (clock) {
     case LINUX_CLOCK_REALTIME:
     case LINUX_CLOCK_REALTIME_COARSE:
-        *now = time_from_ticks(ticks);
-        now->sec += time_epoch_sec();
+        *now = time_real();
         return true;
     case LINUX_CLOCK_MONOTONIC:
     case LINUX_CLOCK_MONOTONIC_RAW:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "user/linux/lock.h"
+#include "user/linux/memfile.h"
 
 #define UMASK_FIRST 022
 
@@ -17,6 +18,7 @@ struct fs_context *fs_context_create(const struct fs_context *of)
         *fs = *of;
     else
         *fs = (struct fs_context){.umask = UMASK_FIRST, .cwd = fs_root()};
+    node_get(fs->cwd.node);
     fs->users = 1;
     return fs;
 }
@@ -38,8 +40,10 @@ void fs_context_put(struct fs_context *fs)
     if (!fs)
         return;
     linux_assert(fs->users > 0);
-    if (--fs->users == 0)
-        free(fs);
+    if (--fs->users)
+        return;
+    node_put(fs->cwd.node);
+    free(fs);
 }
 
 void sighand_put(struct sighand *sighand)

@@ -15,6 +15,7 @@
 
 #include "user/linux/calls.h"
 #include "user/linux/lock.h"
+#include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
@@ -147,17 +148,38 @@ static long use_interpreter(const char *line, size_t bytes)
     return 0;
 }
 
+/* How a file begins: all of one of the archive, as much as there is room for of another. */
+struct head {
+    const char *data;
+    uint64_t bytes;
+};
+
+static long read_head(const struct node *node, struct head *head)
+{
+    static char room[4096]; /* under the big lock */
+
+    if (!(node->mode & 0111) || (node->kind != NODE_FILE && node->kind != NODE_MEMORY))
+        return -LINUX_EACCES;
+    *head = (struct head){fs_data(node), node->bytes};
+    if (node->kind == NODE_FILE)
+        return 0;
+    memset(room, 0, sizeof(room)); /* there, when the memory server writes to it */
+    long got = mmcall_object_read(node->object, 0, 0, (uint64_t)room, sizeof(room));
+    *head = (struct head){room, got > 0 ? (uint64_t)got : 0};
+    return got < 0 ? got : 0;
+}
+
 /* The image that `path` leads to, scripts followed: 0 or -errno. */
-static long find_image(const struct place *cwd, int pid, struct place *image)
+static long find_image(const struct place *cwd, int pid, struct place *image, struct head *head)
 {
     for (unsigned depth = 0; depth <= SCRIPTS_MAX; depth++) {
         long error = fs_walk(cwd, path, strlen(path), FS_FOLLOW, pid, image);
+        if (!error)
+            error = read_head(image->node, head);
         if (error)
             return error;
-        if (image->node->kind != NODE_FILE || !(image->node->mode & 0111))
-            return -LINUX_EACCES;
-        const char *data = fs_data(image->node);
-        uint64_t bytes = image->node->bytes;
+        const char *data = head->data;
+        uint64_t bytes = head->bytes;
         if (bytes < 2 || data[0] != '#' || data[1] != '!')
             return 0;
         error = use_interpreter(data, bytes < SCRIPT_LINE ? bytes : SCRIPT_LINE);
@@ -185,8 +207,10 @@ static uint64_t number_at(const char *data, uint64_t at, unsigned bytes)
 }
 
 /* The path of the dynamic loader that an image names, or NULL. */
-static const char *image_interpreter(const char *data, uint64_t bytes)
+static const char *image_interpreter(const struct head *head)
 {
+    const char *data = head->data;
+    uint64_t bytes = head->bytes;
     uint64_t at = bytes >= 64 ? number_at(data, ELF_HEADERS_AT, 8) : bytes;
     uint64_t count = bytes >= 64 ? number_at(data, ELF_HEADER_COUNT, 2) : 0;
 
@@ -205,10 +229,9 @@ static const char *image_interpreter(const char *data, uint64_t bytes)
 }
 
 /* Fill in the dynamic loader, if the image names one: 0 or -errno. */
-static long find_interpreter(const struct process *p, const struct place *image,
-                             struct mm_exec *exec)
+static long find_interpreter(const struct process *p, const struct head *head, struct mm_exec *exec)
 {
-    const char *name = image_interpreter(fs_data(image->node), image->node->bytes);
+    const char *name = image_interpreter(head);
     struct place loader;
 
     if (!name)
@@ -216,8 +239,10 @@ static long find_interpreter(const struct process *p, const struct place *image,
     long error = fs_walk(&p->fs->cwd, name, strlen(name), FS_FOLLOW, p->pid, &loader);
     if (error)
         return error;
-    if (loader.node->kind != NODE_FILE || !(loader.node->mode & 0111))
+    if ((loader.node->kind != NODE_FILE && loader.node->kind != NODE_MEMORY) ||
+        !(loader.node->mode & 0111))
         return -LINUX_EACCES;
+    exec->interpreter_object = loader.node->object;
     exec->interpreter_start = loader.node->start;
     exec->interpreter_bytes = loader.node->bytes;
     exec->interpreter_name = (uint64_t)name;
@@ -225,10 +250,11 @@ static long find_interpreter(const struct process *p, const struct place *image,
 }
 
 /* A new space with the image in it; NULL with *error. */
-static struct space *load(const struct process *p, const struct place *image, uint64_t *pc,
-                          uint64_t *sp, long *error)
+static struct space *load(const struct process *p, const struct place *image,
+                          const struct head *head, uint64_t *pc, uint64_t *sp, long *error)
 {
     struct mm_exec exec = {
+        .file_object = image->node->object,
         .file_start = image->node->start,
         .file_bytes = image->node->bytes,
         .strings = (uint64_t)strings.bytes + strings.start,
@@ -239,7 +265,7 @@ static struct space *load(const struct process *p, const struct place *image, ui
         .fixed = (p->persona & LINUX_ADDR_NO_RANDOMIZE) != 0,
     };
 
-    *error = find_interpreter(p, image, &exec);
+    *error = find_interpreter(p, head, &exec);
     struct space *space = *error ? NULL : space_create(error);
     if (!space)
         return NULL;
@@ -274,7 +300,7 @@ static void set_cmdline(struct process *p)
 /* Names of the new program, while the strings are at hand. */
 static void set_names(struct process *p, const struct place *image)
 {
-    p->exe = *image;
+    place_set(&p->exe, image);
     process_set_comm(p, path);
     set_cmdline(p);
 }
@@ -328,14 +354,15 @@ long linux_execve(struct thread *t, const uint64_t *a)
 {
     struct process *p = t->process;
     struct place image;
+    struct head head;
 
     if (!t->exec_space) {
         long error = read_arguments(t, a);
         if (error == 0)
-            error = find_image(&p->fs->cwd, p->pid, &image);
+            error = find_image(&p->fs->cwd, p->pid, &image, &head);
         if (error)
             return error;
-        t->exec_space = load(p, &image, &t->exec_pc, &t->exec_sp, &error);
+        t->exec_space = load(p, &image, &head, &t->exec_pc, &t->exec_sp, &error);
         if (!t->exec_space)
             return error;
         if (!fd_table_unshare(&p->files) || !sighand_unshare(&p->sighand)) {
@@ -352,6 +379,7 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
                 unsigned argc, unsigned envc, uint64_t *pc, uint64_t *sp)
 {
     struct place image;
+    struct head head;
     long error;
 
     if (strlen(program) >= sizeof(path) || bytes > STRINGS_MAX)
@@ -362,10 +390,10 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
     strings.end = strings.start + bytes;
     strings.argc = argc;
     strings.envc = envc;
-    error = find_image(&p->fs->cwd, p->pid, &image);
+    error = find_image(&p->fs->cwd, p->pid, &image, &head);
     if (error)
         return error;
-    p->space = load(p, &image, pc, sp, &error);
+    p->space = load(p, &image, &head, pc, sp, &error);
     if (!p->space)
         return error;
     set_names(p, &image);

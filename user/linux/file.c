@@ -48,18 +48,9 @@ struct file *file_open_place(const struct place *place, uint32_t flags)
 
     if (file) {
         file->place = *place;
-        place->node->users++;
+        node_get(place->node);
     }
     return file;
-}
-
-bool file_is_open(const struct node *node)
-{
-    for (const struct file *f = files; f < files_end; f++) {
-        if (f->users && f->kind == FILE_NODE && f->place.node == node)
-            return true;
-    }
-    return false;
 }
 
 void file_get(struct file *file)
@@ -77,8 +68,8 @@ void file_put(struct file *file)
     filelock_gone(file);
     if (file->ops)
         file->ops->close(file);
-    else if (--file->place.node->users == 0)
-        memfile_unused(file->place.node);
+    else
+        node_put(file->place.node);
     free(file->text);
     file_discard(file);
 }
@@ -165,7 +156,7 @@ static long read_endless(bool random, struct space *space, uint64_t address, siz
 long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
                uint64_t *offset)
 {
-    const struct node *node = file->place.node;
+    struct node *node = file->place.node;
 
     if (file->ops)
         return file->ops->read ? file->ops->read(file, space, address, bytes) : -LINUX_EINVAL;

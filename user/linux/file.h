@@ -84,8 +84,6 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
                uint64_t *offset);
 long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
                 uint64_t *offset, size_t wanted);
-/* Is the node the place of an open file? */
-bool file_is_open(const struct node *node);
 /* Where to wait for a change of what file_poll() gives; NULL if that never changes. */
 struct watched *file_watched(const struct file *file);
 /* LINUX_POLL* that hold now. */

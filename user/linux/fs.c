@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/cpio.h"
+#include "user/linux/dir.h"
 #include "user/linux/proc.h"
 
 #define LINKS_MAX        40  /* symbolic links followed in one walk */
@@ -26,30 +27,10 @@ struct place fs_root(void)
 
 const void *fs_data(const struct node *node)
 {
-    return archive_base + node->start;
+    return node->target ? (const void *)node->target : archive_base + node->start;
 }
 
 /* ---- building ---- */
-
-static struct node *child_named(const struct node *dir, const char *name, size_t bytes)
-{
-    for (struct node *n = dir->child; n; n = n->next) {
-        if (strlen(n->name) == bytes && memcmp(n->name, name, bytes) == 0)
-            return n;
-    }
-    return NULL;
-}
-
-static void link_in(struct node *dir, struct node *n)
-{
-    n->parent = dir;
-    n->next = NULL;
-    if (dir->last_child)
-        dir->last_child->next = n;
-    else
-        dir->child = n;
-    dir->last_child = n;
-}
 
 /* NULL if there is no memory. `name` is copied. */
 static struct node *add(struct node *dir, const char *name, size_t name_bytes, enum node_kind kind,
@@ -66,15 +47,17 @@ static struct node *add(struct node *dir, const char *name, size_t name_bytes, e
     n->mode = mode;
     n->ino = ++last_ino;
     n->parent = n;
+    n->links = 1;
+    TAILQ_INIT(&n->names);
     if (dir)
-        link_in(dir, n);
+        dir_add(dir, n);
     return n;
 }
 
 /* The directory `name` of dir, made if it is not there. */
 static struct node *add_dir(struct node *dir, const char *name, size_t bytes)
 {
-    struct node *n = child_named(dir, name, bytes);
+    struct node *n = dir_find(dir, name, bytes);
 
     if (n)
         return n->kind == NODE_DIR ? n : NULL;
@@ -115,13 +98,13 @@ static const char *add_entry(const struct cpio_entry *e)
     size_t bytes = strlen(path);
     if (bytes == 0 || bytes > LINUX_NAME_MAX)
         return bytes ? "a name is too long" : NULL;
-    struct node *n = child_named(dir, path, bytes);
+    struct node *n = dir_find(dir, path, bytes);
     if (!n)
         n = add(dir, path, bytes, kind_of(e->mode), e->mode);
     if (!n)
         return "no memory for the file tree";
     /* Of entries with the same path the last counts; a directory keeps what is in it. */
-    if (n->child && type != LINUX_S_IFDIR)
+    if (!dir_is_empty(n) && type != LINUX_S_IFDIR)
         return "a file has the name of a directory";
     n->kind = kind_of(e->mode);
     n->mode = e->mode & (LINUX_S_IFMT | 07777);
@@ -140,7 +123,7 @@ struct extra {
 static bool add_all(struct node *dir, const struct extra *extra, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct node *n = child_named(dir, extra[i].name, strlen(extra[i].name));
+        struct node *n = dir_find(dir, extra[i].name, strlen(extra[i].name));
         if (!n)
             n = add(dir, extra[i].name, strlen(extra[i].name), extra[i].kind, extra[i].mode);
         if (!n)
@@ -234,12 +217,12 @@ static bool add_proc(void)
         return false;
     proc->kind = NODE_PROC;
     proc->mode = LINUX_S_IFDIR | 0555;
-    if (!add_all(child_named(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
+    if (!add_all(dir_find(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
         return false;
-    if (!add_all(child_named(proc, "sysvipc", 7), sysvipc, COUNT(sysvipc)))
+    if (!add_all(dir_find(proc, "sysvipc", 7), sysvipc, COUNT(sysvipc)))
         return false;
-    struct node *of_sys = child_named(proc, "sys", 3);
-    if (!add_all(of_sys, sys, COUNT(sys)) || !add_all(child_named(of_sys, "vm", 2), vm, COUNT(vm)))
+    struct node *of_sys = dir_find(proc, "sys", 3);
+    if (!add_all(of_sys, sys, COUNT(sys)) || !add_all(dir_find(of_sys, "vm", 2), vm, COUNT(vm)))
         return false;
     /* The directory of every process: it hangs on /proc but is not in its list. */
     last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
@@ -297,26 +280,25 @@ struct node *fs_make(struct node *dir, const char *name, size_t bytes, enum node
     if (!n)
         return NULL;
     n->memory = true;
-    n->removed = !dir;
-    if (!dir)
+    if (!dir) {
+        n->removed = true;
+        n->links = 0;
         n->parent = root; /* where its path begins */
+    }
     return n;
 }
 
-void fs_remove(struct node *node)
+long fs_link(struct node *node, struct node *dir, const char *name, size_t bytes)
 {
-    struct node *dir = node->parent, *before = NULL, *n = dir->child;
+    struct node *n = fs_make(dir, name, bytes, NODE_NAME, node->mode);
 
-    while (n && n != node) {
-        before = n;
-        n = n->next;
-    }
     if (!n)
-        return;
-    *(before ? &before->next : &dir->child) = node->next;
-    if (dir->last_child == node)
-        dir->last_child = before;
-    node->removed = true;
+        return -LINUX_ENOMEM;
+    n->of = node;
+    n->more = node->more;
+    node->more = n;
+    node->links++;
+    return 0;
 }
 
 /* The name may be longer than the one that the node was made with, which stays its own. */
@@ -325,25 +307,60 @@ static char *name_of_its_own(const struct node *node)
     return node->name == (const char *)(node + 1) ? NULL : (char *)(uintptr_t)node->name;
 }
 
-long fs_move(struct node *node, struct node *dir, const char *name, size_t bytes)
+static void set_name(struct node *node, char *name)
+{
+    free(name_of_its_own(node));
+    node->name = name;
+}
+
+long fs_move(struct node *name, struct node *dir, const char *text, size_t bytes)
 {
     char *copy = malloc(bytes + 1);
 
     if (!copy)
         return -LINUX_ENOMEM;
-    memcpy(copy, name, bytes);
+    memcpy(copy, text, bytes);
     copy[bytes] = 0;
-    fs_remove(node);
-    free(name_of_its_own(node));
-    node->name = copy;
-    node->removed = false;
-    link_in(dir, node);
+    dir_remove(name);
+    set_name(name, copy);
+    dir_add(dir, name);
     return 0;
+}
+
+/* A further name is no more. */
+static void name_free(struct node *name)
+{
+    struct node **at = &name->of->more;
+
+    while (*at != name)
+        at = &(*at)->more;
+    *at = name->more;
+    dir_remove(name);
+    fs_free(name);
+}
+
+struct node *fs_remove(struct node *name)
+{
+    struct node *node = name->kind == NODE_NAME ? name->of : name, *heir = node->more;
+
+    if (name != node) {
+        name_free(name);
+    } else if (heir) {
+        if (fs_move(node, heir->parent, heir->name, strlen(heir->name)))
+            return NULL;
+        name_free(heir);
+    } else {
+        dir_remove(node);
+        node->removed = true;
+    }
+    node->links--;
+    return node;
 }
 
 void fs_free(struct node *node)
 {
     free(name_of_its_own(node));
+    free(node->target);
     free(node);
 }
 
@@ -364,7 +381,8 @@ static int pid_of_name(const char *name, size_t bytes)
     return pid;
 }
 
-static bool step(struct place *at, const char *name, size_t bytes)
+/* as_name: a further name is meant itself. */
+static bool step(struct place *at, const char *name, size_t bytes, bool as_name)
 {
     if (bytes == 1 && name[0] == '.')
         return true;
@@ -374,9 +392,9 @@ static bool step(struct place *at, const char *name, size_t bytes)
         at->node = at->node->parent;
         return true;
     }
-    struct node *n = child_named(at->node, name, bytes);
+    struct node *n = dir_find(at->node, name, bytes);
     if (n) {
-        at->node = n;
+        at->node = n->kind == NODE_NAME && !as_name ? n->of : n;
         return true;
     }
     int pid = at->node->kind == NODE_PROC ? pid_of_name(name, bytes) : 0;
@@ -386,18 +404,25 @@ static bool step(struct place *at, const char *name, size_t bytes)
     return true;
 }
 
-static long walk(struct place at, const char *path, size_t bytes, unsigned flags, int self_pid,
-                 unsigned *links, struct place *out);
+/* What stays the same in one walk, also through links. */
+struct walk {
+    int self_pid;
+    unsigned links;             /* followed */
+    struct fs_missing *missing; /* NULL: nobody wants to know */
+};
+
+static long walk(struct walk *w, struct place at, const char *path, size_t bytes, unsigned flags,
+                 struct place *out);
 
 /* Go where the link points, from the directory it is in. */
-static long follow(const struct place *dir, const struct place *link, int self_pid, unsigned *links,
+static long follow(struct walk *w, const struct place *dir, const struct place *link,
                    struct place *out)
 {
     char text[LINK_ROOM];
     const char *target = text;
     size_t bytes;
 
-    if (++*links > LINKS_MAX)
+    if (++w->links > LINKS_MAX)
         return -LINUX_ELOOP;
     if (link->node->kind == NODE_EXE)
         return fs_process_exe(link->pid, out) ? 0 : -LINUX_ENOENT;
@@ -407,13 +432,21 @@ static long follow(const struct place *dir, const struct place *link, int self_p
         target = fs_data(link->node);
         bytes = link->node->bytes;
     } else {
-        bytes = (size_t)fs_link_target(link, self_pid, text, sizeof(text));
+        bytes = (size_t)fs_link_target(link, w->self_pid, text, sizeof(text));
     }
-    return walk(*dir, target, bytes, FS_FOLLOW, self_pid, links, out);
+    return walk(w, *dir, target, bytes, FS_FOLLOW, out);
 }
 
-static long walk(struct place at, const char *path, size_t bytes, unsigned flags, int self_pid,
-                 unsigned *links, struct place *out)
+/* The end of the slashes that begin at `path`. */
+static const char *behind_slashes(const char *path, const char *end)
+{
+    while (path < end && *path == '/')
+        path++;
+    return path;
+}
+
+static long walk(struct walk *w, struct place at, const char *path, size_t bytes, unsigned flags,
+                 struct place *out)
 {
     const char *end = path + bytes;
 
@@ -421,30 +454,30 @@ static long walk(struct place at, const char *path, size_t bytes, unsigned flags
         return -LINUX_ENOENT;
     if (*path == '/')
         at = fs_root();
-    for (;;) {
-        while (path < end && *path == '/')
-            path++;
-        if (path == end)
-            break;
+    for (path = behind_slashes(path, end); path < end;) {
         const char *name = path;
         while (path < end && *path != '/')
             path++;
         size_t name_bytes = (size_t)(path - name);
-        bool last = path == end;
+        bool slash = path < end;
+        path = behind_slashes(path, end);
         if (!fs_is_dir(&at))
             return -LINUX_ENOTDIR;
         if (name_bytes > LINUX_NAME_MAX)
             return -LINUX_ENAMETOOLONG;
         struct place dir = at;
-        if (!step(&at, name, name_bytes))
+        if (!step(&at, name, name_bytes, !slash && (flags & FS_NAME))) {
+            if (w->missing && path == end)
+                *w->missing = (struct fs_missing){dir.node, name, name_bytes, slash};
             return -LINUX_ENOENT;
-        if (fs_is_link(&at) && (!last || (flags & FS_FOLLOW))) {
+        }
+        if (fs_is_link(&at) && (slash || (flags & FS_FOLLOW))) {
             struct place link = at;
-            long error = follow(&dir, &link, self_pid, links, &at);
+            long error = follow(w, &dir, &link, &at);
             if (error)
                 return error;
         }
-        if (!last && !fs_is_dir(&at))
+        if (slash && !fs_is_dir(&at))
             return -LINUX_ENOTDIR;
     }
     *out = at;
@@ -454,9 +487,22 @@ static long walk(struct place at, const char *path, size_t bytes, unsigned flags
 long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags, int self_pid,
              struct place *out)
 {
-    unsigned links = 0;
+    struct walk w = {.self_pid = self_pid};
 
-    return walk(*from, path, bytes, flags, self_pid, &links, out);
+    return walk(&w, *from, path, bytes, flags, out);
+}
+
+long fs_walk_new(const struct place *from, const char *path, size_t bytes, unsigned flags,
+                 int self_pid, struct fs_missing *missing)
+{
+    struct walk w = {.self_pid = self_pid, .missing = missing};
+    struct place place;
+
+    missing->dir = NULL;
+    long error = walk(&w, *from, path, bytes, flags, &place);
+    if (error == 0)
+        return -LINUX_EEXIST;
+    return error == -LINUX_ENOENT && missing->dir ? 0 : error;
 }
 
 long fs_link_target(const struct place *link, int self_pid, char *to, size_t room)
@@ -541,13 +587,16 @@ void fs_stat(const struct place *place, struct linux_stat *stat)
         .dev = place->pid || n->kind == NODE_TEXT || n->kind == NODE_PROC ? 2 : 1,
         .ino = ino_of(place),
         .mode = n->mode,
-        .nlink = fs_is_dir(place) ? 2 : 1,
+        .nlink = n->links + (fs_is_dir(place) && n->links),
+        .uid = n->uid,
+        .gid = n->gid,
+        .atime = n->accessed,
+        .mtime = n->modified,
+        .ctime = n->changed,
         .size = (int64_t)n->bytes,
         .blksize = 4096,
         .blocks = (int64_t)((n->bytes + 511) / 512),
     };
-    if (n->memory)
-        stat->nlink = n->removed ? 0 : fs_is_dir(place) ? 2 : 1;
     if ((n->mode & LINUX_S_IFMT) == LINUX_S_IFCHR)
         stat->rdev = n->detail;
 }
@@ -568,25 +617,26 @@ static bool pid_entry(uint64_t *index, struct fs_entry *entry)
 
 bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry)
 {
+    bool processes = dir->node->kind == NODE_PROC;
     struct place at = *dir;
 
-    if (*index >= LIST_PIDS)
-        return dir->node->kind == NODE_PROC && pid_entry(index, entry);
-    if (*index < 2) {
-        step(&at, "..", *index ? 2 : 1);
+    if (processes && *index >= LIST_PIDS)
+        return pid_entry(index, entry);
+    if (*index < DIR_FIRST) {
+        step(&at, "..", *index ? 2 : 1, false);
         snprintf(entry->name, sizeof(entry->name), "%s", *index ? ".." : ".");
+        ++*index;
     } else {
-        at.node = dir->node->child;
-        for (uint64_t i = 2; at.node && i < *index; i++)
-            at.node = at.node->next;
-        if (!at.node) {
+        struct node *n = dir_from(dir->node, *index);
+        if (!n) {
             *index = LIST_PIDS;
-            return dir->node->kind == NODE_PROC && pid_entry(index, entry);
+            return processes && pid_entry(index, entry);
         }
-        snprintf(entry->name, sizeof(entry->name), "%s", at.node->name);
+        snprintf(entry->name, sizeof(entry->name), "%s", n->name);
+        *index = n->number + 1;
+        at.node = n->kind == NODE_NAME ? n->of : n;
     }
     entry->ino = ino_of(&at);
     entry->type = type_of(at.node);
-    ++*index;
     return true;
 }

@@ -1,10 +1,18 @@
 /*
  * The file tree: the initrd's files and directories, with /dev and /proc added, which are read-only
- * and complete after fs_init(); a file's data stays in the archive. Below /tmp and /dev/shm files
- * and directories come and go; the data of such a file is an object of the memory server.
+ * and complete after fs_init(); a file's data stays in the archive. Below /tmp and /dev/shm files,
+ * directories and links come and go; the data of such a file is an object of the memory server.
  *
  * A *place* is a node together with a process: the nodes below /proc/PID exist once, and a place
  * says whose they are. Everything here is pure but for the question which processes there are.
+ *
+ * A node is a file and, at once, its first name. Further names of it are nodes of kind NODE_NAME,
+ * which walks do not end at unless they ask. When the first name goes, a further one takes its
+ * place: so a node that has any name has one of its own.
+ *
+ * Life of a node that fs_make() made: names and users (open files, working directories, programs)
+ * keep it. memfile.h frees it with the last of both. One that has lost its name keeps the directory
+ * that it was in.
  */
 #ifndef LINUX_FS_H
 #define LINUX_FS_H
@@ -12,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "user/linux/abi.h"
 
@@ -20,7 +29,8 @@ enum node_kind {
     NODE_FILE,    /* data in the archive */
     NODE_MEMORY,  /* data in an object of the memory server: below /tmp, /dev/shm; memfd */
     NODE_SOCKET,  /* the name of a socket */
-    NODE_LINK,    /* target in the archive */
+    NODE_LINK,    /* target in the archive, or of its own */
+    NODE_NAME,    /* a further name of another node */
     NODE_CONSOLE, /* /dev/console, /dev/tty */
     NODE_NULL,
     NODE_ZERO,
@@ -34,22 +44,35 @@ enum node_kind {
     NODE_PID   /* /proc/PID */
 };
 
+TAILQ_HEAD(node_list, node);
+
 struct node {
     struct node *parent; /* the root's is itself */
-    struct node *child, *last_child;
-    struct node *next;
+    TAILQ_ENTRY(node) beside;
+    LIST_ENTRY(node) alike; /* dir.h: the same bucket */
+    uint64_t number;        /* dir.h: in its directory */
     const char *name;
     enum node_kind kind;
     uint32_t mode; /* type and permissions */
     uint32_t ino;
     uint32_t detail; /* NODE_TEXT: enum proc_text; devices: their number */
-    uint64_t start;  /* NODE_FILE, NODE_LINK: where in the archive */
+    uint32_t uid, gid;
+    struct linux_timespec accessed, modified, changed;
+
+    struct node_list names; /* NODE_DIR: what is in it, */
+    uint64_t numbered;      /* how many there ever were, */
+    struct node *listed;    /* and where the last listing was */
+    uint64_t start;         /* NODE_FILE, NODE_LINK: where in the archive */
     uint64_t bytes;
-    uint64_t object; /* NODE_MEMORY: handle */
-    unsigned users;  /* open files, and bound sockets */
-    bool memory;     /* made by fs_make(), or a directory where that may be done */
-    bool seals;      /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
-    bool removed;    /* in no directory */
+    char *target;      /* NODE_LINK of our own: malloced; else NULL */
+    uint64_t object;   /* NODE_MEMORY: handle */
+    struct node *of;   /* NODE_NAME: whose */
+    struct node *more; /* of its further names one, which leads to the next; NULL: none */
+    unsigned links;    /* names of all kinds */
+    unsigned users;    /* what else keeps it */
+    bool memory;       /* made by fs_make(), or a directory where that may be done */
+    bool seals;        /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
+    bool removed;      /* in no directory */
 };
 
 struct place {
@@ -64,13 +87,15 @@ struct place fs_root(void);
  * that is NULL; NULL without memory. */
 struct node *fs_make(struct node *dir, const char *name, size_t bytes, enum node_kind kind,
                      uint32_t mode);
-/* Take a node that fs_make() made out of its directory; it stays what it is. */
-void fs_remove(struct node *node);
-/* Give it another place and name: 0 or -ENOMEM. */
-long fs_move(struct node *node, struct node *dir, const char *name, size_t bytes);
+/* A further name for a node: 0 or -ENOMEM. */
+long fs_link(struct node *node, struct node *dir, const char *name, size_t bytes);
+/* A name goes (it is the node's own, or a NODE_NAME): the node that it was of, which stays. */
+struct node *fs_remove(struct node *name);
+/* Give a name another place and text: 0 or -ENOMEM. */
+long fs_move(struct node *name, struct node *dir, const char *text, size_t bytes);
 /* Free a node that is in no directory. */
 void fs_free(struct node *node);
-/* The archive's bytes. */
+/* A file's or a link's bytes in the archive, or those of a link of our own. */
 const void *fs_data(const struct node *node);
 static inline bool fs_is_dir(const struct place *place)
 {
@@ -82,10 +107,22 @@ static inline bool fs_is_link(const struct place *place)
 }
 
 #define FS_FOLLOW 0x1 /* a symbolic link at the path's end is followed */
+#define FS_NAME   0x2 /* a further name at the path's end is meant itself */
 
 /* Find a path of `bytes` bytes from `from` (a directory) for the process self_pid: 0, or -errno. */
 long fs_walk(const struct place *from, const char *path, size_t bytes, unsigned flags, int self_pid,
              struct place *out);
+
+/* Where a walk stopped because there is no such name. */
+struct fs_missing {
+    struct node *dir;
+    const char *name; /* a part of the path, or of a link's target */
+    size_t bytes;
+    bool slash; /* one follows: a directory is meant */
+};
+/* Find the place for a name that is to be made: 0, -EEXIST, or -errno. */
+long fs_walk_new(const struct place *from, const char *path, size_t bytes, unsigned flags,
+                 int self_pid, struct fs_missing *missing);
 /* The target of a link into `to`: its length (cut off at room), or -errno. */
 long fs_link_target(const struct place *link, int self_pid, char *to, size_t room);
 /* Absolute path of a place with its NUL: the length with it, or -ERANGE. */
@@ -97,8 +134,8 @@ struct fs_entry {
     uint64_t ino;
     uint8_t type; /* LINUX_DT_* */
 };
-/* Entry `index` of a directory, "." and ".." included; false: there are no more. After the nodes,
- * /proc lists processes; *index moves to the next entry. */
+/* The entry of a directory that has number *index (dir.h; "." and ".." included) or a higher one;
+ * false: there are no more. After the names, /proc lists processes. *index moves behind it. */
 bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry);
 
 /* Given by the process side: the next process after pid, 0 if none; whether one exists; its program

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/dir.h"
 #include "user/linux/file.h"
 #include "user/linux/lock.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
+#include "user/linux/time.h"
 
 #define MEMFD_NAME_MAX 249
 #define FILE_BYTES_MAX INT64_MAX
@@ -17,6 +19,18 @@
 #define PAGE_BYTES     4096
 
 /* ---- life ---- */
+
+void node_stamp(struct node *node, unsigned what)
+{
+    struct linux_timespec now = time_real();
+
+    if (what & STAMP_ACCESSED)
+        node->accessed = now;
+    if (what & STAMP_MODIFIED)
+        node->modified = now;
+    if (what & STAMP_CHANGED)
+        node->changed = now;
+}
 
 long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mode,
                   struct node **made)
@@ -43,40 +57,56 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
     return 0;
 }
 
-void memfile_unused(struct node *node)
+static void node_free(struct node *node)
 {
-    if (!node->removed)
-        return;
     if (node->kind == NODE_MEMORY)
         linux_assert(mmcall_object_release(node->object, 0) == 0);
     fs_free(node);
 }
 
-static bool is_working_directory(const struct node *node)
+void node_get(struct node *node)
 {
-    struct place cwd;
-
-    for (int pid = fs_process_after(0); pid; pid = fs_process_after(pid)) {
-        if (fs_process_cwd(pid, &cwd) && cwd.node == node)
-            return true;
-    }
-    return false;
+    node->users++;
 }
 
-long memfile_remove(struct node *node)
+void node_put(struct node *node)
 {
-    if (node->kind == NODE_DIR) {
-        if (node->child)
-            return -LINUX_ENOTEMPTY;
-        if (is_working_directory(node) || file_is_open(node))
-            return -LINUX_EBUSY; /* its node would have to outlive it */
-        fs_remove(node);
-        fs_free(node);
-        return 0;
+    while (node) {
+        linux_assert(node->users > 0);
+        if (--node->users || !node->removed)
+            return;
+        /* It has kept the directory that it was in. */
+        struct node *dir = node->parent->memory ? node->parent : NULL;
+        node_free(node);
+        node = dir;
     }
-    fs_remove(node);
-    if (!node->users)
-        memfile_unused(node);
+}
+
+void place_set(struct place *place, const struct place *to)
+{
+    struct node *before = place->node;
+
+    if (to->node)
+        node_get(to->node);
+    *place = *to;
+    node_put(before);
+}
+
+long memfile_remove(struct node *name)
+{
+    struct node *dir = name->parent;
+
+    if (name->kind == NODE_DIR && !dir_is_empty(name))
+        return -LINUX_ENOTEMPTY;
+    struct node *node = fs_remove(name);
+    if (!node)
+        return -LINUX_ENOMEM;
+    node_stamp(dir, STAMP_MODIFIED | STAMP_CHANGED);
+    node_stamp(node, STAMP_CHANGED);
+    if (node->removed && node->users)
+        node_get(dir);
+    else if (node->removed)
+        node_free(node);
     return 0;
 }
 
@@ -101,18 +131,22 @@ static long transfer(const struct node *node, struct space *space, uint64_t addr
     return done ? (long)done : part;
 }
 
-long memfile_read(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+long memfile_read(struct node *node, struct space *space, uint64_t address, size_t bytes,
                   uint64_t *offset)
 {
+    if (time_is_later(&node->modified, &node->accessed))
+        node_stamp(node, STAMP_ACCESSED); /* as with relatime */
     return transfer(node, space, address, bytes, offset, false);
 }
 
-long memfile_write(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+long memfile_write(struct node *node, struct space *space, uint64_t address, size_t bytes,
                    uint64_t *offset)
 {
     if (*offset >= FILE_BYTES_MAX)
         return -LINUX_EFBIG;
     long done = transfer(node, space, address, bytes, offset, true);
+    if (done > 0)
+        node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
     return done == -LINUX_ENOMEM ? -LINUX_ENOSPC : done;
 }
 
@@ -129,9 +163,13 @@ uint64_t memfile_bytes(const struct node *node)
     return stat_of(node).bytes;
 }
 
-long memfile_resize(const struct node *node, int64_t bytes)
+long memfile_resize(struct node *node, int64_t bytes)
 {
-    return bytes < 0 ? -LINUX_EINVAL : mmcall_object_resize(node->object, (uint64_t)bytes);
+    long error = bytes < 0 ? -LINUX_EINVAL : mmcall_object_resize(node->object, (uint64_t)bytes);
+
+    if (!error)
+        node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
+    return error;
 }
 
 int64_t memfile_seek(const struct file *file, uint64_t offset, bool data)
@@ -220,9 +258,10 @@ long linux_memfd_create(struct thread *t, const uint64_t *a)
     if (no_exec)
         mmcall_object_seal(node->object, LINUX_F_SEAL_EXEC);
     const struct place place = {.node = node};
+    node_stamp(node, STAMP_ACCESSED | STAMP_MODIFIED | STAMP_CHANGED);
     struct file *file = file_open_place(&place, LINUX_O_RDWR);
     if (!file) {
-        memfile_unused(node);
+        node_free(node);
         return -LINUX_ENFILE;
     }
     long fd = fd_install(t->process->files, file, 0, (flags & LINUX_MFD_CLOEXEC) != 0);

@@ -8,6 +8,7 @@
 #include "user/linux/job.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
+#include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
@@ -99,7 +100,7 @@ static void inherit(struct process *p, const struct process *like)
 {
     p->pgid = like->pgid;
     p->sid = like->sid;
-    p->exe = like->exe;
+    place_set(&p->exe, &like->exe);
     memcpy(p->comm, like->comm, sizeof(p->comm));
     memcpy(p->limit, like->limit, sizeof(p->limit));
     p->persona = like->persona;
@@ -134,6 +135,9 @@ static bool tables_make(struct process *p, const struct process *like, uint64_t 
 
 static void tables_put(struct process *p)
 {
+    const struct place nowhere = {0};
+
+    place_set(&p->exe, &nowhere);
     if (p->files)
         fd_table_put(p->files);
     fs_context_put(p->fs);

@@ -171,8 +171,7 @@ void socket_unbind(struct socket *s)
     if (s->bound)
         LIST_REMOVE(s, bound_link);
     s->bound = false;
-    if (s->node && --s->node->users == 0)
-        memfile_unused(s->node);
+    node_put(s->node);
     s->node = NULL;
 }
 

@@ -66,3 +66,11 @@ uint64_t time_after(uint64_t ticks)
 
     return __builtin_add_overflow(time_now_ticks(), ticks, &deadline) ? TIME_NEVER : deadline;
 }
+
+struct linux_timespec time_real(void)
+{
+    struct linux_timespec now = time_from_ticks(time_now_ticks());
+
+    now.sec += epoch_sec;
+    return now;
+}

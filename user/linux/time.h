@@ -15,6 +15,12 @@
 void time_init(uint64_t timebase_hz, uint64_t real_ns);
 /* Real time when the machine started. */
 int64_t time_epoch_sec(void);
+/* Real time now. */
+struct linux_timespec time_real(void);
+static inline int time_is_later(const struct linux_timespec *a, const struct linux_timespec *b)
+{
+    return a->sec > b->sec || (a->sec == b->sec && a->nsec > b->nsec);
+}
 uint64_t time_hz(void);
 uint64_t time_now_ticks(void); /* tests on the host give their own */
 /* Rounded down. */

@@ -20,6 +20,8 @@
 #define SYS_mknodat           33
 #define SYS_mkdirat           34
 #define SYS_unlinkat          35
+#define SYS_symlinkat         36
+#define SYS_linkat            37
 #define SYS_mount             40
 #define SYS_statfs            43
 #define SYS_fstatfs           44
@@ -28,6 +30,8 @@
 #define SYS_fallocate         47
 #define SYS_faccessat         48
 #define SYS_chdir             49
+#define SYS_fchmodat          53
+#define SYS_fchownat          54
 #define SYS_openat            56
 #define SYS_close             57
 #define SYS_pipe2             59
@@ -56,6 +60,7 @@
 #define SYS_timerfd_create    85
 #define SYS_timerfd_settime   86
 #define SYS_timerfd_gettime   87
+#define SYS_utimensat         88
 #define SYS_exit              93
 #define SYS_exit_group        94
 #define SYS_set_tid_address   96
@@ -138,6 +143,7 @@
 #define SYS_copy_file_range   285
 #define SYS_preadv2           286
 #define SYS_pwritev2          287
+#define SYS_statx             291
 #define SYS_close_range       436
 #define SYS_epoll_pwait2      441
 

@@ -1,4 +1,5 @@
 /* The personality's sources, for this test: files and the calls on them. */
+#include "user/linux/attributes.c"
 #include "user/linux/calls.c"
 #include "user/linux/descriptor.c"
 #include "user/linux/file.c"
