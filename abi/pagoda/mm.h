@@ -100,8 +100,8 @@
 /* mm_object_release(handle, until_unused): the handle goes; what is mapped stays mapped.
  * until_unused: it goes with the last mapping. */
 #define MM_OBJECT_RELEASE 1061
-/* mm_object_read(handle, offset, mm, address, bytes) -> bytes copied to the memory of mm; fewer at
- * the end of the object, and never more than MM_OBJECT_CALL_BYTES. */
+/* mm_object_read(handle, offset, mm, address, bytes) -> bytes copied to the memory of mm (0: the
+ * caller's own); fewer at the end of the object, and never more than MM_OBJECT_CALL_BYTES. */
 #define MM_OBJECT_READ 1062
 /* mm_object_write(handle, offset, mm, address, bytes) -> bytes; the object grows. */
 #define MM_OBJECT_WRITE 1063
