@@ -39,7 +39,9 @@
 #define STACK_LIMIT_BYTES (8UL << 20)
 #define STACK_GUARD_BYTES (256UL << PAGE_SHIFT)
 #define MM_TABLES_KEPT    8U
-#define MMAP_MIN_ADDRESS  0x10000UL
+/* Empty tables of a range that is unmapped: more than those are removed at once. */
+#define MM_TABLES_LISTED_ONCE (MM_TABLES_KEPT / 2)
+#define MMAP_MIN_ADDRESS      0x10000UL
 
 struct native_object;
 LIST_HEAD(native_list, native_object);
@@ -58,10 +60,11 @@ struct mm {
     pfn_t object_page;
     uint64_t map_count;
 
-    uint64_t file_pages;          /* resident pages of files */
-    uint64_t parked;              /* entries whose pages are kept behind inaccessible mappings */
-    uint64_t tables;              /* page tables, the root excepted */
-    vaddr_t kept[MM_TABLES_KEPT]; /* blocks whose empty leaf tables are kept (pt.h), oldest first */
+    uint64_t file_pages; /* resident pages of files */
+    uint64_t parked;     /* entries whose pages are kept behind inaccessible mappings */
+    uint64_t tables;     /* page tables, the root excepted */
+    vaddr_t kept[MM_TABLES_KEPT + MM_TABLES_LISTED_ONCE]; /* blocks whose empty leaf tables are kept
+                                                             (pt.h), oldest first */
     uint32_t kept_count;
     uint64_t huge_used;     /* bool: it has or had huge leaves */
     uint64_t marked;        /* bool: it has or had markers (pt.h) */

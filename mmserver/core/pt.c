@@ -3,6 +3,7 @@
  * middle of what cannot fail is a bug of the server: it asked for something it was not entitled to.
  */
 #include "mmserver/core/pt.h"
+#include "mmserver/core/text.h"
 #include "mmserver/core/zap.h"
 #include <string.h>
 
@@ -123,6 +124,14 @@ void ops_send(struct worker *w)
     w->ops_count = 0;
     mm_count(w, batch_calls);
     long done = place_batch(w->ops_mm->space_slot, count, &stopped);
+    if (unlikely(done != (long)count)) {
+        /* The kernel refused what the server decided: say what, for the record. */
+        const struct batch_op *op = &w->ops->op[done >= 0 && done < (long)count ? done : 0];
+        text_log("operation %lu of %u refused (%lu): code %u, level %u, count %u, address %lx, "
+                 "entry %lx\n",
+                 (uint64_t)done, count, (uint64_t)-stopped, op->code, op->level, op->count,
+                 op->address, op->entry);
+    }
     mm_assert(done == (long)count);
 }
 
@@ -351,14 +360,12 @@ static bool kept_drop_oldest(struct worker *w, struct mm *mm)
     return false;
 }
 
-static void table_keep(struct worker *w, struct mm *mm, vaddr_t at)
+static void table_keep(struct mm *mm, vaddr_t at)
 {
     for (uint32_t i = 0; i < mm->kept_count; i++) {
         if (mm->kept[i] == at)
             return;
     }
-    if (mm->kept_count == MM_TABLES_KEPT)
-        kept_drop_oldest(w, mm);
     mm->kept[mm->kept_count++] = at;
     mm->kept_new = true;
 }
@@ -372,13 +379,17 @@ void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
 
     if (first >= last)
         return; /* and so for the tables above */
-    if (last - first > MM_TABLES_KEPT / 2 * BLOCK_BYTES) {
+    if (last - first > MM_TABLES_LISTED_ONCE * BLOCK_BYTES) {
         kept_remove(w, mm, start, end, floor, ceiling);
         return;
     }
     for (vaddr_t a = pt_next_table(mm, first, last, &table); a < last;
          a = pt_next_table(mm, a + BLOCK_BYTES, last, &table))
-        table_keep(w, mm, a);
+        table_keep(mm, a);
+    /* Not before all of them are listed: what is neither listed nor a VMA's would go with a table
+     * above it. */
+    while (mm->kept_count > MM_TABLES_KEPT)
+        kept_drop_oldest(w, mm);
 }
 
 /* What pt_free_all_tables() has gathered. */

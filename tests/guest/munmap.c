@@ -182,6 +182,36 @@ KTAP_CASE(place_is_usable_again)
     unmap(p, 4 * PAGE);
 }
 
+static bool come_and_go(uintptr_t at)
+{
+    uint8_t *p = mmap((void *)at, PAGE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (p != (uint8_t *)at)
+        return false;
+    *p = 1;
+    return munmap(p, PAGE) == 0;
+}
+
+/* Of tables that are kept a while for what comes next: one goes just when another of the same
+ * gibibyte, in which nothing else is, is to be kept. */
+KTAP_CASE(pages_that_come_and_go_all_over)
+{
+    const uintptr_t gib = 1UL << 30;
+
+    if (ktap_emulated())
+        SKIP_EMULATED("it asserts on addresses as far up");
+    for (uintptr_t apart = 2; apart < 14; apart++) {
+        const uintptr_t first = (24 + apart * 14) * gib;
+
+        if (!come_and_go(first))
+            SKIP("the address is in use");
+        for (uintptr_t i = 1; i < apart; i++)
+            EXPECT(come_and_go(first + i * gib));
+        EXPECT(come_and_go(first + gib / 2));
+    }
+}
+
 KTAP_CASE(every_other_page_of_a_region)
 {
     uint8_t *p = ktap_map(128 * PAGE, RW);
