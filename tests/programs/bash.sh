@@ -31,7 +31,7 @@ sleep 0.3
 cat count.txt
 set -o pipefail
 false | true || echo "pipefail: $?"
-echo "${PIPESTATUS[*]}"
+echo "${PIPESTATUS[@]}"
 seq 1 10 | { sum=0; while read -r n; do ((sum += n)); done; echo $sum; }
 coproc ADD { while read -r x y; do echo $((x + y)); done; }
 echo 20 22 >&"${ADD[1]}"

@@ -65,7 +65,6 @@ nice -n 3 nice
 nohup echo nohup 2> /dev/null
 id -u; whoami
 uname -s -m
-stdbuf -oL echo line
 date -u -d @86400 '+%F'
 test -w . && echo writable
 pwd

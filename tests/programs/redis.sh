@@ -1,7 +1,8 @@
 #!/usr/bin/dash
 # Redis under its own benchmark, with 50 clients, and a snapshot (fork, copy on write) meanwhile.
 rm -rf /tmp/redis; mkdir /tmp/redis && cd /tmp/redis || exit 1
-redis-server --port 6379 --bind 127.0.0.1 --unixsocket /tmp/redis/s --save '' --dir /tmp/redis \
+/usr/bin/busybox ifconfig lo up 2> /dev/null # Linux has it down at first
+redis-server --port 6379 --bind 127.0.0.1 --unixsocket /tmp/redis/s --save '' --dir /tmp/redis --enable-debug-command yes \
     --appendonly no --daemonize no --logfile log > /dev/null 2>&1 &
 server=$!
 cli() { redis-cli "$@"; }

@@ -32,8 +32,8 @@ VACUUM;
 PRAGMA integrity_check;
 END
 echo "-- two at a time"
-sqlite3 -cmd '.timeout 20000' t.db "UPDATE item SET kind = kind + 1 WHERE id % 2 = 0" &
-sqlite3 -cmd '.timeout 20000' t.db "UPDATE item SET price = price * 2 WHERE id % 2 = 1" &
+sqlite3 -cmd '.timeout 600000' t.db "UPDATE item SET kind = kind + 1 WHERE id % 2 = 0" &
+sqlite3 -cmd '.timeout 600000' t.db "UPDATE item SET price = price * 2 WHERE id % 2 = 1" &
 wait
 sqlite3 t.db "SELECT count(*), sum(kind), round(sum(price), 2) FROM item; PRAGMA integrity_check"
 sqlite3 t.db "SELECT hex(md5) FROM (SELECT printf('%d', sum(length(name))) AS md5 FROM item)"

@@ -5,7 +5,7 @@ run()
 {
     name=$1
     shift
-    if stress-ng "$@" --verify --no-rand-seed --seed 7 --temp-path /tmp --timeout 300 > stress.log 2>&1; then
+    if stress-ng "$@" --verify --no-rand-seed --temp-path /tmp --timeout 900 > stress.log 2>&1; then
         echo "$name: passed"
     else
         echo "$name: status $?"
@@ -14,18 +14,18 @@ run()
     fi
 }
 failed=0
-run fork --fork 2 --fork-ops 400
-run vfork --vfork 1 --vfork-ops 400
-run exec --exec 1 --exec-ops 40
-run pipe --pipe 1 --pipe-ops 20000
-run switch --switch 1 --switch-ops 2000
-run futex --futex 1 --futex-ops 2000
-run signal --signal 1 --signal-ops 5000
-run pthread --pthread 1 --pthread-ops 400
-run wait --wait 1 --wait-ops 200
-run kill --kill 1 --kill-ops 2000
-run mutex --mutex 1 --mutex-ops 2000
-run sem --sem 1 --sem-ops 5000
-run poll --poll 1 --poll-ops 500
+run fork --fork 1 --fork-ops 100
+run vfork --vfork 1 --vfork-ops 100
+run exec --exec 1 --exec-ops 10
+run pipe --pipe 1 --pipe-ops 2000
+run switch --switch 1 --switch-ops 500
+run futex --futex 1 --futex-ops 500
+run signal --signal 1 --signal-ops 1000
+run pthread --pthread 1 --pthread-ops 100
+run wait --wait 1 --wait-ops 50
+run kill --kill 1 --kill-ops 500
+run mutex --mutex 1 --mutex-ops 500
+run sem --sem 1 --sem-ops 500
+run poll --poll 1 --poll-ops 100
 rm -f stress.log
 exit $failed

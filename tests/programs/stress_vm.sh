@@ -5,7 +5,7 @@ run()
 {
     name=$1
     shift
-    if stress-ng "$@" --verify --no-rand-seed --seed 7 --temp-path /tmp --timeout 300 > stress.log 2>&1; then
+    if stress-ng "$@" --verify --no-rand-seed --temp-path /tmp --timeout 900 > stress.log 2>&1; then
         echo "$name: passed"
     else
         echo "$name: status $?"
@@ -14,7 +14,7 @@ run()
     fi
 }
 failed=0
-run vm --vm 2 --vm-bytes 32M --vm-ops 400
+run vm --vm 2 --vm-bytes 16M --vm-ops 100
 run vm-populate --vm 1 --vm-bytes 16M --vm-populate --vm-method zero-one --vm-ops 50
 run brk --brk 1 --brk-bytes 64M --brk-ops 2000
 run stack --stack 1 --stack-ops 4

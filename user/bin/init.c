@@ -292,6 +292,7 @@ static void mount_basics(void)
         mkdir(basic[i].at, 0755);
         pg_syscall(SYS_mount, basic[i].type, basic[i].at, basic[i].type, 0l, 0l);
     }
+    pg_syscall(SYS_symlinkat, "/proc/self/fd", (long)AT_FDCWD, "/dev/fd");
 }
 
 int main(int argc, char **argv)
