@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import bench, boot, compare_page, jobs, linux, qemu, trace
+from harness import bench, boot, compare_page, debian, jobs, linux, qemu, trace
 
 #: Linux counts by its clock (user/bench/lib/bench.c); huge pages as in Pagoda, on request
 LINUX_WORDS = ("bench_count=clock", "transparent_hugepage=madvise")
@@ -251,7 +251,7 @@ def gather(build_dir: Path, columns: list[Column]) -> Results:
             try:
                 found[name] = future.result()
                 _progress(begun, number, len(work), name)
-            except linux.Unobtainable as error:
+            except debian.Unobtainable as error:
                 results.missing[name] = str(error)
                 _progress(begun, number, len(work), f"{name}: left out: {error}")
     for column in columns:
