@@ -1,7 +1,8 @@
 /*
- * The straight way of a batch that answers a call: one operation that changes rights of a few small
- * pages of the client's own space, takes them out, or moves one. mprotect, munmap and mremap of the
- * server end with these.
+ * The straight way of a batch that answers a call: one operation on a few small pages of the
+ * client's own space that takes them out, moves one, or changes rights. mprotect, munmap and mremap
+ * of the server end with these. Of operations that change rights there may be a few: each done once
+ * more is as good as done once, so all can be left to batch.c even if some are done and fenced.
  *
  * As in batch_straight.c nothing is set up, and what is not plain is decoded again from the start
  * by batch.c: an operation is looked at in whole before it changes anything, and then cannot fail.
@@ -11,36 +12,46 @@
 #include "kernel/straight.h"
 #include "arch/slot.h"
 
-#define FEW 8 /* slots */
+#define FEW     8 /* slots */
+#define FEW_OPS 4
 
-/* An operation, its first word read once, and what it took away. */
+/* An operation, its first word read once. */
 struct few {
-    const struct thread *worker;
-    const struct thread *client;
+    struct thread *worker, *client;
     struct space *space;
     const volatile struct batch_op *op;
     vaddr_t address;
     uint64_t count;
     uint64_t *slot;
-    bool lost;     /* something has to be fenced */
-    uint64_t gone; /* entries that are counted no more after the fence: */
-    uint64_t entry[FEW];
+    bool lost; /* something has to be fenced: [start, end) */
+    vaddr_t start, end;
+    uint64_t gone; /* how many entries are counted no more after the fence */
 };
 
 /* The `count` slots at `address`, in one leaf table; NULL if it is not so plain. Space locked. */
-static inline uint64_t *few_slots(const struct few *f, vaddr_t address)
+static inline __attribute__((always_inline)) uint64_t *few_slots(const struct few *f,
+                                                                 vaddr_t address)
 {
     uint64_t index = address >> PAGE_SHIFT & (TABLE_ENTRIES - 1);
-    unsigned level;
 
     if (unlikely(address % PAGE_BYTES || index + f->count > TABLE_ENTRIES))
         return NULL;
-    if (likely(address >> BLOCK_SHIFT == f->client->leaf_tag))
-        return (uint64_t *)(f->client->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
-    return space_slot(f->space, address, 0, &level);
+    return straight_leaf(f->client, address) ? thread_leaf_slot(f->client, address) : NULL;
 }
 
-static inline __attribute__((always_inline)) bool few_unmap(struct hart *h, struct few *f)
+static inline __attribute__((always_inline)) void few_lost(struct few *f, bool lost)
+{
+    vaddr_t end = f->address + f->count * PAGE_BYTES;
+
+    if (!lost)
+        return;
+    f->start = f->lost && f->start < f->address ? f->start : f->address;
+    f->end = f->lost && f->end > end ? f->end : end;
+    f->lost = true;
+}
+
+static inline __attribute__((always_inline)) bool few_unmap(struct hart *h, struct few *f,
+                                                            uint64_t *entries)
 {
     if (unlikely(slots_or(f->slot, f->count) & ENTRY_N))
         return false;
@@ -48,15 +59,16 @@ static inline __attribute__((always_inline)) bool few_unmap(struct hart *h, stru
         uint64_t entry = arch_slot_take(&f->slot[i]);
 
         if (entry & ENTRY_V)
-            f->entry[f->gone++] = entry;
+            entries[f->gone++] = entry;
     }
-    f->lost = f->gone != 0;
+    few_lost(f, f->gone != 0);
     h->counter[COUNT_pages_unmapped] += f->gone;
     return true;
 }
 
-/* Which bits a leaf gains is found out first; a slot that is filled meanwhile gains nothing. */
-static inline __attribute__((always_inline)) bool few_protect(struct few *f, uint64_t flags)
+/* Which bits leaves gain is found out first; a slot that is filled meanwhile gains nothing. */
+static inline __attribute__((always_inline)) bool few_protect(struct few *f, uint64_t flags,
+                                                              uint64_t *entries)
 {
     const uint64_t which = ENTRY_W | ENTRY_X | (flags & BATCH_DIRTY_STAYS ? 0 : ENTRY_D);
     const uint64_t wanted = f->op->entry, less = which & ~wanted;
@@ -68,7 +80,7 @@ static inline __attribute__((always_inline)) bool few_protect(struct few *f, uin
     for (uint64_t i = 0; i < f->count; i++) {
         uint64_t entry = slot_load(&f->slot[i]), grants = wanted & ~entry & (ENTRY_W | ENTRY_X);
 
-        f->entry[i] = entry;
+        entries[i] = entry;
         if (!(entry & ENTRY_V))
             continue;
         if (unlikely(entry & ENTRY_N))
@@ -77,7 +89,7 @@ static inline __attribute__((always_inline)) bool few_protect(struct few *f, uin
             return false;
     }
     for (uint64_t i = 0; i < f->count; i++) {
-        uint64_t entry = f->entry[i];
+        uint64_t entry = entries[i];
 
         if (!(entry & ENTRY_V))
             continue;
@@ -86,14 +98,16 @@ static inline __attribute__((always_inline)) bool few_protect(struct few *f, uin
         if (wanted & ~entry)
             arch_slot_or(&f->slot[i], wanted);
     }
-    f->lost = had & less;
+    few_lost(f, (had & less) != 0);
     return true;
 }
 
 /* The entry stands in both places for a moment, and is counted in both; what hardware noted in the
  * old one until it went is added to the new one. */
-static inline __attribute__((always_inline)) bool few_move(struct hart *h, struct few *f)
+static inline __attribute__((always_inline)) bool few_move(struct hart *h, struct few *f,
+                                                           uint64_t *entries)
 {
+    /* The client's cached table is that of the new place in the end. */
     uint64_t entry = slot_load(f->slot), *to;
 
     if (unlikely(f->count != 1 || entry & ENTRY_N) || !(to = few_slots(f, f->op->extra)))
@@ -105,49 +119,53 @@ static inline __attribute__((always_inline)) bool few_move(struct hart *h, struc
         __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
         return false;
     }
-    f->entry[f->gone++] = entry;
-    f->lost = true;
+    entries[f->gone++] = entry;
+    few_lost(f, true);
     entry ^= arch_slot_take(f->slot);
     if (entry)
         arch_slot_or(to, entry);
     return true;
 }
 
-/* Space locked. */
+/* The operation that `f` is at; `alone`: there is no other. Space locked. */
 static inline __attribute__((always_inline)) bool few_perform(struct hart *h, struct few *f,
-                                                              uint64_t head)
+                                                              bool alone, uint64_t *entries)
 {
-    const uint64_t plain = 0xff | (uint64_t)BATCH_DIRTY_STAYS << 16 | ~0UL << 32,
-                   code = head & 0xff;
+    const uint64_t plain = 0xff | (uint64_t)BATCH_DIRTY_STAYS << 16 | ~0UL << 32;
+    const uint64_t head = *(const volatile uint64_t *)f->op, code = head & 0xff;
 
-    if (unlikely(head & ~plain) || unlikely((f->slot = few_slots(f, f->address)) == NULL))
+    f->address = f->op->address;
+    f->count = head >> 32;
+    if (unlikely(f->count - 1 >= FEW) || unlikely(head & ~plain) ||
+        unlikely((f->slot = few_slots(f, f->address)) == NULL))
         return false;
     if (code == BATCH_PROTECT)
-        return few_protect(f, head >> 16 & 0xff);
-    if (unlikely(head >> 16 & 0xff))
+        return few_protect(f, head >> 16 & 0xff, entries);
+    if (unlikely(head >> 16 & 0xff) || !alone)
         return false;
     if (code == BATCH_UNMAP)
-        return few_unmap(h, f);
-    return code == BATCH_MOVE && few_move(h, f);
+        return few_unmap(h, f, entries);
+    return code == BATCH_MOVE && few_move(h, f, entries);
 }
 
 /* Other harts may run the space: they are fenced with nothing locked. */
-static __attribute__((noinline)) void fence_others(struct hart *h, struct few *f)
+static __attribute__((noinline)) void fence_others(struct hart *h, struct space *s, vaddr_t start,
+                                                   vaddr_t end)
 {
     struct gather g;
 
-    space_hold(f->space);
-    space_unlock(f->space);
+    space_hold(s);
+    space_unlock(s);
     hart_idle(h);
-    gather_begin(&g, f->space);
-    gather_range(&g, f->address, f->address + f->count * PAGE_BYTES);
+    gather_begin(&g, s);
+    gather_range(&g, start, end);
     gather_finish(&g);
-    space_drop_hold(f->space);
+    space_drop_hold(s);
     hart_busy(h);
 }
 
 /* The space is unlocked, and no hart uses what was taken away. */
-static inline __attribute__((always_inline)) void few_fence(struct hart *h, struct few *f)
+static inline __attribute__((always_inline)) void few_fence(struct hart *h, const struct few *f)
 {
     if (!f->lost) {
         straight_unlock(f->space);
@@ -155,43 +173,38 @@ static inline __attribute__((always_inline)) void few_fence(struct hart *h, stru
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (unlikely(!straight_only_here(h, f->space))) {
-        fence_others(h, f);
+        fence_others(h, f->space, f->start, f->end);
         return;
     }
     straight_unlock(f->space);
-    if (f->count == 1)
-        arch_fence_page(asid_number(f->space), f->address);
+    if (f->end - f->start == PAGE_BYTES)
+        arch_fence_page(asid_number(f->space), f->start);
     else
-        arch_fence_range(asid_number(f->space), f->address, f->address + f->count * PAGE_BYTES);
+        arch_fence_range(asid_number(f->space), f->start, f->end);
     count(h, COUNT_fence_local);
 }
 
-bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t value)
+bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t count, uint64_t value)
 {
     struct thread *c = w->client;
     struct batch_page *page = w->operation_page;
-    struct few f; /* but for its entries */
+    struct few f = {.worker = w, .client = c, .space = straight_space(w, space)};
+    uint64_t entries[FEW];
 
-    f.worker = w;
-    f.client = c;
-    f.space = straight_space(w, space);
-    f.lost = false;
-    f.gone = 0;
     if (unlikely(f.space == NULL || f.space != c->space || f.space->linear_end || page == NULL))
         return false;
-    f.op = &page->op[0];
-    uint64_t head = *(const volatile uint64_t *)f.op;
-    f.address = f.op->address;
-    f.count = head >> 32;
-    if (unlikely(f.count - 1 >= FEW) || unlikely(!space_trylock(f.space)))
+    if (unlikely(count - 1 >= FEW_OPS) || unlikely(!space_trylock(f.space)))
         return false;
-    if (unlikely(!few_perform(h, &f, head))) {
-        straight_unlock(f.space);
+    f.op = &page->op[0];
+    for (uint64_t i = 0; i < count; i++, f.op++) {
+        if (likely(few_perform(h, &f, count == 1, entries)))
+            continue;
+        few_fence(h, &f);
         return false;
     }
     few_fence(h, &f);
     for (uint64_t i = 0; i < f.gone; i++)
-        __atomic_fetch_sub(block_of_entry(h->blocks, f.entry[i]), 1, __ATOMIC_RELEASE);
+        __atomic_fetch_sub(block_of_entry(h->blocks, entries[i]), 1, __ATOMIC_RELEASE);
     h->counter[COUNT_batch_straight]++;
     batch_finished(w);
     c->x[10] = value;

@@ -133,12 +133,6 @@ straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot
 
 /* ---- a list of pages ---- */
 
-/* The client's cached leaf table is that of `address` from now on, if there is one. */
-static inline bool leaf_have(struct thread *c, vaddr_t address)
-{
-    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
-}
-
 /* A list, if all of it lies in one leaf table. Inside hart_busy(). */
 static __attribute__((noinline)) enum outcome straight_list(struct hart *h, struct thread *w,
                                                             struct thread *c, uint64_t space_slot)
@@ -157,7 +151,7 @@ static __attribute__((noinline)) enum outcome straight_list(struct hart *h, stru
         return NOT_PLAIN;
     if (unlikely(count - 1 >= TABLE_ENTRIES - (address >> PAGE_SHIFT & (TABLE_ENTRIES - 1))))
         return NOT_PLAIN;
-    if (unlikely(address % PAGE_BYTES || !leaf_have(c, address) || !space_trylock(s)))
+    if (unlikely(address % PAGE_BYTES || !straight_leaf(c, address) || !space_trylock(s)))
         return NOT_PLAIN;
     const struct cap *cap = &w->table_caps[memory_slot];
     const struct extent memory = {cap->forbid, cap->first, cap->pages};
@@ -295,9 +289,11 @@ static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, 
 
 /* The client waits for no fault, or the worker has more to do. Did the answer to a call go
  * straight? Inside hart_busy(). */
-static inline bool call_answered(struct hart *h, struct thread *w, uint64_t space, uint64_t value)
+static inline bool call_answered(struct hart *h, struct thread *w, uint64_t space, uint64_t count,
+                                 uint64_t value)
 {
-    return w->client->state == THREAD_CALL && !w->attention && straight_call(h, w, space, value);
+    return w->client->state == THREAD_CALL && !w->attention &&
+           straight_call(h, w, space, count, value);
 }
 
 /* What straight() has not done is perhaps a list, or in another leaf table than the cached one, or
@@ -314,18 +310,32 @@ static inline enum outcome straight_other(struct hart *h, struct thread *w, stru
         return NOT_PLAIN;
     if (op->code == BATCH_MAP_LIST)
         return straight_list(h, w, c, space);
-    return leaf_have(c, op->address) ? straight(h, w, c, space, was) : NOT_PLAIN;
+    return straight_leaf(c, op->address) ? straight(h, w, c, space, was) : NOT_PLAIN;
 }
 
-/* The first two of an in-kernel pager, whose answer may come back with why a list stopped; the
+/* To a call; inside hart_busy(). */
+static __attribute__((noinline)) bool pager_reply_call(struct hart *h, uint64_t space,
+                                                       uint64_t count, uint64_t value)
+{
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    if (h->look_again || !call_answered(h, w, space, count, value))
+        return false;
+    w->client = &thread_in_kernel;
+    return resume_same(c);
+}
+
+/* These two are of an in-kernel pager, whose answer may come back with why a list stopped; the
  * others of a worker. */
-static __attribute__((noinline)) bool pager_reply_other(struct hart *h, uint64_t space,
-                                                        uint64_t count, long *stopped)
+static __attribute__((noinline)) bool
+pager_reply_other(struct hart *h, uint64_t space, uint64_t count, uint64_t value, long *stopped)
 {
     struct thread *w = h->pager_thread, *c = w->client;
     struct was was;
 
     hart_busy(h);
+    if (c->state == THREAD_CALL)
+        return pager_reply_call(h, space, count, value);
     if (unlikely(h->look_again))
         return false;
     enum outcome outcome = straight_other(h, w, c, space, count, &was);
@@ -333,17 +343,6 @@ static __attribute__((noinline)) bool pager_reply_other(struct hart *h, uint64_t
         replaced_fence(h, c->space, was);
     else if (unlikely(outcome != DONE))
         return *stopped = outcome == STOPPED ? -ERR_MAPPED : 0, false;
-    w->client = &thread_in_kernel;
-    return resume_same(c);
-}
-
-static __attribute__((noinline)) bool pager_reply_call(struct hart *h, uint64_t space,
-                                                       uint64_t value)
-{
-    struct thread *w = h->pager_thread, *c = w->client;
-
-    if (h->look_again || !call_answered(h, w, space, value))
-        return false;
     w->client = &thread_in_kernel;
     return resume_same(c);
 }
@@ -356,13 +355,13 @@ bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *sto
 
     *stopped = 0;
     if (unlikely(count != 1))
-        return pager_reply_other(h, space, count, stopped);
+        return pager_reply_other(h, space, count, value, stopped);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention || h->look_again))
-        return pager_reply_call(h, space, value);
+        return pager_reply_call(h, space, count, value);
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == OTHER))
-        return pager_reply_other(h, space, count, stopped);
+        return pager_reply_other(h, space, count, value, stopped);
     if (unlikely(outcome == NOT_PLAIN))
         return false;
     if (unlikely(outcome == REPLACED))
@@ -380,6 +379,17 @@ static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address
     return resume_full(c);
 }
 
+static __attribute__((noinline)) bool reply_call(uint64_t space, uint64_t count, uint64_t value,
+                                                 struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (!call_answered(this_hart(), w, space, count, value))
+        return not_plain(space, count, value, 0, w);
+    w->client = NULL;
+    return resume_full(c);
+}
+
 static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, uint64_t value,
                                                   struct thread *w)
 {
@@ -388,22 +398,13 @@ static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count
     struct was was;
 
     hart_busy(h);
+    if (c->state == THREAD_CALL)
+        return reply_call(space, count, value, w);
     enum outcome outcome = straight_other(h, w, c, space, count, &was);
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome != DONE))
         return not_plain(space, count, value, outcome == STOPPED ? -ERR_MAPPED : 0, w);
-    w->client = NULL;
-    return resume_full(c);
-}
-
-/* To a call. */
-static __attribute__((noinline)) bool reply_call(uint64_t space, uint64_t value, struct thread *w)
-{
-    struct thread *c = w->client;
-
-    if (!call_answered(this_hart(), w, space, value))
-        return not_plain(space, 1, value, 0, w);
     w->client = NULL;
     return resume_full(c);
 }
@@ -420,7 +421,7 @@ bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, ui
         return reply_other(space, count, value, w);
     hart_busy(h);
     if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return reply_call(space, value, w);
+        return reply_call(space, count, value, w);
     enum outcome outcome = straight(h, w, c, space, &was);
     if (unlikely(outcome == OTHER))
         return reply_other(space, count, value, w);

@@ -54,11 +54,18 @@ static inline struct space *straight_space(const struct thread *w, uint64_t slot
     return likely((is & mask) == want) ? cap->object : NULL;
 }
 
+/* The client's cached leaf table is that of `address` from now on, if there is one. */
+static inline bool straight_leaf(struct thread *c, vaddr_t address)
+{
+    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
+}
+
 /*
- * batch_call.c: perform the operation of w's page, if that is plain, and give its client, which
- * waits for a call on the straight path, that value. False: not plain; nothing has changed, and the
- * hart is busy. The client is the caller's to resume.
+ * batch_call.c: perform the operations of w's page, if they are plain, and give its client, which
+ * waits for a call on the straight path, that value. False: not plain; all is still to be done, and
+ * the hart is busy. The client is the caller's to resume.
  */
-bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t value);
+bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t count,
+                   uint64_t value);
 
 #endif

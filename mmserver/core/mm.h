@@ -120,6 +120,8 @@ void mm_clear(struct worker *w, struct mm *mm);
 /* Wait until no worker reads the mm; its lock is held, so that none begins. */
 static inline void mm_wait_readers(const struct mm *mm)
 {
+    if (worker_count <= 1)
+        return;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (const struct worker *w = workers; w < workers + worker_count; w++) {
         while (unlikely(__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE) == mm) &&
@@ -262,9 +264,6 @@ static inline uint64_t mm_resident(const struct mm *mm)
     return mm->anon_pages + mm->file_pages;
 }
 
-/* The flags that decide where a VMA's pages are accounted. */
-#define VM_ACCOUNT_CLASS (VM_WRITE | VM_EXEC | VM_SHARED | VM_GROWSDOWN | VM_LOCKED | VM_ACCOUNT)
-
 /* Of stack, data and exec, the one that a VMA with those flags belongs to; NULL: none. */
 static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
 {
@@ -279,6 +278,14 @@ static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
 bool mm_sweep(struct worker *w, unsigned limit);
 /* For shrinker_register(): gives the tables back that are kept for what is mapped next. */
 extern const struct shrinker mm_shrinker;
+/* Locked: `pages` more (or less) of a VMA with those flags are promised, or locked. */
+static inline void mm_account_promised(struct mm *mm, uint64_t flags, int64_t pages)
+{
+    if (flags & VM_ACCOUNT)
+        mm->committed_pages += (uint64_t)pages;
+    if (unlikely(flags & VM_LOCKED))
+        mm->locked_pages += (uint64_t)pages;
+}
 /* Locked: account `pages` more (or less) mapped pages of a VMA with those flags. */
 static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t pages)
 {
@@ -289,10 +296,7 @@ static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t page
         mm->total_peak = mm->total_pages;
     if (class)
         *class += (uint64_t)pages;
-    if (flags & VM_ACCOUNT)
-        mm->committed_pages += (uint64_t)pages;
-    if (unlikely(flags & VM_LOCKED))
-        mm->locked_pages += (uint64_t)pages;
+    mm_account_promised(mm, flags, pages);
 }
 
 /* Unlocked: copy between the server's memory and a client's, faulting pages in. 0 or

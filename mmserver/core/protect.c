@@ -172,28 +172,51 @@ static void unpark_table(struct worker *w, struct mm *mm, const struct vma *v,
     unpark_send(w, mm);
 }
 
-static void protect_pages(struct worker *w, struct mm *mm, const struct vma *v, vaddr_t start,
-                          vaddr_t end, uint64_t flags, uint64_t old)
+/* The pages of [start, end) become hidden, or were. */
+static __attribute__((noinline)) void protect_hidden(struct worker *w, struct mm *mm,
+                                                     const struct vma *v, vaddr_t start,
+                                                     vaddr_t end, bool hide)
 {
     const uint64_t *table;
     struct zap z;
 
-    if (!(flags & VM_ACCESS))
+    if (hide)
         zap_begin(&z, w, mm);
     for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
          a = pt_next_table(mm, a, end, &table)) {
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
 
-        if (!(old & VM_ACCESS))
-            unpark_table(w, mm, v, table, a, stop);
-        else if (flags & VM_ACCESS)
-            protect_table(w, mm, v, table, a, stop, flags, old);
-        else
+        if (hide)
             park_table(&z, table, a, stop);
+        else
+            unpark_table(w, mm, v, table, a, stop);
         a = stop;
     }
-    if (!(flags & VM_ACCESS))
+    if (hide)
         zap_flush(&z);
+}
+
+static void protect_pages(struct worker *w, struct mm *mm, const struct vma *v, vaddr_t start,
+                          vaddr_t end, uint64_t flags, uint64_t old)
+{
+    const uint64_t *table;
+
+    if (unlikely(!(old & VM_ACCESS) || !(flags & VM_ACCESS))) {
+        protect_hidden(w, mm, v, start, end, (old & VM_ACCESS) != 0);
+        return;
+    }
+    if (likely(!((start ^ (end - 1)) >> BLOCK_SHIFT))) {
+        if ((table = pt_entry(mm, start, 0)) != NULL)
+            protect_table(w, mm, v, table - pt_index(start, 0), start, end, flags, old);
+        return;
+    }
+    for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
+         a = pt_next_table(mm, a, end, &table)) {
+        vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
+
+        protect_table(w, mm, v, table, a, stop, flags, old);
+        a = stop;
+    }
 }
 
 /* One VMA's part of the range. Its neighbours may be joined to it. What is gathered is not sent. */

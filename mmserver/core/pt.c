@@ -85,18 +85,20 @@ vaddr_t pt_next_table(const struct mm *mm, vaddr_t address, vaddr_t end, const u
 
 struct batch_op *op_add(struct worker *w, struct mm *mm, enum batch_code code, vaddr_t address)
 {
+    const uint64_t head = (uint64_t)code | 1UL << 32; /* level 0, no flags, count 1 */
+
     mm_assert(!w->ops_count || w->ops_mm == mm);
-    if (w->ops_count == BATCH_OPS_MAX)
+    if (unlikely(w->ops_count == BATCH_OPS_MAX))
         ops_send(w);
     w->ops_mm = mm;
     struct batch_op *op = &w->ops->op[w->ops_count++];
     /* Not `finished`: that belongs to the last answer. */
-    op->code = (uint8_t)code;
-    op->level = op->flags = op->reserved = 0;
-    op->count = 1;
-    op->memory = op->done = 0;
+    memcpy(op, &head, sizeof head);
+    op->memory = 0;
+    op->done = 0;
     op->address = address;
-    op->entry = op->extra = 0;
+    op->entry = 0;
+    op->extra = 0;
     return op;
 }
 

@@ -116,6 +116,11 @@ struct worker {
     uintptr_t slab_bias;     /* descriptor that the page at address 0 would have, for slab.c; */
     uint64_t magazine_at;    /* offset of this hart's magazine in each object cache */
     struct client **clients; /* client_slots */
+    struct batch_page *ops;  /* its operation page */
+    struct mm *ops_mm;
+    uint32_t ops_count;  /* operations in it that were not sent yet */
+    uint32_t left_count; /* pages in `gather` that the operations not yet sent take out (zap.h) */
+    uint32_t hart;
     pfn_t zero_page;
     uint64_t hot_count;
     uint64_t hot_high; /* marks, by the size of memory and the number of harts; */
@@ -134,12 +139,7 @@ struct worker {
     uint64_t drain_wanted; /* bool: another hart is short of memory; it has sent a signal */
     uint32_t signal_slot;  /* notification bound to the worker; 0 with one hart only */
 
-    struct batch_page *ops; /* its operation page */
     pfn_t ops_page;
-    uint32_t ops_count; /* operations in it that were not sent yet */
-    uint32_t hart;
-    struct mm *ops_mm;
-    uint32_t left_count; /* pages in `gather` that the operations not yet sent take out (zap.h) */
     uint32_t thread_slot;
     uint64_t sweep_id;                   /* the mm that mm_sweep() looked at last */
     uint32_t lock_ranks;                 /* held, for LOCK_CHECK */

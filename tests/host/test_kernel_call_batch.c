@@ -192,6 +192,62 @@ KTAP_CASE(the_table_is_walked_to)
     EXPECT_EQ(*slot_at(AT), page_entry(DATA, 0));
 }
 
+/* Two operations, the first of which takes rights of the first page. */
+static void two(const struct batch_op *second)
+{
+    operation(BATCH_PROTECT, 1, 0);
+    op()[1] = *second;
+    op()[1].address = AT + 2 * PAGE_BYTES;
+}
+
+KTAP_CASE(a_few_changes_of_rights_go_together)
+{
+    struct thread *c = start(2, 4, RW);
+    uint64_t before = harts[1]->counter[COUNT_batch_straight];
+
+    two(&(struct batch_op){
+        .code = BATCH_PROTECT, .count = 2, .memory = SLOT_MEMORY, .entry = ENTRY_X});
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2, VALUE);
+    EXPECT(running(1) == c && c->x[10] == VALUE && op()->finished == 1);
+    EXPECT_EQ(harts[1]->counter[COUNT_batch_straight], before + 1);
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, 0));
+    EXPECT_EQ(*slot_at(AT + PAGE_BYTES), page_entry(DATA + 1, RW));
+    EXPECT_EQ(*slot_at(AT + 3 * PAGE_BYTES), page_entry(DATA + 3, ENTRY_X));
+    EXPECT_EQ(tlb_check_all(), 0);
+    ipc_check();
+}
+
+/* What the straight way has done before it gave up is fenced, and done once more. */
+static void given_up(const struct batch_op *second, long performed, long stopped)
+{
+    uint64_t before = harts[1]->counter[COUNT_batch_straight];
+
+    two(second);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2, VALUE), performed);
+    EXPECT(!stopped || (long)running(1)->x[11] == stopped);
+    EXPECT_EQ(harts[1]->counter[COUNT_batch_straight], before);
+    EXPECT_EQ(op()->finished, !stopped);
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, 0));
+    EXPECT_EQ(tlb_check_all(), 0);
+    EXPECT_EQ(((struct space *)ipc_object(ipc.space))->lock, 0);
+    ipc_check();
+}
+
+KTAP_CASE(what_went_straight_before_the_rest_is_fenced)
+{
+    start(2, 4, RW);
+    given_up(&(struct batch_op){.code = BATCH_UNMAP, .count = 2}, 0, 0);
+    EXPECT_EQ(*slot_at(AT + 2 * PAGE_BYTES), 0);
+    start(2, 4, 0);
+    *slot_at(AT) |= RW;
+    EXPECT(!harts[1]->look_again);
+    given_up(
+        &(struct batch_op){
+            .code = BATCH_PROTECT, .count = 2, .memory = WORLD_SLOT_DEVICE, .entry = ENTRY_W},
+        1, -ERR_RANGE);
+    EXPECT_EQ(*slot_at(AT + 2 * PAGE_BYTES), page_entry(DATA + 2, 0));
+}
+
 /* What is not plain is done in full, as if the straight way had not been tried. */
 KTAP_CASE(others_are_done_in_full)
 {
