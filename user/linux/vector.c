@@ -33,8 +33,11 @@ long vector_get(struct thread *t, uint64_t address, uint64_t count, struct vecto
 
 long vector_single(struct linux_iovec *part, uint64_t address, uint64_t bytes, struct vector *v)
 {
-    *part = (struct linux_iovec){address, bytes};
-    return check(v, part, 1);
+    if ((int64_t)bytes < 0)
+        return -LINUX_EINVAL;
+    *part = (struct linux_iovec){address, bytes < LINUX_RW_MAX ? bytes : LINUX_RW_MAX};
+    *v = (struct vector){part, 1, part->bytes};
+    return 0;
 }
 
 size_t vector_piece(const struct vector *v, uint64_t from, uint64_t *address)

@@ -29,7 +29,7 @@ void watched_end(const struct watched *watched)
     linux_assert(TAILQ_EMPTY(&watched->wait.threads) && TAILQ_EMPTY(&watched->watches));
 }
 
-void watched_wake(struct watched *watched, uint32_t events)
+void watched_wake_all(struct watched *watched, uint32_t events)
 {
     struct watch *watch;
 

@@ -47,7 +47,12 @@ struct watch {
 void watched_init(struct watched *watched);
 /* Nobody waits here any more: it is about to be freed. */
 void watched_end(const struct watched *watched);
-void watched_wake(struct watched *watched, uint32_t events);
+void watched_wake_all(struct watched *watched, uint32_t events);
+static inline void watched_wake(struct watched *watched, uint32_t events)
+{
+    if (!TAILQ_EMPTY(&watched->wait.threads) || !TAILQ_EMPTY(&watched->watches))
+        watched_wake_all(watched, events);
+}
 
 void watch_start(struct watch *watch, struct watched *watched);
 void watch_end(struct watch *watch);
