@@ -35,6 +35,12 @@
 /* privileged: mm_fault_in(mm, address, bytes, write) -> 0 or -EFAULT: as if each page was touched.
  */
 #define MM_FAULT_IN 1033
+/* privileged: mm_word_key(mm, address, struct mm_word_key *) -> 0: what names the word there for
+ * all who share it. -EFAULT if nothing is mapped. */
+#define MM_WORD_KEY 1050
+/* privileged: mm_word_swap(mm, address, old, new) -> the value of the word, which becomes `new` if
+ * it was `old`, in one step for all who see it. -EFAULT. */
+#define MM_WORD_SWAP 1051
 /* mm_report(kind, id, buffer, bytes, offset) -> bytes of text from `offset`; 0 at the end. id: an
  * mm or thread number as the kind needs; 0: the caller's own mm. */
 #define MM_REPORT 1034
@@ -133,6 +139,11 @@ struct mm_object {
     uint64_t id;      /* inode number shown in maps; 0: any */
     uint64_t name;    /* shown in maps: address of MM_OBJECT_NAME_BYTES in the caller, with a NUL */
     uint64_t segment; /* bool: mm_object_detach() is for it */
+};
+
+struct mm_word_key {
+    uint64_t object; /* the shared object that it is in; 0: it is private to the mm */
+    uint64_t offset; /* there, in bytes; the address if it is private */
 };
 
 struct mm_object_stat {

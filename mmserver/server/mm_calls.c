@@ -16,6 +16,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
 #include "mmserver/core/report.h"
+#include "mmserver/core/word.h"
 #include "mmserver/server/server.h"
 #include <string.h>
 
@@ -294,6 +295,30 @@ static long call_fault_in(struct worker *w, const uint64_t a[6])
     return error ? -LINUX_EFAULT : 0;
 }
 
+static long call_word_key(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+    struct word_key word;
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = word_key(w, mm, a[1], &word);
+    mm_put(mm);
+    const struct mm_word_key key = {word.object, word.offset};
+    return error ? error : mm_copy_out(w, c->mm, a[2], &key, sizeof key);
+}
+
+static long call_word_swap(struct worker *w, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long value = a[1] & 3 ? -LINUX_EFAULT : word_swap(w, mm, a[1], (uint32_t)a[2], (uint32_t)a[3]);
+    mm_put(mm);
+    return value;
+}
+
 static long map_object(struct worker *w, struct mm *mm, const struct mm_map_file *m,
                        struct object *o)
 {
@@ -487,7 +512,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      (number >= MM_ADVISE && number <= MM_CMA) ||
+                      (number >= MM_WORD_KEY && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)
@@ -523,6 +548,10 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_fault_in(w, a);
     case MM_MAP_FILE:
         return call_map_file(w, c, a);
+    case MM_WORD_KEY:
+        return call_word_key(w, c, a);
+    case MM_WORD_SWAP:
+        return call_word_swap(w, a);
     default:
         return call_on_thread(w, c, number, a);
     }

@@ -465,10 +465,30 @@ enum linux_cc {
 #define LINUX_FUTEX_WAKE           1
 #define LINUX_FUTEX_REQUEUE        3
 #define LINUX_FUTEX_CMP_REQUEUE    4
+#define LINUX_FUTEX_WAKE_OP        5
 #define LINUX_FUTEX_WAIT_BITSET    9
 #define LINUX_FUTEX_WAKE_BITSET    10
 #define LINUX_FUTEX_PRIVATE        128
 #define LINUX_FUTEX_CLOCK_REALTIME 256
+#define LINUX_FUTEX_OPERATION      127
+
+/* FUTEX_WAKE_OP */
+#define LINUX_FUTEX_OP_SET  0
+#define LINUX_FUTEX_OP_ADD  1
+#define LINUX_FUTEX_OP_OR   2
+#define LINUX_FUTEX_OP_ANDN 3
+#define LINUX_FUTEX_OP_XOR  4
+#define LINUX_FUTEX_CMP_EQ  0
+#define LINUX_FUTEX_CMP_NE  1
+#define LINUX_FUTEX_CMP_LT  2
+#define LINUX_FUTEX_CMP_LE  3
+#define LINUX_FUTEX_CMP_GT  4
+#define LINUX_FUTEX_CMP_GE  5
+
+/* The word of a robust futex. */
+#define LINUX_FUTEX_WAITERS    0x80000000U
+#define LINUX_FUTEX_OWNER_DIED 0x40000000U
+#define LINUX_FUTEX_TID_MASK   0x3fffffffU
 
 #define LINUX_CLOCK_REALTIME         0
 #define LINUX_CLOCK_MONOTONIC        1

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/futex.h"
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
@@ -320,6 +321,7 @@ static long become(struct thread *t)
         process_kill(p, LINUX_SIGKILL);
         return REQUEST_GONE;
     }
+    futex_thread_ends(t);
     thread_clear_tid(t);
     p->space = t->exec_space;
     t->exec_space = NULL;

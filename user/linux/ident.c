@@ -82,16 +82,6 @@ long linux_set_tid_address(struct thread *t, const uint64_t *a)
     return t->tid;
 }
 
-#define ROBUST_LIST_HEAD_BYTES 24
-
-/* Robust futexes are not followed at a thread's end; the list is accepted because every C library
- * announces one. */
-long linux_set_robust_list(struct thread *t, const uint64_t *a)
-{
-    (void)t;
-    return a[1] == ROBUST_LIST_HEAD_BYTES ? 0 : -LINUX_EINVAL;
-}
-
 long linux_umask(struct thread *t, const uint64_t *a)
 {
     uint32_t old = t->process->fs->umask;

@@ -104,6 +104,16 @@ static inline long mmcall_fault_in(uint64_t mm, uint64_t address, size_t bytes, 
     return kcall6(MM_FAULT_IN, mm, address, bytes, (uint64_t)write, 0, 0);
 }
 
+static inline long mmcall_word_key(uint64_t mm, uint64_t address, struct mm_word_key *key)
+{
+    return kcall6(MM_WORD_KEY, mm, address, (uint64_t)key, 0, 0, 0);
+}
+
+static inline long mmcall_word_swap(uint64_t mm, uint64_t address, uint32_t old, uint32_t new)
+{
+    return kcall6(MM_WORD_SWAP, mm, address, old, new, 0, 0);
+}
+
 static inline long mmcall_report(unsigned kind, uint64_t id, char *buffer, size_t bytes,
                                  uint64_t offset)
 {

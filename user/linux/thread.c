@@ -225,6 +225,7 @@ static bool destroy(struct thread *t)
         kcall_cap_delete(thread_slot(t));
     clear_late(t);
     signal_set_remove(&t->pending, ~0UL);
+    futex_thread_ends(t);
     thread_clear_tid(t);
     load[t->hart]--;
     count--;

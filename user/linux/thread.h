@@ -16,6 +16,7 @@
 #include <pagoda/call.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/futex.h"
 #include "user/linux/sigqueue.h"
 #include "user/linux/sleep.h"
 #include "user/linux/timer.h"
@@ -82,9 +83,9 @@ struct thread {
     bool stopping;    /* its hart was asked to stop it, and will */
 
     /* futex.c */
-    struct space *futex_space;
-    uint64_t futex_address;
+    struct futex_key futex_key;
     uint32_t futex_bits;
+    uint64_t robust_list; /* its head's address, or 0: robust.c */
 
     uint64_t clear_tid;       /* address, or 0 */
     struct space *exec_space; /* loaded by an execve that waits for the other threads' end */

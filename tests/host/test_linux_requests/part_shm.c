@@ -3,4 +3,5 @@
 #include "user/linux/hardware.c"
 #include "user/linux/prctl.c"
 #include "user/linux/priority.c"
+#include "user/linux/robust.c"
 #include "user/linux/shm.c"
