@@ -41,6 +41,9 @@
 /* privileged: mm_word_swap(mm, address, old, new) -> the value of the word, which becomes `new` if
  * it was `old`, in one step for all who see it. -EFAULT. */
 #define MM_WORD_SWAP 1051
+/* privileged: mm_tune(enum mm_tune, value) -> the value in use afterwards. ~0: only tell. -EINVAL
+ * for a value that cannot be. */
+#define MM_TUNE 1054
 /* mm_report(kind, id, buffer, bytes, offset) -> bytes of text from `offset`; 0 at the end. id: an
  * mm or thread number as the kind needs; 0: the caller's own mm. */
 #define MM_REPORT 1034
@@ -152,6 +155,13 @@ struct mm_object_stat {
     uint64_t mappings; /* VMAs of it */
     uint64_t seals;
 };
+
+enum mm_tune {
+    MM_TUNE_OVERCOMMIT, /* vm.overcommit_memory: 0 or 1 */
+    MM_TUNE_MAP_COUNT,  /* vm.max_map_count, up to MM_MAP_COUNT_MAX */
+    MM_TUNE_MIN_FREE    /* vm.min_free_kbytes: only told */
+};
+#define MM_MAP_COUNT_MAX 65530
 
 enum mm_compact_op {
     MM_COMPACT_BEGIN,        /* the compaction of all memory: a first step, */

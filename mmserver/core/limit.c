@@ -1,6 +1,9 @@
 /* The limits that a new address space has, and setting one. See limit.h. */
 #include "mmserver/core/limit.h"
 
+bool limit_overcommit;
+uint64_t map_count_max = MM_MAP_COUNT_MAX;
+
 void limit_init(struct mm *mm)
 {
     for (unsigned i = 0; i < MM_LIMITS; i++)

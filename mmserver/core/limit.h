@@ -42,10 +42,12 @@ static inline bool limit_is_promised(uint64_t flags)
 {
     return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB)) == VM_WRITE;
 }
+/* vm.overcommit_memory: whatever is asked for is promised. */
+extern bool limit_overcommit;
 /* Heuristic overcommit: only what could never be met is refused. */
 static inline bool limit_commit(uint64_t pages)
 {
-    return pages <= phys.total_pages;
+    return pages <= phys.total_pages || limit_overcommit;
 }
 
 #endif

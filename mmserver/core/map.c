@@ -254,7 +254,7 @@ static long mmap_check(const struct mm *mm, const struct map_request *r)
         return -LINUX_ENOMEM;
     if (r->object && r->offset + (bytes >> PAGE_SHIFT) < r->offset)
         return -LINUX_EOVERFLOW;
-    if (mm->map_count > MAP_COUNT_MAX)
+    if (mm->map_count > map_count_max)
         return -LINUX_ENOMEM;
     if (r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (r->address > mm_user_end - bytes)

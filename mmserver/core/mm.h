@@ -35,7 +35,6 @@
 #define MMS_MAX           4096
 #define MM_ID_SERVER      1 /* names the server itself in reports */
 #define MM_ID_FIRST       2
-#define MAP_COUNT_MAX     65530UL
 #define STACK_LIMIT_BYTES (8UL << 20)
 #define STACK_GUARD_BYTES (256UL << PAGE_SHIFT)
 #define MM_TABLES_KEPT    8U
@@ -231,6 +230,8 @@ static inline void mm_read_end_reply(struct worker *w, vaddr_t address, uint64_t
 }
 
 /* Accounting that readers change. */
+/* VMAs of an mm at most: vm.max_map_count, from 1 to MM_MAP_COUNT_MAX. */
+extern uint64_t map_count_max;
 static inline void mm_add(uint64_t *count, int64_t change)
 {
     __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_RELAXED);

@@ -175,7 +175,7 @@ static long remap_locked(struct remap *r)
 
     if (!v)
         return -LINUX_EFAULT;
-    if (mm->map_count + 4 > MAP_COUNT_MAX)
+    if (mm->map_count + 4 > map_count_max)
         return -LINUX_ENOMEM;
     if (r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
         return remap_fixed(r);

@@ -412,7 +412,7 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
         mm_count(w, vma_merge);
         return next;
     }
-    if (mm->map_count > MAP_COUNT_MAX)
+    if (mm->map_count > map_count_max)
         return NULL;
     struct vma *v = vma_make(w, start, end, kind);
     if (v)
@@ -449,7 +449,7 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
     mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
     if (huge_split_edges(w, mm, address, address))
         return NULL;
-    struct vma *upper = mm->map_count < MAP_COUNT_MAX ? part_of(w, v, address, v->end) : NULL;
+    struct vma *upper = mm->map_count < map_count_max ? part_of(w, v, address, v->end) : NULL;
 
     if (upper)
         cut(w, mm, v, upper);
@@ -459,7 +459,7 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
 struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
     mm_assert(v->start < start && start < end && end < v->end);
-    struct vma *upper = mm->map_count < MAP_COUNT_MAX ? part_of(w, v, end, v->end) : NULL;
+    struct vma *upper = mm->map_count < map_count_max ? part_of(w, v, end, v->end) : NULL;
 
     if (!upper)
         return NULL;
@@ -476,7 +476,7 @@ static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr
     bool below = v->start<start, above = v->end> end;
     struct vma *middle = NULL, *upper = NULL;
 
-    if (mm->map_count + below + above > MAP_COUNT_MAX)
+    if (mm->map_count + below + above > map_count_max)
         return NULL;
     if (above && !(upper = part_of(w, v, end, v->end)))
         return NULL;

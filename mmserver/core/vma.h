@@ -110,7 +110,7 @@ vaddr_t vma_start_guarded(const struct vma *v);
 
 /*
  * Changes. Counts and accounting are kept; the memory behind a VMA is not touched. Those that need
- * memory answer NULL without it, or when there would be more than MAP_COUNT_MAX; then nothing has
+ * memory answer NULL without it, or when there would be more than map_count_max; then nothing has
  * changed.
  */
 

@@ -17,6 +17,7 @@
 #include "mmserver/core/native.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/word.h"
+#include "mmserver/core/zone.h"
 #include "mmserver/server/server.h"
 #include <string.h>
 
@@ -162,6 +163,30 @@ static long call_limit(const uint64_t a[6])
     long error = limit_set(mm, a[1], a[2]);
     mm_put(mm);
     return error;
+}
+
+static long call_tune(const uint64_t a[6])
+{
+    bool tell = a[1] == ~0UL;
+
+    switch (a[0]) {
+    case MM_TUNE_OVERCOMMIT:
+        if (!tell && a[1] > 1)
+            return -LINUX_EINVAL;
+        if (!tell)
+            limit_overcommit = a[1] != 0;
+        return limit_overcommit;
+    case MM_TUNE_MAP_COUNT:
+        if (!tell && (a[1] < 1 || a[1] > MM_MAP_COUNT_MAX))
+            return -LINUX_EINVAL;
+        if (!tell)
+            map_count_max = a[1];
+        return (long)map_count_max;
+    case MM_TUNE_MIN_FREE:
+        return tell ? (long)zones_min_free_kbytes() : -LINUX_EINVAL;
+    default:
+        return -LINUX_EINVAL;
+    }
 }
 
 static bool thread_wanted_good(const struct mm_thread *t)
@@ -532,6 +557,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_limit(a);
     case MM_ADVISE:
         return call_advise(w, a);
+    case MM_TUNE:
+        return call_tune(a);
     case MM_HUGE_POOL:
         return (long)(a[0] == ~0UL ? hugetlb_state().total : hugetlb_resize(w, a[0]));
     case MM_COMPACT:

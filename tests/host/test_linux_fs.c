@@ -51,14 +51,33 @@ static void start(void)
     EXPECT(fs_init(archive, archive_bytes) == NULL);
 }
 
-int fs_process_after(int pid)
-{
-    return pid < 1 ? 1 : pid < 17 ? 17 : 0;
-}
+const struct fs_special fs_specials[] = {
+    {"/proc", NODE_PROC, LINUX_S_IFDIR | 0555, 0},
+    {"/proc/self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
+    {"/proc/meminfo", NODE_TEXT, LINUX_S_IFREG | 0444, 1},
+    {"/proc/sys/vm/knob", NODE_TEXT, LINUX_S_IFREG | 0644, 2},
+    {"/proc/#", NODE_PID, LINUX_S_IFDIR | 0555, 0},
+    {"/proc/#/exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
+    {"/proc/#/cwd", NODE_CWD, LINUX_S_IFLNK | 0777, 0},
+    {"/proc/#/maps", NODE_TEXT, LINUX_S_IFREG | 0444, PROC_MAPS},
+    {"/proc/#/stat", NODE_TEXT, LINUX_S_IFREG | 0444, 4},
+    {"/proc/#/status", NODE_TEXT, LINUX_S_IFREG | 0444, 5},
+    {"/proc/#/fd", NODE_FDS, LINUX_S_IFDIR | 0500, 0},
+    {"/proc/#/fd/#", NODE_FD, LINUX_S_IFLNK | 0700, 0},
+    {"/proc/#/task", NODE_TASKS, LINUX_S_IFDIR | 0555, 0},
+    {"/proc/#/task/#", NODE_TASK, LINUX_S_IFDIR | 0555, 0},
+    {"/proc/#/task/#/comm", NODE_TEXT, LINUX_S_IFREG | 0444, 6},
+    {NULL, NODE_DIR, 0, 0},
+};
 
-bool fs_process_exists(int pid)
+/* Processes 1 and 17, each with a thread of its number; 17 has the files 0 and 5. */
+int fs_number_from(const struct place *dir, int from)
 {
-    return pid == 1 || pid == 17;
+    if (dir->node->kind == NODE_TASKS)
+        return from <= dir->pid ? dir->pid : -1;
+    if (dir->node->kind == NODE_FDS)
+        return dir->pid != 17 || from > 5 ? -1 : from > 0 ? 5 : 0;
+    return from <= 1 ? 1 : from <= 17 ? 17 : -1;
 }
 
 static long find(const char *path, struct place *out)
@@ -66,6 +85,16 @@ static long find(const char *path, struct place *out)
     struct place root_place = fs_root();
 
     return fs_walk(&root_place, path, strlen(path), FS_FOLLOW, 17, out);
+}
+
+long fs_process_fd(const struct place *fd, struct place *at)
+{
+    return fd->number == 5 ? find("/bin/sh", at) : -LINUX_ENXIO;
+}
+
+long fs_process_fd_text(const struct place *fd, char *to, size_t room)
+{
+    return snprintf(to, room, "file %d of %d", fd->number, fd->pid);
 }
 
 bool fs_process_exe(int pid, struct place *exe)
@@ -183,6 +212,15 @@ KTAP_CASE(processes_have_directories)
     expect_found("/proc/self/maps", "/proc/17/maps");
     expect_found("/proc/self/exe", "/bin/sh");
     expect_found("/proc/17/cwd/bin", "/bin");
+    expect_found("/proc/sys/vm/knob", "/proc/sys/vm/knob");
+    expect_found("/proc/17/task/17/comm", "/proc/17/task/17/comm");
+    expect_found("/proc/17/task/17/../../fd", "/proc/17/fd");
+    expect_found("/proc/17/fd/5", "/bin/sh");
+    expect_error("/proc/17/fd/0", -LINUX_ENXIO);
+    expect_error("/proc/17/fd/1", -LINUX_ENOENT);
+    expect_error("/proc/1/fd/5", -LINUX_ENOENT);
+    expect_error("/proc/17/task/1", -LINUX_ENOENT);
+    expect_error("/proc/#", -LINUX_ENOENT);
     expect_error("/proc/18", -LINUX_ENOENT);
     expect_error("/proc/017", -LINUX_ENOENT);
     expect_error("/proc/99999999999", -LINUX_ENOENT);
@@ -222,12 +260,22 @@ KTAP_CASE(listings)
     EXPECT(listed("/proc", "meminfo", &count));
     EXPECT(listed("/proc/1", "status", &count));
     EXPECT(!listed("/proc/1", "17", &count));
+    EXPECT(listed("/proc/17/fd", "5", &count));
+    EXPECT_EQ(count, 4); /* ., .., 0, 5 */
+    EXPECT(listed("/proc/17/task", "17", &count));
 }
 
 KTAP_CASE(inode_numbers_differ)
 {
-    const char *paths[] = {"/",        "/bin",         "/proc",         "/proc/1",
-                           "/proc/17", "/proc/1/maps", "/proc/17/maps", "/proc/17/stat"};
+    const char *paths[] = {"/",
+                           "/bin",
+                           "/proc",
+                           "/proc/1",
+                           "/proc/17",
+                           "/proc/1/maps",
+                           "/proc/17/maps",
+                           "/proc/17/stat",
+                           "/proc/17/task/17"};
     uint64_t ino[8];
 
     start();

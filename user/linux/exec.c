@@ -327,6 +327,7 @@ static long become(struct thread *t)
     t->exec_space = NULL;
     space_put(old);
     t->tid = p->pid;
+    p->start_sp = t->exec_sp;
     p->barriers = p->keeps_caps = false;
     t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
     p->has_exec = true;
@@ -399,5 +400,6 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
     if (!p->space)
         return error;
     set_names(p, &image);
+    p->start_sp = *sp;
     return 0;
 }

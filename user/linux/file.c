@@ -13,7 +13,6 @@
 #include "user/linux/random.h"
 #include "user/linux/space.h"
 
-#define FILES_MAX    4096
 #define BUFFER_BYTES 4096
 
 static struct file files[FILES_MAX];

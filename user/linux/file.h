@@ -11,6 +11,8 @@
 #include "user/linux/fs.h"
 #include "user/linux/watch.h"
 
+#define FILES_MAX 4096 /* of the whole system */
+
 struct epoll;
 struct epoll_item;
 struct eventfd;

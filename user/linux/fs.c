@@ -13,7 +13,8 @@
 #define LINK_ROOM        256 /* for the targets of /proc's own links */
 #define INODES_PER_PID   64
 #define PIDS_INO         0x100000UL
-#define LIST_PIDS        0x40000000UL /* index of a listing from which on it is about processes */
+#define NUMBERS_INO      0x10000000UL
+#define LIST_PIDS        0x40000000UL /* index of a listing from which on it is about numbers */
 #define DEVICE(maj, min) ((maj) << 8 | (min))
 
 static struct node *root, *pid_node;
@@ -136,8 +137,6 @@ static bool add_all(struct node *dir, const struct extra *extra, size_t count)
 }
 
 #define CHARACTER (LINUX_S_IFCHR | 0666)
-#define TEXT_MODE (LINUX_S_IFREG | 0444)
-#define KNOB_MODE (LINUX_S_IFREG | 0644)
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
 static bool add_devices(void)
@@ -156,80 +155,66 @@ static bool add_devices(void)
     return dev && add_all(dev, devices, COUNT(devices));
 }
 
-static bool add_proc(void)
-{
-    static const struct extra top[] = {
-        {"sysvipc", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
-        {"sys", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
-        {"self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
-        {"pagoda", NODE_DIR, LINUX_S_IFDIR | 0555, 0},
-        {"meminfo", NODE_TEXT, TEXT_MODE, PROC_MEMINFO},
-        {"vmstat", NODE_TEXT, TEXT_MODE, PROC_VMSTAT},
-        {"buddyinfo", NODE_TEXT, TEXT_MODE, PROC_BUDDYINFO},
-        {"pagetypeinfo", NODE_TEXT, TEXT_MODE, PROC_PAGETYPEINFO},
-        {"zoneinfo", NODE_TEXT, TEXT_MODE, PROC_ZONEINFO},
-        {"vmallocinfo", NODE_TEXT, TEXT_MODE, PROC_VMALLOCINFO},
-        {"slabinfo", NODE_TEXT, TEXT_MODE, PROC_SLABINFO},
-        {"stat", NODE_TEXT, TEXT_MODE, PROC_SYSTEM_STAT},
-        {"uptime", NODE_TEXT, TEXT_MODE, PROC_UPTIME},
-        {"cmdline", NODE_TEXT, TEXT_MODE, PROC_KERNEL_CMDLINE},
-        {"cpuinfo", NODE_TEXT, TEXT_MODE, PROC_CPUINFO},
-        {"version", NODE_TEXT, TEXT_MODE, PROC_VERSION},
-    };
-    static const struct extra pagoda[] = {
-        {"stat", NODE_TEXT, TEXT_MODE, PROC_PAGODA_STAT},
-        {"faults", NODE_TEXT, TEXT_MODE, PROC_PAGODA_FAULTS},
-        {"caps", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CAPS},
-        {"memblock", NODE_TEXT, TEXT_MODE, PROC_PAGODA_MEMBLOCK},
-        {"leaks", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAKS},
-        {"leaks_mark", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_MARK},
-        {"leaks_scan", NODE_TEXT, TEXT_MODE, PROC_PAGODA_LEAK_SCAN},
-        {"check", NODE_TEXT, TEXT_MODE, PROC_PAGODA_CHECK},
-        {"memmap", NODE_TEXT, TEXT_MODE, PROC_PAGODA_MEMMAP},
-        {"cma", NODE_TEXT, KNOB_MODE, PROC_PAGODA_CMA},
-        {"contig", NODE_TEXT, KNOB_MODE, PROC_PAGODA_CONTIG},
-    };
-    static const struct extra sysvipc[] = {
-        {"shm", NODE_TEXT, TEXT_MODE, PROC_SYSVIPC_SHM},
-    };
-    static const struct extra sys[] = {{"vm", NODE_DIR, LINUX_S_IFDIR | 0555, 0}};
-    static const struct extra vm[] = {
-        {"nr_hugepages", NODE_TEXT, KNOB_MODE, PROC_SYS_NR_HUGEPAGES},
-        {"compact_memory", NODE_TEXT, LINUX_S_IFREG | 0200, PROC_SYS_COMPACT_MEMORY},
-        {"compaction_proactiveness", NODE_TEXT, KNOB_MODE, PROC_SYS_COMPACTION_PROACTIVENESS},
-    };
-    static const struct extra pid[] = {
-        {"exe", NODE_EXE, LINUX_S_IFLNK | 0777, 0},
-        {"cwd", NODE_CWD, LINUX_S_IFLNK | 0777, 0},
-        {"maps", NODE_TEXT, TEXT_MODE, PROC_MAPS},
-        {"smaps", NODE_TEXT, TEXT_MODE, PROC_SMAPS},
-        {"pagemap", NODE_TEXT, TEXT_MODE, PROC_PAGEMAP},
-        {"stat", NODE_TEXT, TEXT_MODE, PROC_STAT},
-        {"statm", NODE_TEXT, TEXT_MODE, PROC_STATM},
-        {"status", NODE_TEXT, TEXT_MODE, PROC_STATUS},
-        {"cmdline", NODE_TEXT, TEXT_MODE, PROC_CMDLINE},
-        {"comm", NODE_TEXT, TEXT_MODE, PROC_COMM},
-        {"caps", NODE_TEXT, TEXT_MODE, PROC_CAPS},
-    };
-    struct node *proc = add_dir(root, "proc", 4);
+/* The directories of numbers, and what their numbers lead to. */
+static const enum node_kind numbered[] = {NODE_PROC, NODE_TASKS, NODE_FDS, NODE_FDINFOS};
+static struct node *members[COUNT(numbered)];
 
-    if (!proc || !add_all(proc, top, COUNT(top)))
-        return false;
-    proc->kind = NODE_PROC;
-    proc->mode = LINUX_S_IFDIR | 0555;
-    if (!add_all(dir_find(proc, "pagoda", 6), pagoda, COUNT(pagoda)))
-        return false;
-    if (!add_all(dir_find(proc, "sysvipc", 7), sysvipc, COUNT(sysvipc)))
-        return false;
-    struct node *of_sys = dir_find(proc, "sys", 3);
-    if (!add_all(of_sys, sys, COUNT(sys)) || !add_all(dir_find(of_sys, "vm", 2), vm, COUNT(vm)))
-        return false;
-    /* The directory of every process: it hangs on /proc but is not in its list. */
-    last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
-    pid_node = add(NULL, "", 0, NODE_PID, LINUX_S_IFDIR | 0555);
-    if (!pid_node || !add_all(pid_node, pid, COUNT(pid)))
-        return false;
-    pid_node->parent = proc;
+/* What a number in that directory leads to; NULL: it has no numbers. */
+static struct node *member_of(const struct node *dir)
+{
+    for (unsigned i = 0; i < COUNT(numbered); i++) {
+        if (numbered[i] == dir->kind)
+            return members[i];
+    }
+    return NULL;
+}
+
+/* A directory or file of the table. Members of directories of numbers have the path of their
+ * directory with "/#" behind it, and are in no list. */
+static struct node *add_special(const struct fs_special *special)
+{
+    const char *slash = strrchr(special->path, '/');
+    struct node *dir = root;
+
+    for (const char *at = special->path + 1; at < slash;) {
+        const char *end = strchr(at, '/');
+        struct node *next = dir_find(dir, at, (size_t)(end - at));
+        if (!next && *at == '#' && member_of(dir))
+            next = member_of(dir);
+        if (!next)
+            next = add_dir(dir, at, (size_t)(end - at));
+        if (!next)
+            return NULL;
+        dir = next;
+        at = end + 1;
+    }
+    bool member = slash[1] == '#';
+    struct node *n = member ? add(NULL, "", 0, special->kind, special->mode)
+                            : add(dir, slash + 1, strlen(slash + 1), special->kind, special->mode);
+    if (!n)
+        return NULL;
+    n->detail = special->detail;
+    for (unsigned i = 0; member && i < COUNT(numbered); i++) {
+        if (numbered[i] == dir->kind)
+            members[i] = n;
+    }
+    if (member)
+        n->parent = dir;
+    return n;
+}
+
+static bool add_specials(void)
+{
+    for (const struct fs_special *special = fs_specials; special->path; special++) {
+        /* The numbers of what is below /proc/PID are a block of their own. */
+        if (special->kind == NODE_PID)
+            last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
+        struct node *n = add_special(special);
+        if (!n)
+            return false;
+        if (special->kind == NODE_PID)
+            pid_node = n;
+    }
     return true;
 }
 
@@ -265,7 +250,7 @@ const char *fs_init(const void *archive, size_t archive_bytes)
     }
     if (result < 0)
         return cpio_error_text(result);
-    if (!add_devices() || !add_proc() || !add_memory())
+    if (!add_devices() || !add_specials() || !add_memory())
         return "/dev, /proc or /tmp cannot be made";
     return NULL;
 }
@@ -366,19 +351,31 @@ void fs_free(struct node *node)
 
 /* ---- finding ---- */
 
-/* A decimal number without leading zeros, as the name of a process's directory; 0 if it is none. */
-static int pid_of_name(const char *name, size_t bytes)
+/* A decimal number without leading zeros; -1 if the name is none. */
+static int number_of_name(const char *name, size_t bytes)
 {
-    int pid = 0;
+    int number = 0;
 
-    if (bytes == 0 || bytes > 6 || name[0] == '0')
-        return 0;
+    if (bytes == 0 || bytes > 6 || (name[0] == '0' && bytes > 1))
+        return -1;
     for (size_t i = 0; i < bytes; i++) {
         if (name[i] < '0' || name[i] > '9')
-            return 0;
-        pid = pid * 10 + (name[i] - '0');
+            return -1;
+        number = number * 10 + (name[i] - '0');
     }
-    return pid;
+    return number;
+}
+
+/* What that number leads to in a directory of numbers. */
+static struct place member_at(const struct place *dir, int number)
+{
+    struct place at = {.node = member_of(dir->node), .pid = dir->pid, .number = number};
+
+    if (at.node == pid_node) {
+        at.pid = number;
+        at.number = 0;
+    }
+    return at;
 }
 
 /* as_name: a further name is meant itself. */
@@ -389,6 +386,8 @@ static bool step(struct place *at, const char *name, size_t bytes, bool as_name)
     if (bytes == 2 && name[0] == '.' && name[1] == '.') {
         if (at->node->kind == NODE_PID)
             at->pid = 0;
+        if (at->node->kind == NODE_TASK)
+            at->number = 0;
         at->node = at->node->parent;
         return true;
     }
@@ -397,10 +396,10 @@ static bool step(struct place *at, const char *name, size_t bytes, bool as_name)
         at->node = n->kind == NODE_NAME && !as_name ? n->of : n;
         return true;
     }
-    int pid = at->node->kind == NODE_PROC ? pid_of_name(name, bytes) : 0;
-    if (pid == 0 || !fs_process_exists(pid))
+    int number = member_of(at->node) ? number_of_name(name, bytes) : -1;
+    if (number < 0 || fs_number_from(at, number) != number)
         return false;
-    *at = (struct place){.node = pid_node, .pid = pid};
+    *at = member_at(at, number);
     return true;
 }
 
@@ -428,6 +427,8 @@ static long follow(struct walk *w, const struct place *dir, const struct place *
         return fs_process_exe(link->pid, out) ? 0 : -LINUX_ENOENT;
     if (link->node->kind == NODE_CWD)
         return fs_process_cwd(link->pid, out) ? 0 : -LINUX_ENOENT;
+    if (link->node->kind == NODE_FD)
+        return fs_process_fd(link, out);
     if (link->node->kind == NODE_LINK) {
         target = fs_data(link->node);
         bytes = link->node->bytes;
@@ -520,6 +521,17 @@ long fs_link_target(const struct place *link, int self_pid, char *to, size_t roo
     case NODE_SELF:
         bytes = (size_t)snprintf(text, sizeof(text), "%d", self_pid);
         break;
+    case NODE_ROOT:
+        strcpy(text, "/");
+        bytes = 1;
+        break;
+    case NODE_FD: {
+        long length = fs_process_fd_text(link, text, sizeof(text));
+        if (length < 0)
+            return length;
+        bytes = (size_t)length;
+        break;
+    }
     case NODE_EXE:
     case NODE_CWD:
         if (!(link->node->kind == NODE_EXE ? fs_process_exe(link->pid, &target)
@@ -547,8 +559,8 @@ long fs_path(const struct place *place, char *to, size_t room)
     while (at.node != root) {
         char number[12];
         const char *name = at.node->name;
-        if (at.node->kind == NODE_PID) {
-            snprintf(number, sizeof(number), "%d", at.pid);
+        if (!*name) {
+            snprintf(number, sizeof(number), "%d", at.node == pid_node ? at.pid : at.number);
             name = number;
         }
         size_t bytes = strlen(name);
@@ -571,7 +583,8 @@ static uint64_t ino_of(const struct place *place)
 {
     if (!place->pid)
         return place->node->ino;
-    return PIDS_INO + (uint64_t)place->pid * INODES_PER_PID + (place->node->ino - pid_node->ino);
+    return PIDS_INO + (uint64_t)place->pid * INODES_PER_PID + (place->node->ino - pid_node->ino) +
+           (uint64_t)place->number * NUMBERS_INO;
 }
 
 static uint8_t type_of(const struct node *node)
@@ -601,27 +614,28 @@ void fs_stat(const struct place *place, struct linux_stat *stat)
         stat->rdev = n->detail;
 }
 
-static bool pid_entry(uint64_t *index, struct fs_entry *entry)
+/* Those of a directory of numbers, behind its names. */
+static bool number_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry)
 {
-    int pid = fs_process_after((int)(*index - LIST_PIDS));
+    int number = fs_number_from(dir, (int)(*index - LIST_PIDS));
 
-    if (pid == 0)
+    if (number < 0)
         return false;
-    struct place place = {.node = pid_node, .pid = pid};
-    snprintf(entry->name, sizeof(entry->name), "%d", pid);
+    struct place place = member_at(dir, number);
+    snprintf(entry->name, sizeof(entry->name), "%d", number);
     entry->ino = ino_of(&place);
-    entry->type = LINUX_DT_DIR;
-    *index = LIST_PIDS + (uint64_t)pid;
+    entry->type = type_of(place.node);
+    *index = LIST_PIDS + (uint64_t)number + 1;
     return true;
 }
 
 bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry)
 {
-    bool processes = dir->node->kind == NODE_PROC;
+    bool numbers = member_of(dir->node) != NULL;
     struct place at = *dir;
 
-    if (processes && *index >= LIST_PIDS)
-        return pid_entry(index, entry);
+    if (numbers && *index >= LIST_PIDS)
+        return number_entry(dir, index, entry);
     if (*index < DIR_FIRST) {
         step(&at, "..", *index ? 2 : 1, false);
         snprintf(entry->name, sizeof(entry->name), "%s", *index ? ".." : ".");
@@ -630,7 +644,7 @@ bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry)
         struct node *n = dir_from(dir->node, *index);
         if (!n) {
             *index = LIST_PIDS;
-            return processes && pid_entry(index, entry);
+            return numbers && number_entry(dir, index, entry);
         }
         snprintf(entry->name, sizeof(entry->name), "%s", n->name);
         *index = n->number + 1;

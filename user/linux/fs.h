@@ -40,8 +40,15 @@ enum node_kind {
     NODE_SELF, /* /proc/self: a link to the directory of who asks */
     NODE_EXE,  /* /proc/PID/exe: a link to its program */
     NODE_CWD,  /* /proc/PID/cwd */
-    NODE_PROC, /* /proc: a directory that also has one for each process */
-    NODE_PID   /* /proc/PID */
+    NODE_ROOT, /* /proc/PID/root */
+    NODE_FD,   /* /proc/PID/fd/N: a link to what is open */
+    NODE_PID,  /* /proc/PID */
+    NODE_TASK, /* /proc/PID/task/TID */
+    /* Directories that also have what the process side numbers: */
+    NODE_PROC,   /* /proc: processes */
+    NODE_TASKS,  /* /proc/PID/task: threads */
+    NODE_FDS,    /* /proc/PID/fd: open files */
+    NODE_FDINFOS /* /proc/PID/fdinfo: likewise */
 };
 
 TAILQ_HEAD(node_list, node);
@@ -77,8 +84,18 @@ struct node {
 
 struct place {
     struct node *node;
-    int pid; /* below /proc/PID, else 0 */
+    int pid;    /* below /proc/PID, else 0 */
+    int number; /* below /proc/PID/task/TID, or at fd/N or fdinfo/N: TID or N */
 };
+
+/* The files and directories of /proc and /sys: a table that ends with a NULL (procfs.c).
+ * Directories on the way are made; "#" stands for what is numbered. */
+struct fs_special {
+    const char *path;
+    enum node_kind kind;
+    uint32_t mode, detail;
+};
+extern const struct fs_special fs_specials[];
 
 /* Build the tree. NULL, or what is wrong with the archive. */
 const char *fs_init(const void *archive, size_t archive_bytes);
@@ -138,10 +155,14 @@ struct fs_entry {
  * false: there are no more. After the names, /proc lists processes. *index moves behind it. */
 bool fs_entry(const struct place *dir, uint64_t *index, struct fs_entry *entry);
 
-/* Given by the process side: the next process after pid, 0 if none; whether one exists; its program
+/* Given by the process side: the lowest number from `from` on that a directory of numbers has, -1
+ * if there is none. */
+int fs_number_from(const struct place *dir, int from);
+/* What is open there: 0 with the place, or -errno; and what its link says. */
+long fs_process_fd(const struct place *fd, struct place *at);
+long fs_process_fd_text(const struct place *fd, char *to, size_t room);
+/* Likewise: the program of a process
  * and working directory (false if it has none). */
-int fs_process_after(int pid);
-bool fs_process_exists(int pid);
 bool fs_process_exe(int pid, struct place *exe);
 bool fs_process_cwd(int pid, struct place *cwd);
 

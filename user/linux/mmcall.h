@@ -43,6 +43,12 @@ static inline long mmcall_huge_pool(uint64_t pages)
     return kcall6(MM_HUGE_POOL, pages, 0, 0, 0, 0, 0);
 }
 /* op: enum mm_compact_op. */
+/* which: enum mm_tune; ~0: only tell. */
+static inline long mmcall_tune(unsigned which, uint64_t value)
+{
+    return kcall6(MM_TUNE, which, value, 0, 0, 0, 0);
+}
+
 static inline long mmcall_compact(unsigned op, uint64_t value)
 {
     return kcall6(MM_COMPACT, op, value, 0, 0, 0, 0);

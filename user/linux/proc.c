@@ -4,7 +4,6 @@
  */
 #include "user/linux/proc.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,74 +12,14 @@
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
+#include "user/linux/random.h"
+#include "user/linux/file.h"
 #include "user/linux/shm.h"
 #include "user/linux/space.h"
+#include "user/linux/text.h"
 #include "user/linux/time.h"
 
-#define GROW_BYTES  4096
-#define PAGE_KIB    4
-#define CLOCK_TICKS 100 /* per second, in /proc/PID/stat */
-
-struct text {
-    char *data;
-    size_t bytes, room;
-    long error;
-};
-
-/* Make room for `more` bytes and a NUL. */
-static bool text_grow(struct text *text, size_t more)
-{
-    if (text->error)
-        return false;
-    if (text->room - text->bytes > more)
-        return true;
-    size_t room = text->room * 2 + GROW_BYTES + more;
-    char *data = realloc(text->data, room);
-    if (!data) {
-        text->error = -LINUX_ENOMEM;
-        return false;
-    }
-    text->data = data;
-    text->room = room;
-    return true;
-}
-
-static void text_add(struct text *text, const char *data, size_t bytes)
-{
-    if (!text_grow(text, bytes))
-        return;
-    memcpy(text->data + text->bytes, data, bytes);
-    text->bytes += bytes;
-}
-
-__attribute__((format(printf, 2, 3))) static void text_printf(struct text *text, const char *format,
-                                                              ...)
-{
-    char line[512];
-    va_list args;
-
-    va_start(args, format);
-    int bytes = vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    if (bytes > 0)
-        text_add(text, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1);
-}
-
-/* A whole report of the memory server. */
-static void text_report(struct text *text, unsigned kind, uint64_t id)
-{
-    uint64_t offset = 0;
-
-    while (text_grow(text, GROW_BYTES)) {
-        long got = mmcall_report(kind, id, text->data + text->bytes, GROW_BYTES, offset);
-        if (got < 0)
-            text->error = got;
-        if (got <= 0)
-            break;
-        text->bytes += (size_t)got;
-        offset += (uint64_t)got;
-    }
-}
+#define GROW_BYTES 4096
 
 static void shm_lines(struct text *text)
 {
@@ -202,6 +141,119 @@ static void pagoda_check(struct text *text)
         text_printf(text, "%ld wrong\n", wrong);
 }
 
+static void loadavg(struct text *text)
+{
+    unsigned runs = 0;
+    const struct thread *t;
+
+    for (struct process *p = process_next(0); p; p = process_next(p->pid)) {
+        TAILQ_FOREACH(t, &p->threads, mates)
+        {
+            runs += t->state == THREAD_RUNS;
+        }
+    }
+    /* No averages are kept. */
+    text_printf(text, "0.00 0.00 0.00 %u/%u %d\n", runs, threads_count(), pid_last());
+}
+
+static void cpus(struct text *text)
+{
+    if (threads_harts() == 1)
+        text_printf(text, "0\n");
+    else
+        text_printf(text, "0-%u\n", threads_harts() - 1);
+}
+
+/* A random uuid; the one of this boot is the same at each reading. */
+static void uuid(struct text *text, bool of_boot)
+{
+    static uint8_t boot[16];
+    static bool have_boot;
+    uint8_t own[16], *u = of_boot ? boot : own;
+
+    if (!of_boot || !have_boot)
+        random_fill(u, 16);
+    have_boot |= of_boot;
+    u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
+    u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
+    for (unsigned i = 0; i < 16; i++)
+        text_printf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
+    text_printf(text, "\n");
+}
+
+/* A line of meminfo by its name, as a bare number. */
+static void of_meminfo(struct text *text, const char *name)
+{
+    text_printf(text, "%lu\n", proc_report_number(MM_REPORT_MEMINFO, name));
+}
+
+/* Below /proc/sys and /sys. */
+static void of_sys(struct text *text, enum proc_text kind)
+{
+    const struct linux_utsname *name = system_name();
+
+    switch (kind) {
+    case PROC_KERNEL_OSRELEASE:
+        text_printf(text, "%s\n", name->release);
+        break;
+    case PROC_KERNEL_OSTYPE:
+        text_printf(text, "%s\n", name->sysname);
+        break;
+    case PROC_KERNEL_VERSION:
+        text_printf(text, "%s\n", name->version);
+        break;
+    case PROC_KERNEL_HOSTNAME:
+        text_printf(text, "%s\n", name->nodename);
+        break;
+    case PROC_KERNEL_DOMAINNAME:
+        text_printf(text, "%s\n", name->domainname);
+        break;
+    case PROC_KERNEL_PID_MAX:
+        text_printf(text, "%d\n", PID_MAX);
+        break;
+    case PROC_KERNEL_THREADS_MAX:
+        text_printf(text, "%d\n", THREADS_MAX);
+        break;
+    case PROC_KERNEL_CAP_LAST:
+        text_printf(text, "40\n");
+        break;
+    case PROC_RANDOM_BOOT_ID:
+    case PROC_RANDOM_UUID:
+        uuid(text, kind == PROC_RANDOM_BOOT_ID);
+        break;
+    case PROC_RANDOM_ENTROPY:
+        text_printf(text, "256\n");
+        break;
+    case PROC_FS_FILE_MAX:
+        text_printf(text, "%d\n", FILES_MAX);
+        break;
+    case PROC_FS_NR_OPEN:
+        text_printf(text, "%d\n", FDS_MAX);
+        break;
+    case PROC_SYS_OVERCOMMIT_MEMORY:
+        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_OVERCOMMIT, ~0UL));
+        break;
+    case PROC_SYS_MAX_MAP_COUNT:
+        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_MAP_COUNT, ~0UL));
+        break;
+    case PROC_SYS_MIN_FREE:
+        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_MIN_FREE, ~0UL));
+        break;
+    case PROC_HUGE_FREE:
+        of_meminfo(text, "HugePages_Free");
+        break;
+    case PROC_HUGE_RESERVED:
+        of_meminfo(text, "HugePages_Rsvd");
+        break;
+    case PROC_HUGE_SURPLUS:
+        of_meminfo(text, "HugePages_Surp");
+        break;
+    default: /* PROC_ZERO */
+        text_printf(text, "0\n");
+        break;
+    }
+}
+
 static void of_system(struct text *text, enum proc_text kind)
 {
     switch (kind) {
@@ -263,10 +315,30 @@ static void of_system(struct text *text, enum proc_text kind)
         cpuinfo(text);
         break;
     case PROC_VERSION:
-        text_printf(text, "Linux version 6.12.0-pagoda (Pagoda)\n");
+        text_printf(text, "Linux version %s (Pagoda)\n", system_name()->release);
         break;
     case PROC_SYSVIPC_SHM:
         shm_lines(text);
+        break;
+    case PROC_LOADAVG:
+        loadavg(text);
+        break;
+    case PROC_FILESYSTEMS:
+        text_printf(text, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n"
+                          "nodev\trootfs\n");
+        break;
+    case PROC_SWAPS:
+        text_printf(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+        break;
+    case PROC_DEVICES:
+        text_printf(text, "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\n"
+                          "Block devices:\n");
+        break;
+    case PROC_MOUNTS:
+        proc_mounts(text);
+        break;
+    case PROC_CPUS:
+        cpus(text);
         break;
     case PROC_PAGODA_STAT:
         pagoda_stat(text);
@@ -280,118 +352,11 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_PAGODA_MEMBLOCK:
         text_report(text, MM_REPORT_MEMBLOCK, 0);
         break;
-    default: /* PROC_PAGODA_CHECK */
+    case PROC_PAGODA_CHECK:
         pagoda_check(text);
         break;
-    }
-}
-
-/* ---- a process ---- */
-
-static char state_of(const struct process *p)
-{
-    struct thread *t;
-
-    if (p->state == PROCESS_ZOMBIE)
-        return 'Z';
-    TAILQ_FOREACH(t, &p->threads, mates)
-    {
-        if (t->state == THREAD_RUNS)
-            return 'R';
-    }
-    return 'S';
-}
-
-/* The fields of Linux's /proc/PID/stat; those that are not known here are 0. */
-static void stat_line(struct text *text, const struct process *p)
-{
-    struct linux_timespec start = time_from_ticks(p->start_ticks);
-    uint64_t start_clock = (uint64_t)start.sec * CLOCK_TICKS + (uint64_t)start.nsec / 10000000;
-    struct thread *first = TAILQ_FIRST(&p->threads);
-
-    int64_t minor = 0, major = 0;
-    struct thread *t;
-    TAILQ_FOREACH(t, &p->threads, mates)
-    {
-        int64_t own_minor, own_major;
-        proc_thread_faults(t, &own_minor, &own_major);
-        minor += own_minor;
-        major += own_major;
-    }
-    text_printf(text, "%d (%s) %c %d %d %d 1281 1 0 %ld 0 %ld 0 0 0 0 0 20 0 %u 0 %lu ", p->pid,
-                p->comm, state_of(p), p->parent ? p->parent->pid : 0, p->pgid, p->sid, minor, major,
-                p->thread_count, start_clock);
-    text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
-                LINUX_RLIM_INFINITY);
-    /* startcode .. exit_signal, processor, and the rest */
-    text_printf(text, " 0 0 0 0 0 0 0 0 0 0 0 0 %d %u 0 0 0 0 0 0 0 0 0 0 0 0 %d\n", p->exit_signal,
-                first ? first->hart : 0, p->exit_status);
-}
-
-static void status_lines(struct text *text, const struct process *p)
-{
-    struct thread *first = TAILQ_FIRST(&p->threads);
-    char state = state_of(p);
-
-    text_printf(text, "Name:\t%s\n", p->comm);
-    if (p->fs)
-        text_printf(text, "Umask:\t%04o\n", (unsigned)p->fs->umask);
-    text_printf(text, "State:\t%c (%s)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n", state,
-                state == 'Z'   ? "zombie"
-                : state == 'R' ? "running"
-                               : "sleeping",
-                p->pid, p->pid, p->parent ? p->parent->pid : 0);
-    text_printf(text, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%d\n", FDS_MAX);
-    if (p->space)
-        text_report(text, MM_REPORT_STATUS, p->space->mm);
-    text_printf(text, "Threads:\t%u\n", p->thread_count);
-    if (first)
-        text_printf(text, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
-                    first->pending.bits, p->pending.bits, first->mask);
-    if (first)
-        text_printf(text, "Cpus_allowed:\t%lx\n", first->affinity);
-    struct thread *t;
-    TAILQ_FOREACH(t, &p->threads, mates)
-    {
-        text_printf(text, "Thread:\t%d ", t->tid);
-        text_report(text, MM_REPORT_THREAD, t->number);
-    }
-}
-
-static void of_process(struct text *text, enum proc_text kind, const struct process *p)
-{
-    uint64_t mm = p->space ? p->space->mm : 0;
-
-    switch (kind) {
-    case PROC_MAPS:
-        if (mm)
-            text_report(text, MM_REPORT_MAPS, mm);
-        break;
-    case PROC_STAT:
-        stat_line(text, p);
-        break;
-    case PROC_SMAPS:
-        if (mm)
-            text_report(text, MM_REPORT_SMAPS, mm);
-        break;
-    case PROC_STATM:
-        if (mm)
-            text_report(text, MM_REPORT_STATM, mm);
-        else
-            text_printf(text, "0 0 0 0 0 0 0\n");
-        break;
-    case PROC_STATUS:
-        status_lines(text, p);
-        break;
-    case PROC_CMDLINE:
-        text_add(text, p->cmdline, p->cmdline_bytes);
-        break;
-    case PROC_COMM:
-        text_printf(text, "%s\n", p->comm);
-        break;
-    default: /* PROC_CAPS */
-        if (mm)
-            text_report(text, MM_REPORT_CAPS, mm);
+    default:
+        of_sys(text, kind);
         break;
     }
 }
@@ -414,7 +379,7 @@ long proc_text(const struct place *place, char **out)
         const struct process *p = process_by_pid(place->pid);
         if (!p)
             return -LINUX_ESRCH;
-        of_process(&text, kind, p);
+        proc_of_process(&text, kind, p, place->number);
     } else {
         of_system(&text, kind);
     }
@@ -428,18 +393,6 @@ long proc_text(const struct place *place, char **out)
 }
 
 /* ---- what the tree asks about processes ---- */
-
-int fs_process_after(int pid)
-{
-    struct process *p = process_next(pid);
-
-    return p ? p->pid : 0;
-}
-
-bool fs_process_exists(int pid)
-{
-    return process_by_pid(pid) != NULL;
-}
 
 bool fs_process_exe(int pid, struct place *exe)
 {

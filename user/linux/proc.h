@@ -37,6 +37,32 @@ enum proc_text {
     PROC_SYS_COMPACT_MEMORY,
     PROC_SYS_COMPACTION_PROACTIVENESS,
     PROC_SYSVIPC_SHM,
+    PROC_LOADAVG,
+    PROC_FILESYSTEMS,
+    PROC_SWAPS,
+    PROC_DEVICES,
+    PROC_MOUNTS,
+    PROC_KERNEL_OSRELEASE,
+    PROC_KERNEL_OSTYPE,
+    PROC_KERNEL_VERSION,
+    PROC_KERNEL_HOSTNAME,
+    PROC_KERNEL_DOMAINNAME,
+    PROC_KERNEL_PID_MAX,
+    PROC_KERNEL_THREADS_MAX,
+    PROC_KERNEL_CAP_LAST,
+    PROC_RANDOM_BOOT_ID,
+    PROC_RANDOM_UUID,
+    PROC_RANDOM_ENTROPY,
+    PROC_FS_FILE_MAX,
+    PROC_FS_NR_OPEN,
+    PROC_SYS_OVERCOMMIT_MEMORY,
+    PROC_SYS_MAX_MAP_COUNT,
+    PROC_SYS_MIN_FREE,
+    PROC_ZERO,
+    PROC_CPUS,
+    PROC_HUGE_FREE,
+    PROC_HUGE_RESERVED,
+    PROC_HUGE_SURPLUS,
     PROC_MAPS,
     PROC_SMAPS,
     PROC_PAGEMAP, /* no text: see proc_pagemap() */
@@ -46,6 +72,19 @@ enum proc_text {
     PROC_CMDLINE,
     PROC_COMM,
     PROC_CAPS,
+    PROC_SMAPS_ROLLUP,
+    PROC_LIMITS,
+    PROC_ENVIRON,
+    PROC_AUXV,
+    PROC_MOUNTINFO,
+    PROC_OOM_SCORE,
+    PROC_OOM_SCORE_ADJ,
+    PROC_WCHAN,
+    PROC_CGROUP,
+    PROC_FDINFO,
+    PROC_TASK_COMM,
+    PROC_TASK_STAT,
+    PROC_TASK_STATUS,
 };
 
 /* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing
@@ -63,6 +102,15 @@ uint64_t proc_compaction_proactiveness(void);
 uint64_t proc_report_number(unsigned kind, const char *name);
 /* Pages of a process's statm: field 0 size, 1 resident; 0 if it has no space. */
 uint64_t proc_statm(int pid, unsigned field);
+
+/* What uname tells. */
+const struct linux_utsname *system_name(void);
+
+struct text;
+struct process;
+/* proc_pid.c: the text of a file below /proc/PID; `number` as in a place. */
+void proc_of_process(struct text *text, enum proc_text kind, const struct process *p, int number);
+void proc_mounts(struct text *text);
 
 /* A thread's page faults, for getrusage. */
 struct thread;

@@ -4,6 +4,9 @@
  *   sys/vm/nr_hugepages               N: so many 2 MiB pages for MAP_HUGETLB
  *   sys/vm/compact_memory             1: compact all memory, now
  *   sys/vm/compaction_proactiveness   0..100: how scattered free memory may be, as Linux
+ *   sys/vm/overcommit_memory          0: what could never be met is refused; 1: nothing is
+ *   sys/vm/max_map_count              N: VMAs of a process
+ *   PID/oom_score_adj, PID/task/TID/comm
  *   pagoda/contig                     N [ALIGN]: can N contiguous pages be had? They go back at
  * once pagoda/cma                        alloc N | free FIRST N (FIRST in hex), of the default area
  */
@@ -14,8 +17,10 @@
 
 #include "user/linux/abi.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/process.h"
 
 #define PROACTIVENESS_MAX 100
+#define OOM_SCORE_ADJ_MAX 1000
 
 static uint64_t proactiveness = 20; /* as the memory server begins */
 
@@ -80,6 +85,38 @@ static long proactiveness_set(const char *text)
     return error;
 }
 
+static long tune(const char *text, unsigned which)
+{
+    uint64_t value;
+
+    if (!only_number(text, &value) || value == ~0UL)
+        return -LINUX_EINVAL;
+    long result = mmcall_tune(which, value);
+    return result < 0 ? result : 0;
+}
+
+static long oom_score_adj(struct process *p, const char *text)
+{
+    bool negative = *text == '-';
+    uint64_t value;
+
+    if (!only_number(text + negative, &value) || value > OOM_SCORE_ADJ_MAX)
+        return -LINUX_EINVAL;
+    p->oom_score_adj = negative ? -(int)value : (int)value;
+    return 0;
+}
+
+static long comm(struct thread *t, const char *text)
+{
+    size_t bytes = strcspn(text, "\n");
+
+    if (!t)
+        return -LINUX_ESRCH;
+    memset(thread_comm(t), 0, COMM_BYTES);
+    memcpy(thread_comm(t), text, bytes < COMM_BYTES ? bytes : COMM_BYTES - 1);
+    return 0;
+}
+
 static long contig(const char *text)
 {
     uint64_t pages, align = 1;
@@ -113,6 +150,16 @@ long proc_write(const struct place *place, const char *text)
     switch ((enum proc_text)place->node->detail) {
     case PROC_SYS_NR_HUGEPAGES:
         return huge_pool(text);
+    case PROC_SYS_OVERCOMMIT_MEMORY:
+        return tune(text, MM_TUNE_OVERCOMMIT);
+    case PROC_SYS_MAX_MAP_COUNT:
+        return tune(text, MM_TUNE_MAP_COUNT);
+    case PROC_OOM_SCORE_ADJ: {
+        struct process *p = process_by_pid(place->pid);
+        return p ? oom_score_adj(p, text) : -LINUX_ESRCH;
+    }
+    case PROC_TASK_COMM:
+        return comm(thread_by_tid(place->number), text);
     case PROC_SYS_COMPACT_MEMORY:
         return compact_memory(text);
     case PROC_SYS_COMPACTION_PROACTIVENESS:

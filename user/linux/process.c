@@ -68,6 +68,11 @@ int pid_allocate(void)
     return last_pid;
 }
 
+int pid_last(void)
+{
+    return last_pid;
+}
+
 void process_limits_apply(const struct process *p, uint64_t mm)
 {
     /* Every process is root's, so RLIMIT_MEMLOCK does not bind it, as on Linux. */
@@ -104,6 +109,8 @@ static void inherit(struct process *p, const struct process *like)
     memcpy(p->comm, like->comm, sizeof(p->comm));
     memcpy(p->limit, like->limit, sizeof(p->limit));
     p->persona = like->persona;
+    p->start_sp = like->start_sp;
+    p->oom_score_adj = like->oom_score_adj;
     p->cred = like->cred;
     p->undumpable = like->undumpable;
     p->no_new_privs = like->no_new_privs;

@@ -55,6 +55,8 @@ struct process {
     bool continued;  /* not yet told */
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
+    uint64_t start_sp; /* where execve put the arguments */
+    int oom_score_adj; /* -1000..1000, kept for others to see */
 
     uint32_t persona; /* personality(2) */
     struct cred cred;
@@ -89,6 +91,8 @@ struct process *process_next(int pid);
 struct process *process_init(void);
 /* A number for a new thread that no thread, process, group or session has. */
 int pid_allocate(void);
+/* The last that was given. */
+int pid_last(void);
 
 /* Tell the memory server the limits that concern memory. */
 void process_limits_apply(const struct process *p, uint64_t mm);

@@ -12,7 +12,7 @@
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
-long linux_uname(struct thread *t, const uint64_t *a)
+const struct linux_utsname *system_name(void)
 {
     static const struct linux_utsname name = {
         .sysname = "Linux",
@@ -23,7 +23,12 @@ long linux_uname(struct thread *t, const uint64_t *a)
         .domainname = "(none)",
     };
 
-    return copy_out(t->process->space, a[0], &name, sizeof(name));
+    return &name;
+}
+
+long linux_uname(struct thread *t, const uint64_t *a)
+{
+    return copy_out(t->process->space, a[0], system_name(), sizeof(struct linux_utsname));
 }
 
 #define KIB 1024UL

@@ -7,5 +7,8 @@
 #include "user/linux/io.c"
 #include "user/linux/path.c"
 #include "user/linux/proc.c"
+#include "user/linux/proc_pid.c"
 #include "user/linux/proc_write.c"
+#include "user/linux/procfs.c"
 #include "user/linux/system.c"
+#include "user/linux/text.c"
