@@ -275,8 +275,9 @@ static void client_go(struct thread *c)
  */
 static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t memory)
 {
+    bool rights = memory & REPLY_RIGHTS;
     long error = 0;
-    struct cap *cap = cap_lookup(w, memory, CAP_MEMORY, 0, &error);
+    struct cap *cap = cap_lookup(w, memory & ~REPLY_RIGHTS, CAP_MEMORY, 0, &error);
 
     if (!cap)
         return -error;
@@ -293,6 +294,8 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
     if (!space_leaf_find(c, address))
         return -ERR_NOTABLE;
     uint64_t *slot = thread_leaf_slot(c, address);
+    if (rights)
+        return reply_rights_add(c, slot, entry) ? 0 : *slot ? -ERR_MAPPED : -ERR_UNMAPPED;
     if (*slot)
         error = -ERR_MAPPED;
     else if (!block_get(entry_page(entry)))

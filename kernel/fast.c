@@ -24,6 +24,7 @@
 #include "kernel/ipc.h"
 #include "arch/arch.h"
 #include "arch/slot.h"
+#include "kernel/asid.h"
 #include "kernel/block.h"
 #include "kernel/cap.h"
 #include "kernel/pager.h"
@@ -94,6 +95,7 @@ bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a
 enum mapped {
     NOT_PLAIN, /* nothing has changed */
     ELSEWHERE, /* the same: the client's cached leaf table is another one */
+    RIGHTS,    /* the same: there is no such capability, but perhaps REPLY_RIGHTS */
     MAPPED
 };
 
@@ -110,7 +112,7 @@ static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t
     if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
         return ELSEWHERE;
     if (unlikely(memory >= w->table_size))
-        return NOT_PLAIN;
+        return RIGHTS;
     struct cap *cap = &w->table_caps[memory];
     entry |= ENTRY_ALWAYS;
     /* forbid is all ones for every type but Memory, and `entry` is never zero. Bits above the page
@@ -154,6 +156,50 @@ answer_elsewhere(struct thread *w, uint64_t entry, uint64_t memory, struct threa
     return true;
 }
 
+/* A page that stands in c's slot gains the rights of `entry` that it lacks (ipc.h). */
+static inline bool rights_add(const struct thread *c, uint64_t *slot, uint64_t entry)
+{
+    const uint64_t gained = ENTRY_W | ENTRY_X | ENTRY_D | ENTRY_A;
+    uint64_t old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+
+    /* It may differ in what it gains, which it may not have. */
+    if (unlikely((old ^ entry) & (~gained | (old & (ENTRY_W | ENTRY_X)))))
+        return false;
+    if (unlikely(!arch_slot_replace(slot, old, old | entry)))
+        return false;
+    arch_fence_page(asid_number(c->space), c->fault_address);
+    count(this_hart(), COUNT_fence_local);
+    return true;
+}
+
+bool reply_rights_add(const struct thread *c, uint64_t *slot, uint64_t entry)
+{
+    return rights_add(c, slot, entry);
+}
+
+/* As answer_fault(), which has answered RIGHTS: with REPLY_RIGHTS in `memory`. The hart is busy. */
+static inline __attribute__((always_inline)) bool
+answer_rights(struct thread *w, uint64_t entry, uint64_t memory, struct thread *parked)
+{
+    struct thread *c = w->client;
+    uint64_t address = c->fault_address;
+
+    memory ^= REPLY_RIGHTS;
+    if (unlikely(memory >= w->table_size))
+        return false;
+    const struct cap *cap = &w->table_caps[memory];
+    entry |= ENTRY_ALWAYS;
+    if (unlikely(entry & cap->forbid) ||
+        unlikely((entry >> ENTRY_PAGE_SHIFT) - cap->first >= cap->pages))
+        return false;
+    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
+        return false;
+    if (unlikely(!rights_add(c, thread_leaf_slot(c, address), entry)))
+        return false;
+    w->client = parked;
+    return true;
+}
+
 /* Answer a foreign call with a value, or let a fault happen again. */
 static inline __attribute__((always_inline)) bool answer_value(struct thread *w, uint64_t value,
                                                                struct thread *parked)
@@ -175,7 +221,8 @@ bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory)
     enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
 
     return mapped == MAPPED ||
-           (mapped == ELSEWHERE && answer_elsewhere(w, entry, memory, &thread_in_kernel));
+           (mapped == ELSEWHERE && answer_elsewhere(w, entry, memory, &thread_in_kernel)) ||
+           (mapped == RIGHTS && answer_rights(w, entry, memory, &thread_in_kernel));
 }
 
 bool reply_park_in_kernel(struct thread *w, uint64_t value)
@@ -190,6 +237,13 @@ static __attribute__((noinline)) bool pager_fault_elsewhere(uint64_t entry, uint
     return answer_elsewhere(w, entry, memory, &thread_in_kernel) && resume_same(c);
 }
 
+static __attribute__((noinline)) bool pager_fault_rights(uint64_t entry, uint64_t memory)
+{
+    struct thread *w = this_hart()->pager_thread, *c = w->client;
+
+    return answer_rights(w, entry, memory, &thread_in_kernel) && resume_same(c);
+}
+
 /* The client's registers are saved, its space is loaded, nobody better is ready: it goes on. */
 bool pager_fault_reply(uint64_t entry, uint64_t memory)
 {
@@ -201,6 +255,8 @@ bool pager_fault_reply(uint64_t entry, uint64_t memory)
     enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
     if (likely(mapped == MAPPED))
         return resume_same(c);
+    if (mapped == RIGHTS)
+        return pager_fault_rights(entry, memory);
     return mapped == ELSEWHERE && pager_fault_elsewhere(entry, memory);
 }
 
@@ -236,15 +292,29 @@ static __attribute__((noinline)) bool fault_reply_elsewhere(uint64_t entry, uint
     return resume_full(c);
 }
 
+/* Its arguments are where fault_reply() has them. */
+static __attribute__((noinline)) bool fault_reply_rights(uint64_t entry, uint64_t memory,
+                                                         uint64_t a2, uint64_t a3, uint64_t a4,
+                                                         uint64_t a5, struct thread *w)
+{
+    struct thread *c = w->client;
+
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    if (unlikely(!answer_rights(w, entry, memory, NULL)))
+        return not_plain(w, entry, memory);
+    return resume_full(c);
+}
+
 bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w)
 {
     struct thread *c = w->client;
 
-    (void)a2, (void)a3, (void)a4, (void)a5;
     enum mapped mapped = answer_fault(w, entry, memory, NULL);
     if (likely(mapped == MAPPED))
         return resume_full(c);
+    if (mapped == RIGHTS)
+        return fault_reply_rights(entry, memory, a2, a3, a4, a5, w);
     return mapped == ELSEWHERE ? fault_reply_elsewhere(entry, memory, w)
                                : not_plain(w, entry, memory);
 }

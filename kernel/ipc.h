@@ -100,6 +100,10 @@ bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a
                   struct thread *t, uint64_t number);
 bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w);
+/* A fault reply with REPLY_RIGHTS, its entry checked: the page in c's slot gains what it lacks. No
+ * lock: only one word changes, and which page it names does not. Whoever remembers the old entry on
+ * another hart faults and is fenced then. False: not that page, or it would lose a right. */
+bool reply_rights_add(const struct thread *c, uint64_t *slot, uint64_t entry);
 bool reply_park(uint64_t value, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 struct thread *w);
 /* As the others: false if it is not plain, with the arguments noted. */

@@ -14,8 +14,11 @@
 #ifndef PAGODA_CALL_H
 #define PAGODA_CALL_H
 
-/* *fault_reply(entry, memory): map `entry` where the client faulted, resume it, park. */
+/* *fault_reply(entry, memory): map `entry` where the client faulted, resume it, park. With
+ * REPLY_RIGHTS in `memory` the page must stand there already; it gains the rights of `entry` that
+ * it lacks, and may have none that `entry` lacks. */
 #define CALL_FAULT_REPLY (-1)
+#define REPLY_RIGHTS     (1UL << 30)
 /* *reply_park(value): answer the client (a0 of a foreign call, status of a message, or simply go on
  * after a fault, for which value must be 0), park. */
 #define CALL_REPLY_PARK (-2)

@@ -26,15 +26,20 @@ static inline struct answer answer_make(enum answer_kind kind, uint64_t value, u
     return (struct answer){value, (uint64_t)kind << 32 | second};
 }
 /*
- * How the straight way of a fault ends: jumped to, it sends the reply at once. In user mode it is
- * the entry code's own label; in the kernel it comes back only if the reply is not plain.
+ * How the straight ways of a fault end: jumped to, they send the reply at once. In user mode they
+ * are the entry code's own labels; in the kernel they come back only if the reply is not plain.
  */
 #if defined(PAGODA_USER_PLACEMENT) || defined(PAGODA_KERNEL)
 struct answer place_fault_answer(uint64_t entry, uint64_t slot);
+struct answer place_batch_answer(uint64_t space, uint64_t count);
 #else
 static inline struct answer place_fault_answer(uint64_t entry, uint64_t slot)
 {
     return (struct answer){entry, slot}; /* ANSWER_FAULT */
+}
+static inline struct answer place_batch_answer(uint64_t space, uint64_t count)
+{
+    return answer_make(ANSWER_BATCH, space, (uint32_t)count);
 }
 #endif
 

@@ -2,6 +2,7 @@
  * The fault handler.
  *
  *   trap -> fault_enter ──fast slot hit, entry empty, page at hand─────────────────▶ fault_reply
+ *              │                └─ a write where something stands ──▶ cow.c
  *              │ missed: fault_middle ──VMA and table found, slot set, as above────▶ fault_reply
  *              ▼ read the mm, find the VMA
  *        no VMA there ── below a growing stack, in reach, its guard and limits kept ──▶ grow it:
@@ -34,7 +35,7 @@
  * few operations (ANSWER_BATCH); everything else is done by a batch before the client goes on.
  * A fault reads the mm (mm.h) and is the writer only where it must.
  */
-#include "mmserver/core/fault.h"
+#include "mmserver/core/fault_straight.h"
 #include "mmserver/core/clear.h"
 #include "mmserver/core/guard.h"
 #include "mmserver/core/hugetlb.h"
@@ -142,6 +143,19 @@ static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
     page_free(w, pfn);
 }
 
+/* What the slot tells of a writable private VMA, for this fault; nothing to be remembered. */
+static void fast_slot_fill(struct worker *w, const struct vma *v, vaddr_t address,
+                           const uint64_t *leaf)
+{
+    struct fast_slot *slot = &w->fast;
+
+    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
+    slot->bits = vma_entry_bits(v, false) | ENTRY_W | ENTRY_D;
+    slot->anon = v->anon;
+    slot->index_bias = v->offset - (v->start >> PAGE_SHIFT);
+    slot->read_generation = slot->write_generation = 0;
+}
+
 /* Remember where further faults of this VMA need no look at it. Is there anything? */
 static bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vma *v,
                           vaddr_t address, const uint64_t *leaf)
@@ -149,20 +163,22 @@ static bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vm
     struct fast_slot *slot = &w->fast;
     vaddr_t block = ROUND_DOWN(address, BLOCK_BYTES);
     vaddr_t start = max_u64(block, v->start);
-    uint64_t read_bits = vma_entry_bits(v, false);
 
     if (!vma_is_private_anon(v) || !(v->flags & (VM_READ | VM_WRITE)))
         return false;
+    fast_slot_fill(w, v, address, leaf);
     slot->start = start;
     slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
-    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
     slot->read_generation = mm->generation;
-    slot->zero_entry = entry_make(w->zero_page, read_bits);
+    slot->zero_entry = entry_make(w->zero_page, slot->bits & ~(ENTRY_W | ENTRY_D));
     slot->write_generation = (v->flags & VM_WRITE) && v->anon ? mm->generation : 0;
-    slot->bits = read_bits | ENTRY_W | ENTRY_D;
-    slot->anon = v->anon;
-    slot->index_bias = v->offset - (v->start >> PAGE_SHIFT);
     return true;
+}
+
+/* For writes. */
+static inline bool fast_slot_hit(const struct worker *w, const struct mm *mm, vaddr_t address)
+{
+    return mm->generation == w->fast.write_generation && address - w->fast.start < w->fast.bytes;
 }
 
 static void fast_slot_drop(struct worker *w)
@@ -276,24 +292,6 @@ static bool entry_is_same(const struct fault *f, const uint64_t *leaf)
     return !((__atomic_load_n(leaf, __ATOMIC_RELAXED) ^ f->entry) & ~(ENTRY_A | ENTRY_D));
 }
 
-/*
- * The page will not be mapped by this entry any more once the reply has been performed, but counts
- * so from now on: until then no thread of the mm runs that could see what its last owner writes to
- * it. Not if it is ours alone by now.
- */
-static bool cow_displace(struct fault *f, struct page *old)
-{
-    if (old->state != PAGE_ANON || f->mm->clients != 1)
-        return false;
-    if (__atomic_fetch_sub(&old->maps, 1, __ATOMIC_ACQ_REL) == 1) {
-        __atomic_store_n(&old->maps, 1, __ATOMIC_RELAXED);
-        return false;
-    }
-    mm_add(&f->mm->anon_pages, -1);
-    f->w->visit.displaced = f->entry;
-    return true;
-}
-
 /* The leaf table is locked: `entry` replaces what stands there by the reply. */
 static void reply_replace(struct fault *f, uint64_t entry, uint64_t mark)
 {
@@ -334,8 +332,8 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
         uint64_t entry = entry_make(pfn, vma_entry_bits(f->vma, true));
         if (!zero)
             page_copy(page_pointer(pfn), page_pointer(page_number(old)));
-        if (f->by_reply && (zero || cow_displace(f, old))) {
-            reply_replace(f, entry, zero ? 0 : VISIT_DISPLACES);
+        if (f->by_reply && zero) {
+            reply_replace(f, entry, 0);
             leaf_unlock(leaf);
             return outcome;
         }
@@ -517,20 +515,6 @@ static uint64_t cause_access(uint64_t cause)
     return cause == CAUSE_STORE_PAGE ? VM_WRITE : cause == CAUSE_FETCH_PAGE ? VM_EXEC : VM_READ;
 }
 
-/* what: FAULT_WHAT(cause, outcome) */
-/* badge: of the client, whose number is its lower part */
-static inline void fault_record(struct worker *w, uint64_t badge, vaddr_t address, vaddr_t pc,
-                                uint64_t what, uint64_t begun)
-{
-    struct fault_record *r = &w->ring[w->ring_next++ & (FAULT_RING_MAX - 1)];
-
-    r->begun = begun;
-    r->address = address;
-    r->pc = pc;
-    r->what = (uint32_t)(badge | what);
-    r->instructions = (uint32_t)(place_instructions() - begun);
-}
-
 static struct answer answer_bad(enum fault_outcome outcome)
 {
     switch (outcome) {
@@ -619,9 +603,8 @@ static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t
     return answer_make(ANSWER_FAULT, f->reply, page_of(entry_page(f->reply))->slot);
 }
 
-/* Everything but the straight way. `by_reply` is false when a reply was refused. */
-static struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
-                                vaddr_t pc, bool by_reply, uint64_t begun)
+struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
+                         vaddr_t pc, bool by_reply, uint64_t begun)
 {
     struct fault f = {.w = w,
                       .mm = c->mm,
@@ -643,8 +626,7 @@ static inline __attribute__((always_inline)) struct answer
 fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun,
                struct client *c, struct mm *mm, struct worker *w, bool again)
 {
-    const uint64_t *leaf =
-        (uint64_t *)(w->fast.leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    const uint64_t *leaf = fast_slot_leaf(w, address);
     uint64_t what, entry;
     struct page *page;
     pfn_t pfn;
@@ -654,18 +636,17 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
             address - w->fast.start >= w->fast.bytes)
             goto missed;
         if (*leaf)
-            goto not_plain;
+            goto missed;
         pfn = w->zero_page;
         page = (struct page *)(w->pages_bias + pfn * sizeof *page);
         entry = w->fast.zero_entry;
         what = FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_ZERO_PAGE);
         mm_count(w, fault_zero_page);
     } else {
-        if (unlikely(mm->generation != w->fast.write_generation ||
-                     address - w->fast.start >= w->fast.bytes))
+        if (unlikely(!fast_slot_hit(w, mm, address)))
             goto missed;
         if (unlikely(*leaf != 0))
-            goto not_plain;
+            goto present;
         if (w->zeroed_count) {
             pfn = w->zeroed[--w->zeroed_count];
             what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
@@ -675,7 +656,7 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
             mm_count(w, fault_anon_zeroed);
             page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
         } else {
-            goto not_plain;
+            goto present; /* which it is not: the slow way allocates */
         }
         page = (struct page *)(w->pages_bias + pfn * sizeof *page);
         page->owner = w->fast.anon;
@@ -692,9 +673,10 @@ fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint
 missed:
     if (!again)
         return fault_middle(badge, address, cause, pc, begun, c, mm, w);
-not_plain:
     mm_read_end(w);
     return fault_slow(w, c, address, cause, pc, true, begun);
+present:
+    return cow_straight(w, c, address, pc, begun);
 }
 
 /* The first page of a VMA needs its anon_vma; then its fault can go the straight way too. Without
@@ -703,6 +685,14 @@ static inline bool anon_ready(struct worker *w, struct vma *v, uint64_t cause)
 {
     return v->anon || cause != CAUSE_STORE_PAGE || !(v->flags & VM_WRITE) ||
            !vma_is_private_anon(v) || !rmap_prepare(w, v);
+}
+
+/* May a write have a page of its own in what is no anonymous memory? */
+static inline bool cow_possible(struct worker *w, struct vma *v)
+{
+    const uint64_t which = VM_WRITE | VM_SHARED | VM_DEVICE | VM_HUGETLB;
+
+    return (v->flags & which) == VM_WRITE && (v->anon || !rmap_prepare(w, v));
 }
 
 /* The fast slot missed, but it may hit after a look at the VMAs and the tables. */
@@ -716,8 +706,13 @@ static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t caus
         const uint64_t *leaf = pt_lowest(mm, address, &level);
         bool empty = !*leaf;
 
-        if (empty && !level && anon_ready(w, v, cause) && fast_slot_set(w, mm, v, address, leaf))
+        if (!level && (empty || cause == CAUSE_STORE_PAGE) && anon_ready(w, v, cause) &&
+            fast_slot_set(w, mm, v, address, leaf))
             return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
+        if (!level && !empty && cause == CAUSE_STORE_PAGE && cow_possible(w, v)) {
+            fast_slot_fill(w, v, address, leaf);
+            return cow_straight(w, c, address, pc, begun);
+        }
         bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
         if (empty && (tables || (!level && v->ops && v->ops->fault))) {
             struct fault f = {.w = w,

@@ -35,6 +35,8 @@ static void live(struct client *c)
     sim_access(c, c->mm->stack_top - (1UL << 20), SIM_WRITE, NULL);
     core_world_call(c, NR_madvise, heap, PAGE_BYTES, MADV_DONTNEED, 0, 0);
     core_world_call(c, NR_madvise, heap, 3 * PAGE_BYTES, MADV_GUARD_INSTALL, 0, 0);
+    for (unsigned i = 0; i < 4; i++)
+        core_world_mmap(c, 0x30000000 + i * BLOCK_BYTES, PAGE_BYTES, RW, MAP_FIXED | MAP_POPULATE);
 }
 
 static void life(void)

@@ -335,20 +335,99 @@ KTAP_CASE(core_settle_forgets_a_refused_right)
     take_away_batch(REPLY_RIGHT, true);
 }
 
-/* Both harts write to one page after it was read; the slower one's page is taken back. */
+/* Both harts write to one page after it was read: the answer that comes first wins, the page of the
+ * other is taken back. */
 KTAP_CASE(core_fault_two_replacements_of_one_zero_page)
 {
     open_world();
     struct client *other = core_world_thread(program, 1);
     vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+    uint64_t before = program->mm->anon_pages;
     uint8_t value = 0;
 
     load(at);
-    sim_hold_next_reply(false);
+    sim_hold_next_reply(true);
     EXPECT(!sim_access(other, at, SIM_WRITE, NULL).done);
-    store(at + 1, 5); /* waits for the other's page, and finds it */
-    EXPECT(!sim_reply_is_held());
+    store(at + 1, 5);
+    EXPECT_EQ(program->mm->anon_pages, before + 2);
+    EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
+    EXPECT_EQ(program->mm->anon_pages, before + 1);
     EXPECT(sim_access(other, at + 1, SIM_READ, &value).done);
     EXPECT_EQ(value, 5);
+    core_world_check();
+}
+
+/*
+ * A copy is on its way to the only thread of a process, and the page that it displaces counts for
+ * its last owner already, when the process is forked: the fork waits for the copy, or puts it there
+ * itself if the answer was refused.
+ */
+static void displaced(bool fails)
+{
+    open_world();
+    vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+    uint8_t value = 0;
+
+    store(at, 7);
+    struct client *child = core_world_fork(program, 1);
+    EXPECT(sim_access(child, at + PAGE_BYTES, SIM_WRITE, NULL).done); /* its hart has pages */
+    sim_hold_next_reply(fails);
+    EXPECT(!sim_access(child, at, SIM_WRITE, NULL).done);
+    EXPECT(sim_reply_is_held());
+    EXPECT_EQ(page_of(entry_page(pt_leaf(program->mm, at)))->maps, 1);
+    long third = core_world_call(core_world_personality(), MM_FORK, child->mm->id, 0, 0, 0, 0);
+    EXPECT(third > 0 && !sim_reply_is_held());
+    if (fails)
+        EXPECT_EQ(answer_kind(sim_held_goes_on()), ANSWER_PARK);
+    EXPECT(entry_page(pt_leaf(program->mm, at)) != entry_page(pt_leaf(child->mm, at)));
+    store(at, 8);
+    EXPECT(sim_access(child, at, SIM_READ, &value).done);
+    EXPECT_EQ(value, 7);
+    core_world_check();
+    EXPECT_EQ(core_world_call(core_world_personality(), MM_RELEASE, (uint64_t)third, 0, 0, 0, 0),
+              0);
+    core_world_end(child);
+    core_world_check();
+}
+
+KTAP_CASE(core_settle_waits_for_a_copy_on_its_way)
+{
+    displaced(false);
+}
+
+KTAP_CASE(core_settle_finishes_a_refused_copy)
+{
+    displaced(true);
+}
+
+/* Each way that a write finds something in its place, straight, by the counters; what may be
+ * executed and what several threads see is copied the long way. */
+KTAP_CASE(core_fault_writes_where_something_stands)
+{
+    open_world();
+    struct worker *w = sim_worker(0);
+    vaddr_t at = core_world_mmap(program, 0, 16 * PAGE_BYTES, RW, 0);
+    uint64_t batches = 0;
+
+    load(at);
+    store(at + PAGE_BYTES, 1);
+    struct client *child = core_world_fork(program, 0);
+    batches = w->count[MMCOUNT_batch_calls];
+    store(at, 2);
+    EXPECT_EQ(w->count[MMCOUNT_fault_zero_replaced], 1);
+    store(at + PAGE_BYTES, 3);
+    EXPECT_EQ(w->count[MMCOUNT_fault_cow_copy], 1);
+    uint8_t value = 0;
+    EXPECT(sim_access(child, at + PAGE_BYTES, SIM_READ, &value).done && value == 1);
+    EXPECT(sim_access(child, at + PAGE_BYTES, SIM_WRITE, &(uint8_t){4}).done);
+    EXPECT_EQ(w->count[MMCOUNT_fault_reuse], 1);
+    EXPECT_EQ(w->count[MMCOUNT_batch_calls], batches); /* all of them by their answers */
+    core_world_check();
+    core_world_end(child);
+    child = core_world_fork(program, 0);
+    struct client *other = core_world_thread(program, 1);
+    EXPECT(sim_access(other, at + PAGE_BYTES, SIM_WRITE, &(uint8_t){5}).done);
+    EXPECT(w->count[MMCOUNT_batch_calls] + sim_worker(1)->count[MMCOUNT_batch_calls] > batches);
+    core_world_end(child);
     core_world_check();
 }

@@ -107,6 +107,68 @@ KTAP_CASE(a_reuse_adds_a_right)
     EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
 }
 
+static long rights_reply(uint64_t entry, uint64_t memory)
+{
+    return IPC_NATIVE(1, CALL_FAULT_REPLY, entry, memory | REPLY_RIGHTS);
+}
+
+KTAP_CASE(a_fault_reply_adds_rights)
+{
+    struct thread *c = start_mapped(2, 0);
+    int32_t count = mappings(DATA);
+
+    rights_reply(page_entry(DATA, RW), SLOT_MEMORY);
+    EXPECT(!ipc_hart[1].returned && running(1) == c && ipc_filled(c, 0));
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
+    EXPECT(sim_store(1, AT, 1));
+    EXPECT_EQ(tlb_check_all(), 0);
+    /* They are there already, the entry was accessed meanwhile: nothing changes. */
+    ipc_fault(1, AT, CAUSE_STORE_PAGE);
+    rights_reply(page_entry(DATA, RW), SLOT_MEMORY);
+    EXPECT(!ipc_hart[1].returned && running(1) == c);
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW));
+    EXPECT_EQ(mappings(DATA), count);
+    ipc_check();
+}
+
+/* Each in turn on the straight path, and when the client was taken on the slow one. */
+KTAP_CASE(every_refusal_of_a_fault_reply_that_adds_rights)
+{
+    struct thread *c = start_mapped(2, ENTRY_X);
+    uint64_t part = IPC_SLOT + 99, entry = page_entry(DATA, RW | ENTRY_X);
+    uint64_t before = *slot_at(AT);
+    int32_t count = mappings(DATA);
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, SLOT_MEMORY, SELF_TABLE, part, 0, DATA, 4), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        EXPECT_EQ(rights_reply(entry, world.table->size), -ERR_SLOT);
+        EXPECT_EQ(rights_reply(entry, 1UL << 40), -ERR_SLOT);
+        EXPECT_EQ(rights_reply(entry, IPC_SLOT + 98), -ERR_EMPTY);
+        EXPECT_EQ(rights_reply(entry, SLOT_SPACE), -ERR_TYPE);
+        EXPECT_EQ(rights_reply(entry, part), -ERR_ENTRY); /* not writable */
+        EXPECT_EQ(rights_reply(page_entry(DATA + 4, 0), part), -ERR_RANGE);
+        EXPECT_EQ(rights_reply(entry | ENTRY_G, SLOT_MEMORY), -ERR_ENTRY);
+        EXPECT_EQ(rights_reply(entry | 1UL << 60, SLOT_MEMORY), -ERR_ENTRY);
+        EXPECT_EQ(rights_reply(page_entry(DATA + 1, RW | ENTRY_X), SLOT_MEMORY), -ERR_MAPPED);
+        EXPECT_EQ(rights_reply(entry | ENTRY_SOFT0, SLOT_MEMORY), -ERR_MAPPED);
+        EXPECT_EQ(rights_reply(page_entry(DATA, RW), SLOT_MEMORY), -ERR_MAPPED); /* X would go */
+        EXPECT(running(1)->client == c || running(1)->served == c);
+        EXPECT_EQ(*slot_at(AT), before);
+        EXPECT_EQ(mappings(DATA), count);
+        ipc_check();
+    }
+    EXPECT_EQ(c->state, THREAD_SERVED); /* and there it works too */
+    EXPECT_EQ(rights_reply(entry, SLOT_MEMORY), 0);
+    EXPECT(running(1) == c);
+    EXPECT_EQ(*slot_at(AT), page_entry(DATA, ENTRY_ALWAYS | RW | ENTRY_X));
+    /* Nothing stands there. */
+    ipc_fault(1, AT + PAGE_BYTES, CAUSE_STORE_PAGE);
+    EXPECT_EQ(rights_reply(entry, SLOT_MEMORY), -ERR_UNMAPPED);
+    EXPECT_EQ(*slot_at(AT + PAGE_BYTES), 0);
+    EXPECT_EQ(mappings(DATA), count);
+    ipc_check();
+}
+
 KTAP_CASE(a_copy_on_write_break_replaces_and_fences)
 {
     struct thread *c = start_mapped(2, 0);

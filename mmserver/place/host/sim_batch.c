@@ -430,11 +430,27 @@ long sim_batch(uint64_t space, uint64_t count, bool reply, uint64_t *stopped)
     return (long)done;
 }
 
+/* With REPLY_RIGHTS: the page that stands there gains what it lacks. */
+static long rights_add(uint64_t *slot, const struct batch_op *op)
+{
+    const struct sim_cap *memory = sim_cap(op->memory, CAP_MEMORY);
+    uint64_t entry = op->entry | ENTRY_ALWAYS;
+
+    if (!memory || entry_page(entry) - memory->first >= memory->pages)
+        return -ERR_RANGE;
+    if (sim_injected())
+        return -ERR_LIMIT;
+    if (!*slot || ((*slot ^ entry) & ~(RIGHTS | ENTRY_A)) || (*slot & ~entry & (ENTRY_W | ENTRY_X)))
+        return *slot ? -ERR_MAPPED : -ERR_UNMAPPED;
+    *slot |= entry;
+    return 0;
+}
+
 long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint64_t memory)
 {
     const struct batch_op op = {.code = BATCH_MAP,
                                 .count = 1,
-                                .memory = (uint32_t)memory,
+                                .memory = (uint32_t)(memory & ~REPLY_RIGHTS),
                                 .address = PAGE_DOWN(address),
                                 .entry = entry};
     struct sim_run b = {.space = space, .may_fail = true};
@@ -443,5 +459,7 @@ long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint
 
     if (error)
         return error == -ERR_LEVEL ? -ERR_NOTABLE : error;
+    if (memory & REPLY_RIGHTS)
+        return rights_add(slot, &op);
     return *slot ? -ERR_MAPPED : op_map(&b, &op, slot);
 }

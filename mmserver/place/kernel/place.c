@@ -125,6 +125,11 @@ struct answer place_fault_answer(uint64_t entry, uint64_t slot)
     return (struct answer){entry, slot}; /* ANSWER_FAULT */
 }
 
+struct answer place_batch_answer(uint64_t space, uint64_t count)
+{
+    return answer_make(ANSWER_BATCH, space, (uint32_t)count);
+}
+
 /* True: sent. Else *next is how the core ends its turn instead. */
 static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
 {

@@ -107,6 +107,11 @@ answer_other:
     call    server_answer_refused
     j       answer
 
+/* struct answer place_batch_answer(space, count): the same for a batch. */
+    .globl place_batch_answer
+    .type place_batch_answer, @function
+place_batch_answer:
+    sd      zero, WORKER_SERVING(tp)
 answer_batch:
     li      a7, CALL_REPLY_BATCH
     ecall

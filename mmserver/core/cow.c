@@ -1,0 +1,158 @@
+/*
+ * Writes to private memory where something stands already, straight:
+ *
+ *   own page that lacks W     ──▶ REUSE          fault_reply adds the right
+ *   the zero page             ──▶ ZERO_REPLACED  one BATCH_REPLACE
+ *   page shared by a fork     ──▶ COW_COPY       the same; the old page is displaced
+ *   all else                  ──▶ fault_slow()
+ *
+ * Reusing and replacing the zero page need no lock: the kernel performs them only if the page is
+ * still the one that was seen, and what was seen of it stays true as long as the mm is read or the
+ * reply is under way. That maps == 1 means "ours": all entries of a page are counted but those
+ * that a displacing reply is about to replace, and such a one is of the only thread of its mm: of
+ * the one that faults here, whose last reply has arrived.
+ *
+ * A copy lowers the old page's count before the entry is gone, which is right only if nobody else
+ * replaces the entry meanwhile: the leaf table is locked until the reply is said to be under way.
+ */
+#include "mmserver/core/clear.h"
+#include "mmserver/core/fault_straight.h"
+
+/* All have the same arguments, so that going from one to the next is a jump. */
+#define WAY static __attribute__((noinline)) struct answer
+
+WAY cow_slow(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
+{
+    mm_read_end(w);
+    return fault_slow(w, c, address, CAUSE_STORE_PAGE, pc, true, begun);
+}
+
+/* The new page's descriptor. */
+static inline void page_becomes_anon(const struct worker *w, struct page *page, vaddr_t address)
+{
+    page->owner = w->fast.anon;
+    page->index = (address >> PAGE_SHIFT) + w->fast.index_bias;
+    page->maps = 1;
+    page->state = PAGE_ANON;
+}
+
+/* The answer: `entry` takes the place of `old`. */
+static inline void replace_make(struct worker *w, vaddr_t address, uint64_t old, uint64_t entry,
+                                uint32_t memory)
+{
+    struct batch_op *op = &w->ops->op[0];
+
+    op->code = BATCH_REPLACE;
+    op->level = op->flags = op->reserved = 0;
+    op->count = 1;
+    op->memory = memory;
+    op->address = PAGE_DOWN(address);
+    op->entry = entry;
+    op->extra = old;
+    w->batch_ops = 1;
+}
+
+static inline pfn_t hot_page(struct worker *w)
+{
+    mm_count(w, page_alloc);
+    return w->hot[--w->hot_count];
+}
+
+WAY zero_replace(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
+{
+    uint64_t old = *fast_slot_leaf(w, address);
+    pfn_t pfn;
+
+    if (w->zeroed_count) {
+        pfn = w->zeroed[--w->zeroed_count];
+    } else if (likely(w->hot_count)) {
+        pfn = hot_page(w);
+        page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
+    } else {
+        return cow_slow(w, c, address, pc, begun);
+    }
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+    page_becomes_anon(w, page, address);
+    mm_add(&c->mm->anon_pages, 1);
+    mm_count(w, fault_zero_replaced);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ZERO_REPLACED),
+                 begun);
+    uint64_t entry = entry_make(pfn, w->fast.bits);
+    replace_make(w, address, old, entry, page->slot);
+    mm_read_end_reply(w, PAGE_DOWN(address), entry);
+    return place_batch_answer(c->mm->space_slot, 1);
+}
+
+/* The leaf table is locked: the entry is still `old`, and its page not ours alone. The page is
+ * mapped by it until the reply has been performed, but counts as if it were not from now on: until
+ * then no thread of the mm runs that could see what its last owner writes to it. */
+static inline bool displace(const uint64_t *leaf, uint64_t old, struct page *page)
+{
+    if ((__atomic_load_n(leaf, __ATOMIC_RELAXED) ^ old) & ~(ENTRY_A | ENTRY_D))
+        return false;
+    if (__atomic_fetch_sub(&page->maps, 1, __ATOMIC_ACQ_REL) != 1)
+        return true;
+    __atomic_store_n(&page->maps, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+WAY shared_copy(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
+{
+    const uint64_t *leaf = fast_slot_leaf(w, address);
+    uint64_t old = *leaf;
+
+    /* What may be executed has to be fenced for that too. */
+    if (unlikely(c->mm->clients != 1 || !w->hot_count || (w->fast.bits & ENTRY_X)))
+        return cow_slow(w, c, address, pc, begun);
+    leaf_lock(leaf);
+    if (unlikely(!displace(leaf, old, page_of_entry(w->pages_bias, old)))) {
+        leaf_unlock(leaf);
+        return cow_slow(w, c, address, pc, begun);
+    }
+    pfn_t pfn = hot_page(w);
+    page_copy((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
+              (const void *)(w->linear_base + (entry_page(old) << PAGE_SHIFT)));
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+    page_becomes_anon(w, page, address);
+    mm_count(w, fault_cow_copy);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_COW_COPY),
+                 begun);
+    uint64_t entry = entry_make(pfn, w->fast.bits);
+    replace_make(w, address, old, entry, page->slot);
+    w->visit.displaced = old;
+    mm_read_end_reply(w, PAGE_DOWN(address), entry | VISIT_DISPLACES);
+    leaf_unlock(leaf);
+    return place_batch_answer(c->mm->space_slot, 1);
+}
+
+/* It is not ours alone. */
+WAY cow_other(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun,
+              const struct page *page)
+{
+    if (page->state == PAGE_ANON)
+        return shared_copy(w, c, address, pc, begun);
+    if (page->state == PAGE_ZERO)
+        return zero_replace(w, c, address, pc, begun);
+    return cow_slow(w, c, address, pc, begun);
+}
+
+struct answer cow_straight(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc,
+                           uint64_t begun)
+{
+    uint64_t old = __atomic_load_n(fast_slot_leaf(w, address), __ATOMIC_RELAXED);
+
+    if (unlikely((old & (ENTRY_V | ENTRY_W)) != ENTRY_V))
+        return cow_slow(w, c, address, pc, begun);
+    const struct page *page = page_of_entry(w->pages_bias, old);
+    /* What is read here comes before what is written, by the reply's fence. */
+    if ((__atomic_load_n(&page->maps, __ATOMIC_RELAXED) ^ 1) | (page->state ^ PAGE_ANON))
+        return cow_other(w, c, address, pc, begun, page);
+    uint64_t entry = old | w->fast.bits;
+    mm_count(w, fault_reuse);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_REUSE), begun);
+    mm_read_end_reply(w, address, entry | VISIT_KEEPS);
+    return place_fault_answer(entry, page->slot | REPLY_RIGHTS);
+}
