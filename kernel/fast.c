@@ -359,21 +359,21 @@ bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
 /*
  * The event of w's client goes on to the worker of its personality on this hart, which must be
  * parked. An exception is FORWARDED from then on: who has it may answer, but maps nothing.
+ * `parked` says that w is parked again. False: not plain.
  */
-bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint64_t a4,
-                  uint64_t a5, struct thread *w)
+static inline __attribute__((always_inline)) bool
+event_forward(struct thread *w, uint64_t info0, uint64_t info1, struct thread *parked)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client, *p = *c->personality_slot;
 
-    (void)a2, (void)a3, (void)a4, (void)a5;
     if (unlikely(w->attention || p->client))
-        return not_plain(w, info0, info1);
+        return false;
     if (unlikely(c->state != THREAD_FAULT && c->state != THREAD_CALL))
-        return not_plain(w, info0, info1);
+        return false;
     count(h, COUNT_forward_fast);
     h->entering = p;
-    w->client = NULL;
+    w->client = parked;
     p->client = c;
     if (c->state == THREAD_CALL)
         return enter_call(c->x[10], c->x[11], c->x[12], c->x[13], c->x[14], c->x[15],
@@ -381,4 +381,18 @@ bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint
     c->state = THREAD_FORWARDED;
     return enter_forwarded(c->personality.badge, c->fault_address, c->fault_cause, c->x[0],
                            h->counter[COUNT_fault_fast], info0, info1, c->x[2]);
+}
+
+bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint64_t a4,
+                  uint64_t a5, struct thread *w)
+{
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    return event_forward(w, info0, info1, NULL) || not_plain(w, info0, info1);
+}
+
+bool pager_forward_park(uint64_t info0, uint64_t info1)
+{
+    struct hart *h = this_hart();
+
+    return !h->look_again && event_forward(h->pager_thread, info0, info1, &thread_in_kernel);
 }

@@ -41,7 +41,8 @@ static long answering(long number, uint64_t a0, uint64_t a1)
     uint64_t out[2];
 
     gone = straight && ((number == CALL_FAULT_REPLY && pager_fault_reply(a0, a1)) ||
-                        (number == CALL_REPLY_PARK && pager_reply_park(a0)));
+                        (number == CALL_REPLY_PARK && pager_reply_park(a0)) ||
+                        (number == CALL_FORWARD_PARK && pager_forward_park(a0, a1)));
     if (gone)
         return 0;
     return kernel_call(number, a0, a1, 0, 0, 0, 0, out);
@@ -221,15 +222,39 @@ KTAP_CASE(what_it_keeps_is_answered_later)
 
 KTAP_CASE(what_it_hands_on_enters_the_personality)
 {
+    for (unsigned way = 0; way < 2; way++) {
+        start(2);
+        straight = way;
+        ipc_running_client(1);
+        struct thread *c = running(1), *p = ipc_t(ipc.personality_worker[1]);
+        const struct machine_note *note = &machine.hart[1].note;
+        answers(A_FORWARD, A_FORWARD);
+        ipc_fill(c);
+        c->x[0] = PC;
+        ipc_fault(1, IPC_ADDRESS, CAUSE_LOAD_PAGE);
+        EXPECT(running(1) == p && worker_parked(kernel_worker) && gone == way);
+        if (way)
+            EXPECT(note->way == MACHINE_ENTER_FAULT && note->value[5] == 1 && note->value[6] == 2 &&
+                   p->client == c && c->state == THREAD_FORWARDED);
+        else
+            EXPECT(p->x[15] == 1 && p->x[16] == 2);
+        ipc_check();
+        EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 0), 0);
+        EXPECT(running(1) == c && c->x[0] == PC && ipc_filled(c, 0));
+        ipc_check();
+    }
+}
+
+KTAP_CASE(it_hands_on_in_full_where_nobody_is_parked)
+{
     start(2);
+    straight = true;
     ipc_running_client(1);
-    struct thread *c = running(1), *p = ipc_t(ipc.personality_worker[1]);
+    struct thread *c = running(1);
     answers(A_FORWARD, A_FORWARD);
+    ipc_stop(ipc.personality_worker[1]);
     ipc_fault(1, IPC_ADDRESS, CAUSE_LOAD_PAGE);
-    EXPECT(running(1) == p && p->x[15] == 1 && p->x[16] == 2 && worker_parked(kernel_worker));
-    ipc_check();
-    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 0), 0);
-    EXPECT(running(1) == c);
+    EXPECT(!gone && c->state == THREAD_QUEUED && worker_parked(kernel_worker));
     ipc_check();
 }
 

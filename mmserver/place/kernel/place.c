@@ -157,6 +157,7 @@ static long answer_send(struct answer a)
         pager_reply_park(a.value); /* comes back if it is not plain */
         return kernel_call(CALL_REPLY_PARK, a.value, 0, 0, 0, 0, 0, NULL);
     case ANSWER_FORWARD:
+        pager_forward_park(a.value, answer_second(a)); /* the same */
         return kernel_call(CALL_FORWARD_PARK, a.value, answer_second(a), 0, 0, 0, 0, NULL);
     default:
         return kernel_call(CALL_PARK, a.value, 0, 0, 0, 0, 0, NULL);
