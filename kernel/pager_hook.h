@@ -38,9 +38,9 @@ static inline struct thread *pager_worker(void)
 
 /*
  * For the pager: answers that go straight. The hart is the client's again, or its personality's, so
- * on hardware these come back only if the answer is not plain (false, and nothing has changed): then
- * kernel_call() answers. A fault's mapping; a value; the event handed on; the worker's batch, of
- * which a list may also have stopped in the middle: why is then the third argument of
+ * on hardware these come back only if the answer is not plain (false, and nothing has changed):
+ * then kernel_call() answers. A fault's mapping; a value; the event handed on; the worker's batch,
+ * of which a list may also have stopped in the middle: why is then the third argument of
  * CALL_REPLY_BATCH.
  */
 bool pager_fault_reply(uint64_t entry, uint64_t memory);

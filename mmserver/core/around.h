@@ -23,15 +23,16 @@ extern const struct around_policy *around_policy;
 
 /* The window of a read fault: aligned, but where the VMA begins inside it, it begins there and is
  * as long (as Linux has it); inside the VMA and the leaf table. */
-static inline vaddr_t around_start(const struct fault *f, uint64_t bytes)
+static inline vaddr_t around_start(const struct vma *v, vaddr_t address, uint64_t bytes)
 {
-    return max_u64(f->vma->start, ROUND_DOWN(f->address, bytes));
+    return max_u64(v->start, ROUND_DOWN(address, bytes));
 }
-static inline vaddr_t around_end(const struct fault *f, vaddr_t start, uint64_t bytes)
+static inline vaddr_t around_end(const struct vma *v, vaddr_t address, vaddr_t start,
+                                 uint64_t bytes)
 {
-    vaddr_t table_end = ROUND_DOWN(f->address, BLOCK_BYTES) + BLOCK_BYTES;
+    vaddr_t table_end = ROUND_DOWN(address, BLOCK_BYTES) + BLOCK_BYTES;
 
-    return min_u64(min_u64(f->vma->end, table_end), start + bytes);
+    return min_u64(min_u64(v->end, table_end), start + bytes);
 }
 
 #endif

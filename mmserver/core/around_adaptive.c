@@ -40,7 +40,8 @@ static uint64_t adaptive_bytes(const struct fault *f)
         h->bytes = min_u64(h->bytes * 2, OBJECT_AROUND_MAX);
     else if (h->next)
         h->bytes = max_u64(h->bytes / 2, LEAST_BYTES);
-    h->next = around_end(f, around_start(f, h->bytes), h->bytes);
+    vaddr_t start = around_start(f->vma, f->address, h->bytes);
+    h->next = around_end(f->vma, f->address, start, h->bytes);
     return h->bytes;
 }
 

@@ -28,12 +28,9 @@ WAY cow_slow(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, ui
 }
 
 /* The new page's descriptor. */
-static inline void page_becomes_anon(const struct worker *w, struct page *page, vaddr_t address)
+static inline void page_describe(const struct worker *w, struct page *page, vaddr_t address)
 {
-    page->owner = w->fast.anon;
-    page->index = (address >> PAGE_SHIFT) + w->fast.index_bias;
-    page->maps = 1;
-    page->state = PAGE_ANON;
+    page_becomes_anon(page, w->fast.anon, (address >> PAGE_SHIFT) + w->fast.index_bias);
 }
 
 /* The answer: `entry` takes the place of `old`. */
@@ -52,12 +49,6 @@ static inline void replace_make(struct worker *w, vaddr_t address, uint64_t old,
     w->batch_ops = 1;
 }
 
-static inline pfn_t hot_page(struct worker *w)
-{
-    mm_count(w, page_alloc);
-    return w->hot[--w->hot_count];
-}
-
 WAY zero_replace(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
 {
     uint64_t old = *fast_slot_leaf(w, address);
@@ -72,7 +63,7 @@ WAY zero_replace(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc
         return cow_slow(w, c, address, pc, begun);
     }
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-    page_becomes_anon(w, page, address);
+    page_describe(w, page, address);
     mm_add(&c->mm->anon_pages, 1);
     mm_count(w, fault_zero_replaced);
     c->minor_faults++;
@@ -114,7 +105,7 @@ WAY shared_copy(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc,
     page_copy((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
               (const void *)(w->linear_base + (entry_page(old) << PAGE_SHIFT)));
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-    page_becomes_anon(w, page, address);
+    page_describe(w, page, address);
     mm_count(w, fault_cow_copy);
     c->minor_faults++;
     fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_COW_COPY),

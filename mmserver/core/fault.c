@@ -45,18 +45,6 @@
 #include "mmserver/core/pt.h"
 #include "mmserver/core/vma_ops.h"
 
-const char *const fault_outcome_text[FAULT_OUTCOMES] = {
-#define OUTCOME(name, counter, text) [FAULT_##name] = text,
-#include "mmserver/core/outcome.def"
-#undef OUTCOME
-};
-
-static const uint16_t outcome_counter[FAULT_OUTCOMES] = {
-#define OUTCOME(name, counter, text) [FAULT_##name] = MMCOUNT_##counter,
-#include "mmserver/core/outcome.def"
-#undef OUTCOME
-};
-
 /* Room for a stack to grow down to `address`? Linux's rules: its limit, and the gap below. */
 static bool stack_grow(struct fault *f)
 {
@@ -83,16 +71,6 @@ static bool stack_grow(struct fault *f)
     vma_resize(f->mm, v, f->address, v->end);
     mm_count(f->w, fault_stack_grown);
     return true;
-}
-
-/* May the VMA's pages be accessed so? As Linux on RISC-V: writable implies readable. */
-static bool access_allowed(const struct fault *f)
-{
-    uint64_t flags = f->vma->flags;
-
-    if (f->access == VM_READ)
-        return (flags & (VM_READ | VM_WRITE)) != 0;
-    return (flags & f->access) != 0;
 }
 
 /* Another hart's reply may arrive in the entry first; then there is nothing to do any more. */
@@ -132,7 +110,7 @@ static void anon_account(struct fault *f, pfn_t pfn)
     mm_add(&f->mm->anon_pages, 1);
 }
 
-static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
+void fault_anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
 {
     if (unlikely(page_of(pfn)->order)) {
         huge_put(w, mm, entry_make(pfn, 0));
@@ -141,49 +119,6 @@ static void anon_unaccount(struct worker *w, struct mm *mm, pfn_t pfn)
     page_of(pfn)->maps = 0;
     mm_add(&mm->anon_pages, -1);
     page_free(w, pfn);
-}
-
-/* What the slot tells of a writable private VMA, for this fault; nothing to be remembered. */
-static void fast_slot_fill(struct worker *w, const struct vma *v, vaddr_t address,
-                           const uint64_t *leaf)
-{
-    struct fast_slot *slot = &w->fast;
-
-    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
-    slot->bits = vma_entry_bits(v, false) | ENTRY_W | ENTRY_D;
-    slot->anon = v->anon;
-    slot->index_bias = v->offset - (v->start >> PAGE_SHIFT);
-    slot->read_generation = slot->write_generation = 0;
-}
-
-/* Remember where further faults of this VMA need no look at it. Is there anything? */
-static bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vma *v,
-                          vaddr_t address, const uint64_t *leaf)
-{
-    struct fast_slot *slot = &w->fast;
-    vaddr_t block = ROUND_DOWN(address, BLOCK_BYTES);
-    vaddr_t start = max_u64(block, v->start);
-
-    if (!vma_is_private_anon(v) || !(v->flags & (VM_READ | VM_WRITE)))
-        return false;
-    fast_slot_fill(w, v, address, leaf);
-    slot->start = start;
-    slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
-    slot->read_generation = mm->generation;
-    slot->zero_entry = entry_make(w->zero_page, slot->bits & ~(ENTRY_W | ENTRY_D));
-    slot->write_generation = (v->flags & VM_WRITE) && v->anon ? mm->generation : 0;
-    return true;
-}
-
-/* For writes. */
-static inline bool fast_slot_hit(const struct worker *w, const struct mm *mm, vaddr_t address)
-{
-    return mm->generation == w->fast.write_generation && address - w->fast.start < w->fast.bytes;
-}
-
-static void fast_slot_drop(struct worker *w)
-{
-    w->fast.read_generation = w->fast.write_generation = 0;
 }
 
 /* After a fault of this VMA, whose leaf table is there. */
@@ -207,7 +142,7 @@ static enum fault_outcome anon_new(struct fault *f)
     enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true),
                                             prezeroed ? FAULT_ANON_PREZEROED : FAULT_ANON_ZEROED);
     if (outcome == FAULT_OOM || outcome == FAULT_RACED)
-        anon_unaccount(f->w, f->mm, pfn);
+        fault_anon_unaccount(f->w, f->mm, pfn);
     else
         fast_slot_from(f);
     return outcome;
@@ -233,7 +168,7 @@ enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outco
     anon_account(f, pfn);
     outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true), outcome);
     if (outcome == FAULT_OOM || outcome == FAULT_RACED)
-        anon_unaccount(f->w, f->mm, pfn);
+        fault_anon_unaccount(f->w, f->mm, pfn);
     return outcome;
 }
 
@@ -341,7 +276,7 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
     }
     leaf_unlock(leaf);
     if (error) {
-        anon_unaccount(f->w, f->mm, pfn);
+        fault_anon_unaccount(f->w, f->mm, pfn);
         return replace_refused(error);
     }
     page_unmapped(f, old);
@@ -429,7 +364,7 @@ static uint64_t new_page(struct fault *f, enum fault_outcome *outcome)
  * at once, from below `level` down. They are accounted before; what the kernel refuses is taken
  * back (batch_reply_failed).
  */
-static enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
+enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
 {
     struct worker *w = f->w;
     enum fault_outcome outcome;
@@ -445,7 +380,7 @@ static enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
             continue;
         pt_ungather_tables(w, f->mm, 0);
         if (outcome != FAULT_ZERO_PAGE)
-            anon_unaccount(w, f->mm, entry_page(entry));
+            fault_anon_unaccount(w, f->mm, entry_page(entry));
         return FAULT_OOM;
     }
     struct batch_op *op = op_add(w, f->mm, BATCH_MAP, f->address);
@@ -460,7 +395,7 @@ static enum fault_outcome fault_with_tables(struct fault *f, unsigned level)
 }
 
 /* The mm is read, or the writer's. */
-static enum fault_outcome fault_resolve(struct fault *f)
+enum fault_outcome fault_resolve(struct fault *f)
 {
     struct mm *mm = f->mm;
 
@@ -508,417 +443,4 @@ static enum fault_outcome fault_resolve(struct fault *f)
     if (unlikely(entry_is_marker(f->entry)))
         return entry_is_guard(f->entry) ? FAULT_GUARD : FAULT_POISONED;
     return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, leaf);
-}
-
-static uint64_t cause_access(uint64_t cause)
-{
-    return cause == CAUSE_STORE_PAGE ? VM_WRITE : cause == CAUSE_FETCH_PAGE ? VM_EXEC : VM_READ;
-}
-
-static struct answer answer_bad(enum fault_outcome outcome)
-{
-    switch (outcome) {
-    case FAULT_MAPERR:
-    case FAULT_GUARD:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_MAPERR);
-    case FAULT_ACCERR:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGSEGV, SEGV_ACCERR);
-    case FAULT_BUSERR:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_ADRERR);
-    case FAULT_POISONED:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_MCEERR_AR);
-    case FAULT_OOM:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGKILL, 0);
-    default:
-        return answer_make(ANSWER_FORWARD, 0, 0); /* not ours: the personality knows the cause */
-    }
-}
-
-static bool cause_is_page_fault(uint64_t cause)
-{
-    return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
-}
-
-static __attribute__((noinline)) struct answer fault_middle(uint64_t badge, vaddr_t address,
-                                                            uint64_t cause, vaddr_t pc,
-                                                            uint64_t begun, struct client *c,
-                                                            struct mm *mm, struct worker *w);
-
-/* Not inline: fault_enter() is to have no stack frame. */
-static __attribute__((noinline)) struct answer nobody_to_answer(void)
-{
-    return answer_make(ANSWER_PARK, 0, 0);
-}
-
-/* All is looked at again: it may have changed. The page does not travel in the reply. */
-static __attribute__((noinline)) enum fault_outcome fault_as_writer(struct fault *f)
-{
-    f->writer = true;
-    f->by_reply = false;
-    mm_lock(f->mm);
-    mm_settle_locked(f->w, f->mm);
-    enum fault_outcome outcome = fault_resolve(f);
-    mm_unlock(f->mm);
-    return outcome;
-}
-
-/*
- * Was what may be executed there written by us? Then no hart of this space may have anything older
- * of the page in its instruction cache. Pages of zeros hold no code: who writes some fences
- * himself.
- */
-static bool code_is_new(enum fault_outcome outcome)
-{
-    return outcome == FAULT_FILE_READ || outcome == FAULT_FILE_COPY || outcome == FAULT_COW_COPY;
-}
-
-/* The mm is being read no more, unless the fault was none of a page: account, and answer. */
-static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t address,
-                                      uint64_t cause, vaddr_t pc, uint64_t begun,
-                                      enum fault_outcome outcome)
-{
-    struct worker *w = f->w;
-
-    if (likely(f->reply))
-        mm_read_end_reply(w, f->batch ? f->reply_at : address, f->reply);
-    else if (outcome != FAULT_NONE)
-        mm_read_end(w);
-    if (unlikely(outcome == FAULT_NEEDS_WRITER))
-        outcome = fault_as_writer(f);
-    if (outcome != FAULT_ANON_PREZEROED)
-        w->count[outcome_counter[outcome]]++;
-    fault_record(w, c->id, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
-    if (unlikely(outcome == FAULT_NONE || fault_is_bad(outcome)))
-        return answer_bad(outcome);
-    c->minor_faults++;
-    if (unlikely(f->vma->flags & VM_EXEC) && code_is_new(outcome))
-        mm_assert(!place_instruction_fence(f->mm->space_slot));
-    if (unlikely(!f->reply))
-        return answer_make(ANSWER_REPLY, 0, 0);
-    if (f->batch) {
-        w->ops_count = 0;
-        w->batch_ops = f->batch;
-        return answer_make(ANSWER_BATCH, f->mm->space_slot, f->batch);
-    }
-    return answer_make(ANSWER_FAULT, f->reply, page_of(entry_page(f->reply))->slot);
-}
-
-struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
-                         vaddr_t pc, bool by_reply, uint64_t begun)
-{
-    struct fault f = {.w = w,
-                      .mm = c->mm,
-                      .address = PAGE_DOWN(address),
-                      .access = cause_access(cause),
-                      .by_reply = by_reply};
-
-    if (!cause_is_page_fault(cause))
-        return fault_end(&f, c, address, cause, pc, begun, FAULT_NONE);
-    mm_read(w, f.mm);
-    return fault_end(&f, c, address, cause, pc, begun, fault_resolve(&f));
-}
-
-/*
- * The mm is read. The straight way is a write into the fast slot with a page at hand, or a read
- * there. `again`: the slot was just set.
- */
-static inline __attribute__((always_inline)) struct answer
-fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun,
-               struct client *c, struct mm *mm, struct worker *w, bool again)
-{
-    const uint64_t *leaf = fast_slot_leaf(w, address);
-    uint64_t what, entry;
-    struct page *page;
-    pfn_t pfn;
-
-    if (unlikely(cause != CAUSE_STORE_PAGE)) {
-        if (cause != CAUSE_LOAD_PAGE || mm->generation != w->fast.read_generation ||
-            address - w->fast.start >= w->fast.bytes)
-            goto missed;
-        if (*leaf)
-            goto missed;
-        pfn = w->zero_page;
-        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-        entry = w->fast.zero_entry;
-        what = FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_ZERO_PAGE);
-        mm_count(w, fault_zero_page);
-    } else {
-        if (unlikely(!fast_slot_hit(w, mm, address)))
-            goto missed;
-        if (unlikely(*leaf != 0))
-            goto present;
-        if (w->zeroed_count) {
-            pfn = w->zeroed[--w->zeroed_count];
-            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
-        } else if (likely(w->hot_count)) {
-            pfn = w->hot[--w->hot_count];
-            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
-            mm_count(w, fault_anon_zeroed);
-            page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
-        } else {
-            goto present; /* which it is not: the slow way allocates */
-        }
-        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-        page->owner = w->fast.anon;
-        page->index = (address >> PAGE_SHIFT) + w->fast.index_bias;
-        page->maps = 1;
-        page->state = PAGE_ANON;
-        mm_add(&mm->anon_pages, 1);
-        entry = entry_make(pfn, w->fast.bits);
-    }
-    c->minor_faults++;
-    fault_record(w, badge, address, pc, what, begun);
-    mm_read_end_reply(w, address, entry);
-    return place_fault_answer(entry, page->slot);
-missed:
-    if (!again)
-        return fault_middle(badge, address, cause, pc, begun, c, mm, w);
-    mm_read_end(w);
-    return fault_slow(w, c, address, cause, pc, true, begun);
-present:
-    return cow_straight(w, c, address, pc, begun);
-}
-
-/* The first page of a VMA needs its anon_vma; then its fault can go the straight way too. Without
- * memory the slow way finds out. */
-static inline bool anon_ready(struct worker *w, struct vma *v, uint64_t cause)
-{
-    return v->anon || cause != CAUSE_STORE_PAGE || !(v->flags & VM_WRITE) ||
-           !vma_is_private_anon(v) || !rmap_prepare(w, v);
-}
-
-/* May a write have a page of its own in what is no anonymous memory? */
-static inline bool cow_possible(struct worker *w, struct vma *v)
-{
-    const uint64_t which = VM_WRITE | VM_SHARED | VM_DEVICE | VM_HUGETLB;
-
-    return (v->flags & which) == VM_WRITE && (v->anon || !rmap_prepare(w, v));
-}
-
-/* The fast slot missed, but it may hit after a look at the VMAs and the tables. */
-static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
-                                  uint64_t begun, struct client *c, struct mm *mm, struct worker *w)
-{
-    struct vma *v = address < mm_user_end ? vma_find(mm, address) : NULL;
-
-    if (v && v->start <= address) {
-        unsigned level;
-        const uint64_t *leaf = pt_lowest(mm, address, &level);
-        bool empty = !*leaf;
-
-        if (!level && (empty || cause == CAUSE_STORE_PAGE) && anon_ready(w, v, cause) &&
-            fast_slot_set(w, mm, v, address, leaf))
-            return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
-        if (!level && !empty && cause == CAUSE_STORE_PAGE && cow_possible(w, v)) {
-            fast_slot_fill(w, v, address, leaf);
-            return cow_straight(w, c, address, pc, begun);
-        }
-        bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
-        if (empty && (tables || (!level && v->ops && v->ops->fault))) {
-            struct fault f = {.w = w,
-                              .mm = mm,
-                              .vma = v,
-                              .address = PAGE_DOWN(address),
-                              .access = cause_access(cause),
-                              .leaf = leaf,
-                              .by_reply = true};
-
-            if (cause_is_page_fault(cause) && access_allowed(&f))
-                return fault_end(&f, c, address, cause, pc, begun,
-                                 tables ? fault_with_tables(&f, level) : v->ops->fault(&f));
-        }
-    }
-    mm_read_end(w);
-    return fault_slow(w, c, address, cause, pc, true, begun);
-}
-
-/* The mm is locked, or a call's answer took the lock along. */
-static __attribute__((noinline)) struct answer fault_waits(uint64_t badge, vaddr_t address,
-                                                           uint64_t cause, vaddr_t pc,
-                                                           uint64_t begun, struct client *c,
-                                                           struct mm *mm, struct worker *w)
-{
-    mm_read(w, mm);
-    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
-}
-
-/*
- * Entered for every fault. A leaf function as far as the straight way goes, so that it needs no
- * stack frame.
- */
-struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
-                          uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
-{
-    uint64_t begun = place_instructions();
-    struct client *c = client_serve(w, badge);
-
-    (void)sequence, (void)info0, (void)info1;
-    if (unlikely(!c))
-        return nobody_to_answer();
-    struct mm *mm = c->mm;
-    if (unlikely(!mm_read_try(w, mm)))
-        return fault_waits(badge, address, cause, pc, begun, c, mm, w);
-    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
-}
-
-struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
-                                uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
-{
-    uint64_t begun = place_instructions();
-    struct client *c = client_serve(w, badge);
-
-    (void)sequence, (void)info0, (void)info1;
-    return c ? fault_slow(w, c, address, cause, pc, false, begun) : nobody_to_answer();
-}
-
-/* The old page may be somebody else's by now, so the new one takes its place after all; if even
- * that is refused, nothing does. */
-static void displaced_finish(struct worker *w, const struct visit *v)
-{
-    uint64_t entry = v->entry & ~VISIT_MARKS;
-
-    if (!pt_replace(w, v->mm, v->at, v->displaced, entry))
-        return;
-    op_add(w, v->mm, BATCH_UNMAP, PAGE_DOWN(v->at));
-    ops_send(w);
-    anon_unaccount(w, v->mm, entry_page(entry));
-}
-
-void fault_pending_undo_locked(struct worker *w, const struct worker *owner)
-{
-    pfn_t pfn = entry_page(owner->visit.entry);
-
-    if (owner->visit.entry & VISIT_KEEPS)
-        return;
-    if (owner->visit.entry & VISIT_DISPLACES) {
-        displaced_finish(w, &owner->visit);
-        return;
-    }
-    if (page_of(pfn)->state == PAGE_ANON) {
-        anon_unaccount(w, owner->visit.mm, pfn);
-    } else if (page_of(pfn)->state == PAGE_FILE) {
-        mm_add(&owner->visit.mm->file_pages, -1);
-        object_page_put(w, page_of(pfn), 1);
-    }
-}
-
-/*
- * The mm may be released by another worker as soon as the reply is said to have failed; that one
- * then takes the page back. If the mm is still listed, a reference keeps it, and whoever of us
- * locks it first does it.
- */
-static void pending_undo(struct worker *w)
-{
-    struct mm *mm = w->visit.mm;
-
-    if (!mm)
-        return;
-    uint64_t id = mm->id;
-    __atomic_store_n(&w->visit.failed, 1, __ATOMIC_RELEASE);
-    struct mm *found = mm_get(id);
-    if (found == mm) {
-        mm_lock(mm);
-        if (w->visit.mm == mm)
-            fault_pending_undo_locked(w, w);
-        w->visit.mm = NULL;
-        mm_unlock(mm);
-    }
-    if (found)
-        mm_put(found);
-    while (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE))
-        place_relax();
-    w->visit.failed = 0;
-    w->visit.at = VISIT_OVER;
-}
-
-struct answer fault_reply_failed(struct worker *w, long error)
-{
-    /* What was tried stands in the newest record. */
-    const struct fault_record *r = &w->ring[(w->ring_next - 1) & (FAULT_RING_MAX - 1)];
-
-    pending_undo(w);
-    if (error == -ERR_CLIENT)
-        return answer_make(ANSWER_PARK, 0, 0); /* it was stopped meanwhile: nobody to answer */
-    if (error == -ERR_MAPPED)
-        mm_count(w, reply_raced);
-    struct client *c = client_get(w->client_tag & (CLIENTS_MAX - 1));
-    struct answer answer = answer_make(ANSWER_REPLY, 0, 0); /* being destroyed: let it be stopped */
-    if (c && c->tag == w->client_tag)
-        answer = fault_slow(w, c, r->address, fault_cause(r), r->pc, false, place_instructions());
-    if (c)
-        client_put(c);
-    return answer;
-}
-
-struct answer batch_reply_failed(struct worker *w, long done, long stopped)
-{
-    uint64_t performed = done < 0 ? 0 : (uint64_t)done;
-
-    fast_slot_drop(w);
-    mm_assert(performed <= w->batch_ops);
-    /* All was done but the client is gone: what was mapped is where it belongs. */
-    if (performed == w->batch_ops)
-        return answer_make(ANSWER_PARK, 0, 0);
-    /* The visit is not over, so the mm is still there. */
-    if (w->visit.mm && w->ops->op[0].code == BATCH_MAP_LIST) {
-        object_batch_undo(w, done);
-    } else if (w->visit.mm) {
-        w->ops_count = w->batch_ops;
-        pt_ungather_tables(w, w->visit.mm, performed);
-    }
-    return fault_reply_failed(w, done < 0 ? done : stopped);
-}
-
-/* Each fault counts in ring_next and in its outcome's counter; the most frequent one only there. */
-uint64_t fault_prezeroed_count(const struct worker *w)
-{
-    uint64_t others = 0;
-
-    for (unsigned i = 0; i < FAULT_OUTCOMES; i++)
-        if (i != FAULT_ANON_PREZEROED)
-            others += w->count[outcome_counter[i]];
-    return w->ring_next - others;
-}
-
-enum fault_outcome fault_page_locked(struct worker *w, struct mm *mm, vaddr_t address, bool write)
-{
-    struct fault f = {.w = w,
-                      .mm = mm,
-                      .address = PAGE_DOWN(address),
-                      .access = write ? VM_WRITE : VM_READ,
-                      .writer = true};
-    uint64_t entry = pt_any_leaf(mm, address);
-
-    /* Nothing to do, and nothing to fence, if it is there already with the right asked for. */
-    if (entry_is_leaf(entry) && (!write || (entry & ENTRY_W)) && vma_at(mm, address))
-        return FAULT_SPURIOUS;
-    return fault_resolve(&f);
-}
-
-enum fault_outcome fault_page(struct worker *w, struct mm *mm, vaddr_t address, bool write)
-{
-    struct fault f = {
-        .w = w, .mm = mm, .address = PAGE_DOWN(address), .access = write ? VM_WRITE : VM_READ};
-
-    mm_read(w, mm);
-    enum fault_outcome outcome = fault_resolve(&f);
-    mm_read_end(w);
-    return outcome == FAULT_NEEDS_WRITER ? fault_as_writer(&f) : outcome;
-}
-
-long fault_in(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, bool write)
-{
-    vaddr_t end = address + bytes;
-
-    if (end < address || end > mm_user_end)
-        return -LINUX_EFAULT;
-    for (vaddr_t a = PAGE_DOWN(address); a < end; a += PAGE_BYTES) {
-        enum fault_outcome outcome = fault_page(w, mm, a, write);
-
-        if (outcome == FAULT_OOM)
-            return -LINUX_ENOMEM;
-        if (fault_is_bad(outcome))
-            return -LINUX_EFAULT;
-    }
-    return 0;
 }

@@ -229,6 +229,27 @@ static inline void mm_read_end_reply(struct worker *w, vaddr_t address, uint64_t
     *(volatile uint64_t *)&w->visit.at = address;
 }
 
+/* The VMA that `address` lies in, or NULL; the mm is read or locked. As vma_at(), for where each
+ * instruction counts: a step down the tree is one comparison. */
+static inline struct vma *vma_of(struct mm *mm, vaddr_t address)
+{
+    struct vma *v = mm->last_hit, *at = NULL;
+
+    if (likely(v && address - v->start < v->end - v->start))
+        return v;
+    for (v = RB_ROOT(&mm->vmas);; v = RB_RIGHT(v, node)) {
+        while (v && v->start > address)
+            v = RB_LEFT(v, node);
+        if (!v)
+            break;
+        at = v;
+    }
+    if (unlikely(!at || address >= at->end))
+        return NULL;
+    mm->last_hit = at;
+    return at;
+}
+
 /* Accounting that readers change. */
 /* VMAs of an mm at most: vm.max_map_count, from 1 to MM_MAP_COUNT_MAX. */
 extern uint64_t map_count_max;

@@ -253,7 +253,8 @@ static enum fault_outcome object_read_fault(struct fault *f)
 {
     uint64_t index = fault_index(f);
     uint64_t bytes = around_policy ? around_policy->bytes(f) : object_around_bytes;
-    vaddr_t start = around_start(f, bytes), end = around_end(f, start, bytes);
+    vaddr_t start = around_start(f->vma, f->address, bytes);
+    vaddr_t end = around_end(f->vma, f->address, start, bytes);
     unsigned mapped;
     bool shared = (f->vma->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 

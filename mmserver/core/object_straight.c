@@ -1,0 +1,237 @@
+/*
+ * Faults on objects, straight: all that is needed is at hand, and the reply brings it.
+ *
+ *   read           ──▶ the page and those around it that are cached: fault_reply, or one list
+ *   write, shared  ──▶ the page, which is dirty from now on
+ *   write, private ──▶ a copy of it in a page of our own
+ *   all else       ──▶ fault_of_object(), with nothing changed
+ *
+ * Entered with the mm read, in a space of one thread (object_fault.c says why), where no leaf
+ * stands yet. The object's lock is held from the look at its size until its pages are held.
+ */
+#include "mmserver/core/around.h"
+#include "mmserver/core/fault_straight.h"
+
+/* All have the same arguments, those of the fault handler but for two, so that going from one to
+ * the next is a jump. */
+#define WAY(name)                                                                          \
+    static __attribute__((noinline)) struct answer name(                                   \
+        const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun, \
+        struct client *c, struct vma *v, struct worker *w)
+
+/* The word of the page that belongs to `address`, object locked; NULL if it is not cached, or
+ * behind the end. */
+static inline uint64_t *cached_word(const struct object *o, const struct vma *v, vaddr_t address)
+{
+    uint64_t index = vma_offset_at(v, address);
+    struct radix_node *node;
+
+    if (unlikely(index >= object_pages(o) || !(node = radix_bottom(&o->pages, index))))
+        return NULL;
+    uint64_t *word = &node->slot[index & (RADIX_SLOTS - 1)];
+    return likely(object_word_is_usable(*word)) ? word : NULL;
+}
+
+/* The page of a word of the tree, held. */
+static inline struct page *page_hold(const struct worker *w, uint64_t word)
+{
+    struct page *page =
+        (struct page *)(w->pages_bias + (word & OBJECT_WORD_PAGE) * sizeof(struct page));
+
+    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+    return page;
+}
+
+/* One page of the cache is the answer. */
+static inline struct answer page_answer(struct worker *w, struct client *c, vaddr_t address,
+                                        vaddr_t pc, uint64_t begun, uint64_t what, uint64_t entry,
+                                        const struct page *page)
+{
+    mm_add(&c->mm->file_pages, 1);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, what, begun);
+    mm_read_end_reply(w, address, entry);
+    return place_fault_answer(entry, page->slot);
+}
+
+WAY(write_shared)
+{
+    struct object *o = v->object;
+
+    lock_take(&o->lock);
+    uint64_t *word = cached_word(o, v, address);
+    if (unlikely(!word)) {
+        lock_drop(&o->lock);
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    }
+    struct page *page = page_hold(w, *word);
+    uint64_t entry = entry_make(*word & OBJECT_WORD_PAGE, ENTRY_ALWAYS | ENTRY_W | ENTRY_D);
+    *word |= OBJECT_WORD_DIRTY;
+    lock_drop(&o->lock);
+    mm_count(w, fault_file_write);
+    return page_answer(w, c, address, pc, begun, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_FILE_WRITE),
+                       entry, page);
+}
+
+WAY(write_private)
+{
+    struct object *o = v->object;
+
+    if (unlikely(!w->hot_count))
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    lock_take(&o->lock);
+    uint64_t *word = cached_word(o, v, address);
+    if (unlikely(!word)) {
+        lock_drop(&o->lock);
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    }
+    struct page *from = page_hold(w, *word);
+    lock_drop(&o->lock);
+    pfn_t pfn = hot_page(w);
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+    page_copy(page_pointer(pfn), page_pointer(page_number(from)));
+    page_becomes_anon(page, v->anon, rmap_index(v->offset, v->start, address));
+    object_page_put(w, from, 1);
+    mm_add(&c->mm->anon_pages, 1);
+    mm_count(w, fault_file_copy);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_FILE_COPY),
+                 begun);
+    uint64_t entry = entry_make(pfn, ENTRY_ALWAYS | ENTRY_W | ENTRY_D);
+    mm_read_end_reply(w, address, entry);
+    return place_fault_answer(entry, page->slot);
+}
+
+/* ---- reading ---- */
+
+static inline uint64_t read_bits(const struct vma *v)
+{
+    const uint64_t writable = VM_SHARED | VM_WRITE;
+
+    return (v->flags & writable) == writable ? ENTRY_ALWAYS | ENTRY_W : ENTRY_ALWAYS;
+}
+
+/*
+ * Object locked: hold the pages of a window, their entries go into the result words. How many, and
+ * under which capability; fewer than `count` where one is not cached, or not under that, or its
+ * entry is not empty.
+ */
+static inline __attribute__((always_inline)) uint64_t window_take(struct worker *w, uint64_t *word,
+                                                                  const uint64_t *leaf,
+                                                                  uint64_t count, uint64_t bits,
+                                                                  uint32_t *memory)
+{
+    const uintptr_t pages_bias = w->pages_bias;
+    uint64_t *const first = w->ops->result, *to = first, *const end = first + count;
+
+    for (; to < end && object_word_is_usable(*word) && !*leaf; word++, leaf++) {
+        uint64_t pfn = *word & OBJECT_WORD_PAGE;
+        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
+
+        if (unlikely(page->slot != *memory)) {
+            if (to != first)
+                break;
+            *memory = page->slot;
+        }
+        __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+        if (bits & ENTRY_W)
+            *word |= OBJECT_WORD_DIRTY;
+        *to++ = pfn << ENTRY_PAGE_SHIFT | bits;
+    }
+    return (uint64_t)(to - first);
+}
+
+/* The operation that maps `count` result words from `start` on. */
+static inline void list_op(struct worker *w, vaddr_t start, uint64_t count, uint32_t memory)
+{
+    struct batch_op *op = &w->ops->op[0];
+
+    op->code = BATCH_MAP_LIST;
+    op->level = op->flags = op->reserved = 0;
+    op->count = (uint32_t)count;
+    op->memory = memory;
+    op->done = 0;
+    op->address = start;
+    op->extra = 0;
+    w->batch_ops = 1;
+}
+
+/* Not all of a window was to be had: the long way finds what there is. */
+static void window_put(struct worker *w, uint64_t held)
+{
+    for (uint64_t i = 0; i < held; i++)
+        object_page_put(w, page_of(entry_page(w->ops->result[i])), 1);
+}
+
+WAY(read_window)
+{
+    struct object *o = v->object;
+    uint64_t bytes = object_around_bytes;
+    vaddr_t start = around_start(v, address, bytes), end = around_end(v, address, start, bytes);
+    uint64_t index = vma_offset_at(v, start), held = 0, count = (end - start) >> PAGE_SHIFT;
+    uint32_t memory = 0;
+
+    lock_take(&o->lock);
+    uint64_t pages = object_pages(o);
+    struct radix_node *node = radix_bottom(&o->pages, index);
+    uint64_t at = index & (RADIX_SLOTS - 1);
+    if (likely(vma_offset_at(v, address) < pages && node)) {
+        count = min_u64(count, pages - index);
+        const uint64_t *first = leaf - ((address - start) >> PAGE_SHIFT);
+        /* Two loops, so that neither has to ask. */
+        if (unlikely(at + count > RADIX_SLOTS))
+            held = 0;
+        else if (read_bits(v) & ENTRY_W)
+            held = window_take(w, &node->slot[at], first, count, ENTRY_ALWAYS | ENTRY_W, &memory);
+        else
+            held = window_take(w, &node->slot[at], first, count, ENTRY_ALWAYS, &memory);
+    }
+    lock_drop(&o->lock);
+    if (unlikely(held != count)) {
+        window_put(w, held);
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    }
+    list_op(w, start, count, memory);
+    mm_add(&c->mm->file_pages, (int64_t)count);
+    mm_count_add(w, fault_around, count);
+    mm_count(w, fault_file_read);
+    c->minor_faults++;
+    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_FILE_READ),
+                 begun);
+    mm_read_end_reply(w, start + ((count - 1) << PAGE_SHIFT), w->ops->result[count - 1]);
+    return place_batch_answer(c->mm->space_slot, 1);
+}
+
+WAY(read_page)
+{
+    struct object *o = v->object;
+    uint64_t bits = read_bits(v);
+
+    lock_take(&o->lock);
+    uint64_t *word = cached_word(o, v, address);
+    if (unlikely(!word)) {
+        lock_drop(&o->lock);
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    }
+    struct page *page = page_hold(w, *word);
+    uint64_t entry = entry_make(*word & OBJECT_WORD_PAGE, bits);
+    if (bits & ENTRY_W)
+        *word |= OBJECT_WORD_DIRTY;
+    lock_drop(&o->lock);
+    mm_count(w, fault_file_read);
+    return page_answer(w, c, address, pc, begun, FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_FILE_READ),
+                       entry, page);
+}
+
+struct answer object_straight(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc,
+                              uint64_t begun, struct client *c, struct vma *v, struct worker *w)
+{
+    if (cause == CAUSE_STORE_PAGE)
+        return v->flags & VM_SHARED ? write_shared(leaf, address, cause, pc, begun, c, v, w)
+                                    : write_private(leaf, address, cause, pc, begun, c, v, w);
+    if (unlikely(!(v->flags & (VM_READ | VM_WRITE)) || around_policy))
+        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+    if (v->end - v->start == PAGE_BYTES || object_around_bytes == PAGE_BYTES)
+        return read_page(leaf, address, cause, pc, begun, c, v, w);
+    return read_window(leaf, address, cause, pc, begun, c, v, w);
+}
