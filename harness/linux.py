@@ -5,6 +5,7 @@ Its first process is our own init, which uses nothing but Linux's system calls.
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import sys
@@ -45,7 +46,7 @@ def initramfs(initrd: Path, directory: Path) -> Path:
         "proc": (stat.S_IFDIR | 0o755, b""),
         "tmp": (stat.S_IFDIR | 0o1777, b""),
     }
-    scratch = path.with_suffix(".new")
+    scratch = path.with_suffix(f".{os.getpid()}")
     scratch.write_bytes(mkinitrd.archive(files) + whole)
     scratch.replace(path)
     return path

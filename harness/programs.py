@@ -156,7 +156,7 @@ def initrd(build_dir: Path, tests_dir: Path) -> Path:
     whole = mkinitrd.archive(files)
     image = build_dir / "programs" / "initrd.cpio"
     if not image.exists() or image.read_bytes() != whole:
-        scratch = image.with_suffix(".new")
+        scratch = image.with_suffix(f".{os.getpid()}")
         scratch.write_bytes(whole)
         scratch.replace(image)
     return image

@@ -24,7 +24,7 @@ cli debug populate 50000 filler 100
 cli dbsize
 echo "-- 50 clients, and a snapshot"
 cli set before snapshot
-redis-benchmark -q -c 50 -n 20000 -r 10000 -t set,get,incr,lpush,sadd > bench.txt 2>&1 &
+redis-benchmark -q -c 50 -n 2000 -r 1000 -t set,get,incr,lpush,sadd > bench.txt 2>&1 &
 bench=$!
 sleep 0.5
 cli bgsave
@@ -37,7 +37,7 @@ while cli info persistence | grep -q 'rdb_bgsave_in_progress:1'; do
     sleep 0.1
 done
 cli info persistence | tr -d '\r' | grep rdb_last_bgsave_status
-redis-benchmark -q -c 50 -n 5000 -P 16 -t ping_mbulk -s /tmp/redis/s > bench2.txt 2>&1
+redis-benchmark -q -c 50 -n 2000 -P 16 -t ping_mbulk -s /tmp/redis/s > bench2.txt 2>&1
 echo "pipelined: $?"
 cli get before
 redis-check-rdb dump.rdb | grep -c 'RDB looks OK'
