@@ -161,6 +161,12 @@ KTAP_CASE(a_timer_again_and_again)
     EXPECT(value >= 6);
     EXPECT_EQ(read_number(fd, &value), 8);
     EXPECT(value >= 1);
+    /* However short the interval, there is time for others. */
+    spec.interval.tv_nsec = 1;
+    EXPECT_EQ(SYSCALL(SYS_timerfd_settime, fd, 0l, &spec, 0l), 0);
+    nanosleep(&pause, NULL);
+    EXPECT_EQ(read_number(fd, &value), 8);
+    EXPECT(value > 1000);
     spec = (struct spec){0};
     EXPECT_EQ(SYSCALL(SYS_timerfd_settime, fd, 0l, &spec, 0l), 0);
     EXPECT_EQ(events_of(fd), 0);

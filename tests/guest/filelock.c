@@ -67,6 +67,11 @@ static int tries_tenth(int fd)
     return lock(fd, SET, WRITE_LOCK, 10, 1) == 0;
 }
 
+static int tries_first(int fd)
+{
+    return lock(fd, SET, WRITE_LOCK, 0, 1) == 0;
+}
+
 static int reads_tenth(int fd)
 {
     return lock(fd, SET, READ_LOCK, 10, 1) == 0;
@@ -246,6 +251,41 @@ KTAP_CASE(a_record_of_an_open_file)
     close(fd);
     EXPECT_EQ(lock(other, OFD_SET_WAIT, WRITE_LOCK, 0, 5), 0);
     close(other);
+}
+
+static void *close_later(void *arg)
+{
+    struct timespec pause = {.tv_nsec = 20000000};
+
+    nanosleep(&pause, NULL);
+    close(*(int *)arg);
+    return NULL;
+}
+
+/* Who waits for a lock at a descriptor that is closed meanwhile gets none that stays. */
+KTAP_CASE(closed_while_somebody_waits)
+{
+    int fd = open_file(), ends[2];
+    char byte;
+
+    REQUIRE(pipe(ends) == 0);
+    int pid = fork();
+    if (pid == 0) {
+        struct timespec pause = {.tv_nsec = 200000000};
+        lock(open_file(), SET, WRITE_LOCK, 0, 1);
+        write(ends[1], "x", 1);
+        nanosleep(&pause, NULL);
+        _exit(0);
+    }
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);
+    struct pg_thread *thread = pg_thread_create(close_later, &fd, 0);
+    REQUIRE(thread != NULL);
+    EXPECT_ERROR(lock(fd, SET_WAIT, WRITE_LOCK, 0, 1), EBADF);
+    pg_thread_join(thread);
+    EXPECT_EQ(waitpid(pid, NULL, 0), pid);
+    EXPECT_EQ(in_child(tries_first), 1);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static long flock_of(int fd, int operation)

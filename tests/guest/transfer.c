@@ -86,6 +86,31 @@ KTAP_CASE(sendfile_to_a_socket_that_is_slow)
     close(fd);
 }
 
+KTAP_CASE(between_files_in_memory)
+{
+    int fd = open_self(), to = open("/tmp/ktap-transfer", O_RDWR | O_CREAT, 0600);
+    int64_t from_offset = 50, to_offset = 5000;
+
+    REQUIRE(to >= 0);
+    EXPECT_EQ(SYSCALL(SYS_sendfile, (long)to, (long)fd, 0l, 6000l), 6000);
+    EXPECT_EQ(lseek(to, 0, SEEK_CUR), 6000);
+    EXPECT_EQ(SYSCALL(SYS_copy_file_range, (long)to, &from_offset, (long)to, &to_offset, 3000l, 0l),
+              3000);
+    EXPECT_EQ(from_offset, 3050);
+    EXPECT_EQ(to_offset, 8000);
+    EXPECT_EQ(SYSCALL(SYS_pread64, (long)to, got, (long)sizeof(got), 0l), 8000);
+    EXPECT(memcmp(got, start, 5000) == 0 && memcmp(got + 5000, start + 50, 3000) == 0);
+    to_offset = 100;
+    from_offset = 50;
+    EXPECT_ERROR(
+        SYSCALL(SYS_copy_file_range, (long)to, &from_offset, (long)to, &to_offset, 3000l, 0l),
+        EINVAL);
+    EXPECT_ERROR(SYSCALL(SYS_copy_file_range, (long)to, 0l, (long)fd, 0l, 10l, 0l), EBADF);
+    close(fd);
+    close(to);
+    unlink("/tmp/ktap-transfer");
+}
+
 KTAP_CHILD(sendfile_to_nobody)
 {
     int fd = open(ktap_self(), O_RDONLY), ends[2];

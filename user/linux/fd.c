@@ -47,6 +47,15 @@ long fd_install(struct fd_table *table, struct file *file, unsigned from, bool c
     return -LINUX_EMFILE;
 }
 
+bool fd_has_room(const struct fd_table *table)
+{
+    for (unsigned fd = 0; fd < FDS_MAX; fd++) {
+        if (!table->file[fd])
+            return true;
+    }
+    return false;
+}
+
 long fd_install_new(struct fd_table *table, struct file *file, bool close_exec)
 {
     long fd = fd_install(table, file, 0, close_exec);

@@ -33,6 +33,8 @@ struct file *fd_get(const struct fd_table *table, int64_t fd);
 long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec);
 /* The same for a file that was just made: it goes again if there is no number for it. */
 long fd_install_new(struct fd_table *table, struct file *file, bool close_exec);
+/* Whether there is a number free. */
+bool fd_has_room(const struct fd_table *table);
 /* Put the file (the caller's use of it) at that number, closing what is there. */
 void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec);
 /* 0 or -EBADF. */

@@ -248,8 +248,15 @@ long filelock_fcntl(struct thread *t, struct file *file, uint32_t command, uint6
     if (asked.type == LINUX_F_UNLCK)
         return apply(want, true);
     const struct lock *blocker = conflict(&want);
-    if (!blocker)
-        return apply(want, false);
+    if (!blocker) {
+        error = apply(want, false);
+        /* Closed while this waited: nobody would end the lock any more. */
+        if (!error && !of_file && fd_get(t->process->files, (int32_t)t->args[0]) != file) {
+            release(want.of, want.owner);
+            error = -LINUX_EBADF;
+        }
+        return error;
+    }
     if (command == LINUX_F_SETLK || command == LINUX_F_OFD_SETLK)
         return -LINUX_EAGAIN;
     if (!of_file && is_deadlock(t, blocker))

@@ -85,7 +85,7 @@ struct socket {
     enum socket_state state;
     uint8_t shut;
     int error;          /* of SO_ERROR: positive, or 0 */
-    bool connect_waits; /* a connect() that did not wait has yet to be told how it ended */
+    bool connect_waits; /* a connect() that began it has yet to be told how it ended */
     struct watched watched;
     struct ring ring;
     TAILQ_HEAD(, socket_parcel) parcels;

@@ -239,7 +239,8 @@ static long connect_inet(struct thread *t, struct file *file, struct socket *s,
         s->state = SOCKET_CONNECTING;
         s->listener = listener;
         TAILQ_INSERT_TAIL(&listener->knocking, s, listed);
-        return wait ? socket_wait(t, file, 0, s, s->send_limit) : in_progress(s, 0);
+        s->connect_waits = true;
+        return wait ? socket_wait(t, file, 0, s, s->send_limit) : -LINUX_EINPROGRESS;
     }
     return error || wait ? error : in_progress(s, 0);
 }
@@ -315,9 +316,11 @@ static long accept_any(struct thread *t, const uint64_t *a, uint32_t flags)
         return -LINUX_EOPNOTSUPP;
     if (s->state != SOCKET_LISTENS || (s->shut & SOCKET_SHUT_RECEIVE))
         return -LINUX_EINVAL;
-    struct socket *arrived = socket_take_arrival(s);
-    if (!arrived)
+    if (TAILQ_EMPTY(&s->arrivals))
         return socket_wait(t, file, 0, s, s->receive_limit);
+    if (!fd_has_room(t->process->files))
+        return -LINUX_EMFILE; /* who arrived goes on waiting */
+    struct socket *arrived = socket_take_arrival(s);
     long fd = socket_install(t, arrived, flags);
     if (fd < 0 || !a[1])
         return fd;

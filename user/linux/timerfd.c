@@ -26,20 +26,21 @@ struct timerfd {
 static void expired(struct timer *timer)
 {
     struct timerfd *t = (struct timerfd *)((char *)timer - offsetof(struct timerfd, timer));
-    uint64_t now = time_now_ticks(), next;
 
     t->count++;
-    if (t->interval) {
-        next = t->due + t->interval;
-        if (next <= now) {
-            uint64_t missed = (now - next) / t->interval + 1;
-            t->count += missed;
-            next += missed * t->interval;
-        }
-        t->due = next;
-        timer_set(timer, next);
-    }
     watched_wake(&t->watched, LINUX_POLLIN | LINUX_POLLRDNORM);
+}
+
+/* One that expires again and again is set again only when somebody asks, and has then expired as
+ * often as there was time for: so the shortest interval costs no more than any. */
+static void catch_up(struct timerfd *t)
+{
+    if (!t->count || !t->interval || t->timer.ticks)
+        return;
+    uint64_t missed = (time_now_ticks() - t->due) / t->interval;
+    t->count += missed;
+    t->due += (missed + 1) * t->interval;
+    timer_set(&t->timer, t->due);
 }
 
 static long timer_read(struct file *file, struct space *space, uint64_t address, size_t bytes)
@@ -48,6 +49,7 @@ static long timer_read(struct file *file, struct space *space, uint64_t address,
 
     if (bytes < sizeof(t->count))
         return -LINUX_EINVAL;
+    catch_up(t);
     if (!t->count)
         return -LINUX_EAGAIN;
     if (copy_out(space, address, &t->count, sizeof(t->count)))
@@ -119,8 +121,9 @@ static long timer_of(struct thread *t, uint64_t fd, struct timerfd **timer)
     return 0;
 }
 
-static struct linux_itimerspec setting(const struct timerfd *timer)
+static struct linux_itimerspec setting(struct timerfd *timer)
 {
+    catch_up(timer);
     uint64_t now = time_now_ticks(), due = timer->timer.ticks;
 
     /* One that is set has at least a moment left. */
