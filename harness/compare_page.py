@@ -114,7 +114,7 @@ def phases(data: Data) -> str:
     for name in dict.fromkeys(found["name"] for found in data["traces"]):
         parts.append(_text(0, y + 14, name, 'fill="currentColor" font-weight="600"'))
         y += 20
-        for number, found in enumerate(data["traces"]):
+        for found in data["traces"]:
             if found["name"] != name:
                 continue
             parts.append(
@@ -132,8 +132,6 @@ def phases(data: Data) -> str:
             parts.append(
                 _text(x + 6, y + 15, _number(found["instructions"]), 'fill="currentColor"')
             )
-            parts.append(f'<rect class="pick" data-trace="{number}" x="{left}" y="{y}" width="{x - left:.1f}" '
-                         'height="20" fill="transparent" style="cursor:pointer;pointer-events:none"/>')  # fmt: skip
             y += 24
         y += 8
     return _svg(width, y, parts)

@@ -3,7 +3,7 @@
  * together, for each fault, from the moment that the threads are let go until the last is done.
  * Under -icount the counter of any hart counts what all of them execute, so it needs no adding up.
  *
- * Nobody waits by spinning: under -icount that could starve the others (docs/testing.md).
+ * Nobody waits by spinning: under -icount harts take turns, and who spins could starve the others.
  */
 #include "user/bench/lib/bench.h"
 
