@@ -76,6 +76,19 @@ static bool cut_old(struct remap *r, struct vma *v)
     return !stays || !below || vma_split(r->w, r->mm, v, r->address);
 }
 
+/*
+ * A VMA was cut in two before the copy of a part of it was made, which may have become one with
+ * either half. On Linux it would have become one with the whole: what it then shares, both halves
+ * share.
+ */
+static void rejoin_anon(struct vma *lower, struct vma *upper)
+{
+    if (lower->anon != upper->anon && rmap_can_merge(lower, upper)) {
+        rmap_merge(lower, upper);
+        rmap_merge(upper, lower);
+    }
+}
+
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
     /* Anonymous pages keep their index, so their VMA keeps its numbering; where there never was a
@@ -88,11 +101,14 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
                                   v->anon ? v : NULL,
                                   {stays ? v->start : 0, stays ? v->end : 0}};
     vaddr_t end = r->address + r->old_bytes;
+    bool hole = !stays && v->start < r->address && v->end > end;
 
     if (huge_split_all(r->w, r->mm, r->address, end) || !cut_old(r, v) ||
         move_tables_ready(r, to) ||
         !vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
         return -LINUX_ENOMEM;
+    if (hole && !kind.object)
+        rejoin_anon(vma_at(r->mm, r->address), vma_at(r->mm, end));
     move_pages(r, to);
     if (stays)
         vma_emptied(r->w, r->mm, vma_at(r->mm, r->address), r->address, end);
