@@ -43,7 +43,7 @@ static long tell_int(struct thread *t, uint64_t to, int32_t value)
     return copy_out(t->process->space, to, &value, sizeof(value));
 }
 
-/* A flag that is 0 or 1, and whose other arguments must be 0. */
+/* A flag that is 0 or 1. */
 static long set_flag(bool *flag, const uint64_t *a)
 {
     if (a[1] > 1)
