@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ktap.h"
@@ -228,7 +229,8 @@ KTAP_CASE(descriptors_in_a_circle)
     /* With them goes the end of the pipe, sooner or later. */
     EXPECT_EQ(SYSCALL(SYS_fcntl, (long)ends[0], (long)F_SETFL, (long)O_NONBLOCK), 0);
     long result = -EAGAIN;
-    for (int i = 0; i < 100 && result == -EAGAIN; i++) {
+    for (int i = 0; i < 200 && result == -EAGAIN; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
         REQUIRE(pair(SOCK_STREAM, fds));
         close(fds[0]);
         close(fds[1]);
@@ -287,6 +289,8 @@ KTAP_CASE(bad_messages)
     message.msg_control = (void *)BAD_PTR;
     message.msg_controllen = 24;
     EXPECT_ERROR(SYSCALL(SYS_sendmsg, (long)fds[0], &message, 0l), EFAULT);
+    message.msg_control = NULL;
+    message.msg_controllen = 0;
     EXPECT_ERROR(SYSCALL(SYS_sendmsg, 1l, &message, 0l), ENOTSOCK);
     /* Nothing of all that was sent. */
     EXPECT_ERROR(SYSCALL(SYS_recvfrom, (long)fds[1], &message, 1l, (long)MSG_DONTWAIT, 0l, 0l),
