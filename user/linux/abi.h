@@ -456,6 +456,7 @@ enum linux_cc {
 #define LINUX_P_ALL      0 /* waitid */
 #define LINUX_P_PID      1
 #define LINUX_P_PGID     2
+#define LINUX_P_PIDFD    3
 #define LINUX_WCONTINUED 0x00000008
 #define LINUX_WALL       0x40000000
 #define LINUX_WNOTHREAD  0x20000000

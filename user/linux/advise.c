@@ -1,14 +1,154 @@
-/* Advice on memory that not everybody may give; all other goes to the memory server itself. */
-#include "user/linux/abi.h"
+/*
+ * Memory calls for which one must know who is who: advice that not everybody may give, advice for
+ * another process, and copying to and from its memory. All other calls on memory go to the memory
+ * server itself.
+ */
+#include <string.h>
+
 #include "user/linux/calls.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/pidfd.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
+#include "user/linux/vector.h"
 
-/* MADV_HWPOISON, MADV_SOFT_OFFLINE: for the superuser. */
+#define MADV_WILLNEED 3
+#define MADV_COLD     20
+#define MADV_PAGEOUT  21
+#define MADV_COLLAPSE 25
+
+#define CAP_SYS_ADMIN  21
+#define CAP_SYS_PTRACE 19
+#define CAP_SYS_NICE   23
+
+#define COPY_BYTES 4096
+
+static bool has_capability(const struct thread *t, unsigned capability)
+{
+    return (t->process->cred.effective >> capability & 1) != 0;
+}
+
+/* MADV_HWPOISON, MADV_SOFT_OFFLINE. */
 long linux_madvise(struct thread *t, const uint64_t *a)
 {
-    if (linux_geteuid(t, a))
+    if (!has_capability(t, CAP_SYS_ADMIN))
         return -LINUX_EPERM;
     return mmcall_advise(t->process->space->mm, a[0], a[1], a[2]);
+}
+
+/* May t look into p? Its own, somebody with the same ids, or by capability. */
+static bool may_access(const struct thread *t, const struct process *p)
+{
+    const struct ids *own = &t->process->cred.user, *user = &p->cred.user;
+    const struct ids *own_group = &t->process->cred.group, *group = &p->cred.group;
+
+    if (p == t->process || has_capability(t, CAP_SYS_PTRACE))
+        return true;
+    return !p->undumpable && own->fs == user->real && own->fs == user->effective &&
+           own->fs == user->saved && own_group->fs == group->real &&
+           own_group->fs == group->effective && own_group->fs == group->saved;
+}
+
+/* What changes nothing that the process could see. */
+static bool advice_is_harmless(uint64_t advice)
+{
+    return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED ||
+           advice == MADV_COLLAPSE;
+}
+
+/* Part by part until one fails; bytes done, or the error of the first. */
+static long advise_parts(const struct vector *v, uint64_t mm, uint64_t advice)
+{
+    uint64_t done = 0;
+
+    for (size_t i = 0; i < v->parts; i++) {
+        const struct linux_iovec *part = &v->part[i];
+        long error = part->bytes ? mmcall_advise(mm, part->base, part->bytes, advice) : 0;
+
+        if (error)
+            return done ? (long)done : error;
+        done += part->bytes;
+    }
+    return (long)done;
+}
+
+/* pidfd, list, parts, advice, flags */
+long linux_process_madvise(struct thread *t, const uint64_t *a)
+{
+    struct process *p;
+    struct vector v;
+
+    if (a[4])
+        return -LINUX_EINVAL;
+    long error = vector_get(t, a[1], a[2], &v);
+    if (!error)
+        error = pidfd_get(t, (int32_t)a[0], &p);
+    if (error)
+        return error;
+    if (!advice_is_harmless(a[3]))
+        return -LINUX_EINVAL;
+    if (!p->space)
+        return -LINUX_ESRCH;
+    if (!may_access(t, p) || (p != t->process && !has_capability(t, CAP_SYS_NICE)))
+        return -LINUX_EPERM;
+    return advise_parts(&v, p->space->mm, a[3]);
+}
+
+/* ---- the memory of another process ---- */
+
+/* Bytes from one list to the other, as far as both go and can be reached. */
+static size_t copy_between(struct space *from, const struct vector *source, struct space *to,
+                           const struct vector *target)
+{
+    static char buffer[COPY_BYTES]; /* under the big lock */
+    size_t done = 0, copied, part;
+    uint64_t at, there;
+
+    do {
+        size_t room = vector_piece(target, done, &there);
+
+        part = vector_piece(source, done, &at);
+        part = part < room ? part : room;
+        part = part < COPY_BYTES ? part : COPY_BYTES;
+        copied = copy_in_some(from, buffer, at, part);
+        copied = copy_out_some(to, there, buffer, copied);
+        done += copied;
+    } while (part && copied == part);
+    return done;
+}
+
+/* pid, list here, parts, list there, parts, flags */
+static long copy_process(struct thread *t, const uint64_t *a, bool write)
+{
+    static struct linux_iovec kept[LINUX_IOV_MAX]; /* under the big lock */
+    struct vector here, there;
+
+    if (a[5])
+        return -LINUX_EINVAL;
+    long error = vector_get(t, a[1], a[2], &here);
+    if (error)
+        return error;
+    memcpy(kept, here.part, here.parts * sizeof(kept[0])); /* the next list takes its place */
+    here.part = kept;
+    error = vector_get(t, a[3], a[4], &there);
+    if (error)
+        return error;
+    struct process *p = process_by_pid((int32_t)a[0]);
+    if (!p || !p->space)
+        return -LINUX_ESRCH;
+    if (!may_access(t, p))
+        return -LINUX_EPERM;
+    size_t done = write ? copy_between(t->process->space, &here, p->space, &there)
+                        : copy_between(p->space, &there, t->process->space, &here);
+    return done || !here.bytes || !there.bytes ? (long)done : -LINUX_EFAULT;
+}
+
+long linux_process_vm_readv(struct thread *t, const uint64_t *a)
+{
+    return copy_process(t, a, false);
+}
+
+long linux_process_vm_writev(struct thread *t, const uint64_t *a)
+{
+    return copy_process(t, a, true);
 }

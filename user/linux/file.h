@@ -16,6 +16,7 @@
 struct epoll;
 struct epoll_item;
 struct eventfd;
+struct pidfd;
 struct pipe;
 struct socket;
 struct space;
@@ -29,7 +30,8 @@ enum file_kind {
     FILE_SOCKET,
     FILE_EVENT,
     FILE_TIMER,
-    FILE_SIGNAL
+    FILE_SIGNAL,
+    FILE_PIDFD
 };
 
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
@@ -62,6 +64,7 @@ struct file {
             uint64_t mask;
             int pid; /* of the process whose signals it waits for */
         } signal;
+        struct pidfd *pidfd;
     };
     LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */
     LIST_ENTRY(file) unused;       /* in the list of free ones */

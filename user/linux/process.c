@@ -10,6 +10,7 @@
 #include "user/linux/machine.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/pidfd.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
@@ -207,6 +208,7 @@ static void free_process(struct process *p)
     linux_assert(TAILQ_EMPTY(&p->vfork_wait.threads) && TAILQ_EMPTY(&p->alone_wait.threads));
     if (p->parent)
         TAILQ_REMOVE(&p->parent->children, p, sibling);
+    pidfd_process_gone(p);
     free(p->cmdline);
     p->cmdline = NULL;
     p->state = PROCESS_FREE;
@@ -330,6 +332,7 @@ static void bury(struct process *p)
     }
     leave_children(p);
     p->state = PROCESS_ZOMBIE;
+    pidfd_changed(p);
     tell_end(p);
 }
 

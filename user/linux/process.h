@@ -44,6 +44,7 @@ struct process {
     struct fs_context *fs;
     struct sighand *sighand;
     struct place exe;
+    struct pidfd *pidfd; /* what descriptors of it stand for; NULL: there are none */
     char comm[COMM_BYTES];
     char *cmdline; /* argv as NUL-terminated strings one after the other, malloced */
     uint64_t cmdline_bytes;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "user/linux/pidfd.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
@@ -123,6 +124,26 @@ long linux_rt_sigqueueinfo(struct thread *t, const uint64_t *a)
         return -LINUX_ESRCH;
     if (!valid(signal))
         return -LINUX_EINVAL;
+    return signal && signal_send_process(p, signal, &info) == SIGNAL_LOST ? -LINUX_EAGAIN : 0;
+}
+
+long linux_pidfd_send_signal(struct thread *t, const uint64_t *a)
+{
+    int signal = (int)a[1];
+    struct signal_info info = {.code = LINUX_SI_USER, .pid = t->process->pid};
+    struct process *p;
+
+    if (a[3])
+        return -LINUX_EINVAL;
+    long error = pidfd_get(t, (int32_t)a[0], &p);
+    if (!error && a[2])
+        error = read_info(t, a[2], p == t->process, &info);
+    if (error)
+        return error;
+    if (!valid(signal))
+        return -LINUX_EINVAL;
+    if (!cred_may_signal(&t->process->cred, &p->cred))
+        return -LINUX_EPERM;
     return signal && signal_send_process(p, signal, &info) == SIGNAL_LOST ? -LINUX_EAGAIN : 0;
 }
 

@@ -1,6 +1,7 @@
 /* wait4, waitid: asking for children that have ended, stopped or gone on. */
 #include "user/linux/calls.h"
 
+#include "user/linux/pidfd.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/space.h"
@@ -105,11 +106,20 @@ long linux_waitid(struct thread *t, const uint64_t *a)
     struct linux_siginfo info = {0};
     struct event event;
 
-    if ((w.options & ~WAITID_OPTIONS) || !(w.options & WAITID_KINDS) || w.type > LINUX_P_PGID ||
+    if ((w.options & ~WAITID_OPTIONS) || !(w.options & WAITID_KINDS) || w.type > LINUX_P_PIDFD ||
         (w.type == LINUX_P_PID && w.id <= 0) || (w.type == LINUX_P_PGID && w.id < 0))
         return -LINUX_EINVAL;
     if (w.type == LINUX_P_PGID && w.id == 0)
         w.id = t->process->pgid;
+    if (w.type == LINUX_P_PIDFD) {
+        struct process *p;
+        long error = pidfd_get(t, w.id, &p);
+
+        if (error) /* who is gone is nobody's child */
+            return error == -LINUX_ESRCH ? -LINUX_ECHILD : error;
+        w.type = LINUX_P_PID;
+        w.id = p->pid;
+    }
     long result = find_event(t, &w, &event);
     if (result < 0)
         return result;

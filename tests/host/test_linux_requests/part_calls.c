@@ -7,6 +7,7 @@
 #include "user/linux/fd.c"
 #include "user/linux/futex.c"
 #include "user/linux/mmap.c"
+#include "user/linux/pidfd.c"
 #include "user/linux/pipe.c"
 #include "user/linux/poll.c"
 #include "user/linux/sched.c"
