@@ -10,15 +10,15 @@
  * migration". A page of an object that a call holds counts one more than it has entries: it is
  * busy.
  *
- * All functions: no lock from LOCK_ANON on is held, nothing is gathered in the worker's page.
+ * All functions: no lock from LOCK_OBJECT on is held, nothing is gathered in the worker's page.
  */
 #ifndef MMSERVER_CORE_RMAP_WALK_H
 #define MMSERVER_CORE_RMAP_WALK_H
 
 #include "mmserver/core/mm.h"
 
-/* Entries that map the page, or keep it parked; found by looking. -LINUX_EAGAIN: it is no anonymous
- * page in use, or changes just now. */
+/* Entries that map the page, or keep it parked; found by looking. -LINUX_EAGAIN: it is no page of a
+ * program in use, or changes just now. */
 long rmap_mapcount(struct worker *w, struct page *page);
 
 /*
