@@ -87,7 +87,8 @@ static long soft_offline(struct worker *w, pfn_t pfn)
     pfn_t to = page_alloc_user(w);
     if (!to)
         return -LINUX_ENOMEM;
-    long error = page_move(w, pfn, to);
+    /* It may have been freed meanwhile, and be what was just allocated. */
+    long error = to == pfn ? -LINUX_EAGAIN : page_move(w, pfn, to);
     if (error)
         page_free(w, to);
     return error;
