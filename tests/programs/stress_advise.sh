@@ -1,5 +1,5 @@
 #!/usr/bin/dash
-# stress-ng, each stressor with its own checks (--verify), bounded by operations: advice, locking, residence, protection.
+# stress-ng, each stressor with its own checks (--verify), bounded by operations: synchronising, locking, residence, protection.
 cd /tmp || exit 1
 run()
 {
@@ -14,7 +14,6 @@ run()
     fi
 }
 failed=0
-run madvise --madvise 1 --madvise-ops 2
 run msync --msync 1 --msync-bytes 1M --msync-ops 100
 run mincore --mincore 1 --mincore-ops 10
 run mlock --mlock 1 --mlock-ops 100

@@ -19,13 +19,9 @@ run vfork --vfork 1 --vfork-ops 100
 run exec --exec 1 --exec-ops 10
 run pipe --pipe 1 --pipe-ops 2000
 run switch --switch 1 --switch-ops 500
-run futex --futex 1 --futex-ops 500
 run signal --signal 1 --signal-ops 1000
 run pthread --pthread 1 --pthread-ops 100
-run wait --wait 1 --wait-ops 50
 run kill --kill 1 --kill-ops 500
-run mutex --mutex 1 --mutex-ops 500
-run sem --sem 1 --sem-ops 500
 run poll --poll 1 --poll-ops 100
 rm -f stress.log
 exit $failed
