@@ -171,6 +171,8 @@ static long perform(struct batch *b, const struct op *op)
         return batch_table(b, op);
     case BATCH_TABLE_REMOVE:
         return batch_table_remove(b, op);
+    case BATCH_TABLE_DROP:
+        return batch_table_drop(b, op);
     case BATCH_COPY_TABLE:
         return batch_copy_table(b, op);
     case BATCH_MAP_LIST:
@@ -274,6 +276,7 @@ static long perform_noted(struct batch *b, struct batch_op *from)
     struct op op;
 
     op_read(&op, from);
+    b->at = from;
     b->done = 0;
     long error = perform(b, &op);
     if (likely(b->page != NULL))
@@ -304,8 +307,12 @@ static inline uint64_t perform_all(struct batch *b, uint64_t count, long *error)
 static void tables_release(struct batch *b)
 {
     kernel_lock();
-    for (unsigned i = 0; i < b->removed; i++)
-        page_release_zero(b->table[i]); /* found empty when nobody could fill it any more */
+    for (unsigned i = 0; i < b->removed; i++) {
+        if (b->table[i].zero) /* found empty when nobody could fill it any more */
+            page_release_zero(b->table[i].page);
+        else
+            page_release(b->table[i].page);
+    }
     kernel_unlock();
 }
 
@@ -370,6 +377,7 @@ static inline void batch_begin(struct batch *b, struct thread *t, struct space *
     b->mapped = b->unmapped = 0;
     gather_begin(&b->gather, s);
     b->source.space = NULL;
+    b->fresh_at = NULL;
     b->removed = 0;
     gather_open(b->hart);
 }

@@ -48,7 +48,8 @@ struct batch {
     struct batch_page *page;
     int32_t *blocks;      /* the hart's */
     long error;           /* why batch_slots() gave none */
-    uint32_t done;        /* slots that the present operation changed */
+    struct batch_op *at;  /* the present operation */
+    uint32_t done;        /* slots that it changed */
     uint32_t results;     /* result words written */
     uint64_t leaf_tag;    /* address >> 21 of `leaf`, ~0 for none */
     uint64_t *leaf;       /* the leaf table used last */
@@ -60,8 +61,13 @@ struct batch {
     uint64_t mapped, unmapped;
     struct gather gather;
     struct gather source; /* of the space that tables are copied from; space NULL: none */
-    unsigned removed;     /* tables taken out, released after the fence */
-    pfn_t table[BATCH_OPS_MAX];
+    uint64_t *fresh; /* a leaf table that was installed, empty, by the operation before this one */
+    struct batch_op *fresh_at;
+    unsigned removed; /* tables taken out, released after the fence: */
+    struct {
+        pfn_t page;
+        bool zero; /* nothing is left in it */
+    } table[BATCH_OPS_MAX];
 };
 
 /* All of these answer 0 or -ERR_x. */
@@ -74,6 +80,7 @@ long batch_protect(struct batch *b, const struct op *op);
 long batch_clear_bits(struct batch *b, const struct op *op);
 long batch_table(struct batch *b, const struct op *op);
 long batch_table_remove(struct batch *b, const struct op *op);
+long batch_table_drop(struct batch *b, const struct op *op);
 long batch_copy_table(struct batch *b, const struct op *op);
 long batch_move(struct batch *b, const struct op *op);
 long batch_split(struct batch *b, const struct op *op);

@@ -74,7 +74,7 @@ static long source_gather(struct batch *b, struct space *source, struct gather *
 }
 
 /* Slots copied under the kernel lock at a time; runs of less than two of these are not worth it. */
-#define ALONE_SLOTS 128
+#define ALONE_SLOTS 256
 
 /*
  * A run of slots being copied. Leaves are counted in their block before they are written: when a
@@ -239,21 +239,23 @@ static inline void slot_store(uint64_t *slot, uint64_t entry)
  * any slot: the index of the first group that is none, or of the last, not whole one. */
 static uint64_t copy_unseen(struct copy *c, uint64_t i, uint64_t end)
 {
-    const uint64_t like = c->like, n = (end - i < c->ahead ? end - i : c->ahead) / GROUP * GROUP;
+    /* Without W, so that this is among what differs where a leaf has it. */
+    const uint64_t like = c->like & ~ENTRY_W,
+                   n = (end - i < c->ahead ? end - i : c->ahead) / GROUP * GROUP;
     uint64_t *from = c->from + i, *target = c->target + i, *stop = from + n;
     uint64_t *first = NULL, *last = NULL, writable = 0;
 
     for (; from < stop; from += GROUP, target += GROUP) {
 #define LOAD(k) uint64_t e##k = slot_load(from + (k));
         EIGHT(LOAD)
-        uint64_t any = e0 | e1 | e2 | e3 | e4 | e5 | e6 | e7;
-        uint64_t all = e0 & e1 & e2 & e3 & e4 & e5 & e6 & e7;
-        if (((any ^ like) | (all ^ like)) & LEAF_LIKE)
+#define UNLIKE(k) | (e##k ^ like)
+        uint64_t unlike = 0 EIGHT(UNLIKE);
+        if (unlike & LEAF_LIKE)
             break;
-        if (any & ENTRY_W) {
+        if (unlike & ENTRY_W) {
             first = first ? first : from;
             last = from;
-            writable |= any;
+            writable |= unlike | like;
 #define WITHOUT_W(k) slot_store(from + (k), e##k &= ~ENTRY_W);
             EIGHT(WITHOUT_W)
         }
@@ -267,6 +269,17 @@ static uint64_t copy_unseen(struct copy *c, uint64_t i, uint64_t end)
     c->leaves += done;
     c->ahead -= done;
     return i + done;
+}
+
+/* Are the next eight slots leaves of one block? Then it is counted ahead. */
+static bool group_ahead(struct copy *c, uint64_t i)
+{
+    const uint64_t leaf = slot_load(c->from + i);
+    uint64_t unlike = 0;
+
+    for (unsigned k = 1; k < GROUP; k++)
+        unlike |= slot_load(c->from + i + k) ^ leaf;
+    return (leaf & ENTRY_V) && !(unlike & LEAF_LIKE) && ahead_begin(c, leaf, i, GROUP);
 }
 
 /*
@@ -283,8 +296,11 @@ static uint64_t copy_alone(struct copy *c, uint64_t i)
     kernel_lock(); /* ends being busy */
     c->alone =
         !((own->seen | own->running | source->seen | source->running) & ~(1UL << c->b->hart->id));
-    if (c->alone)
-        at = copy_unseen(c, i, end);
+    if (c->alone) {
+        do
+            at = copy_unseen(c, at, end);
+        while (at + GROUP <= end && group_ahead(c, at));
+    }
     kernel_unlock();
     if (at - i < ALONE_SLOTS / 4)
         c->alone = false; /* too mixed to be worth the lock */
@@ -298,7 +314,7 @@ static long leaves_copy(struct copy *c)
     long error = 0;
 
     while (i < c->count && !error) {
-        if (c->alone && c->ahead) {
+        if (c->alone) {
             uint64_t from = i;
             i = copy_alone(c, i);
             if (i - from == ALONE_SLOTS)
@@ -343,7 +359,8 @@ static long copy_locked(struct batch *b, const struct op *op, struct space *sour
         return b->error;
     if ((error = source_slots(source, op, &from)) != 0)
         return error;
-    if (slots_or(target, op->count))
+    /* What somebody has put into a table that was empty a moment ago is found later. */
+    if ((op->level || b->at != b->fresh_at || b->leaf != b->fresh) && slots_or(target, op->count))
         return -ERR_MAPPED;
     if ((error = source_gather(b, source, &gather)) != 0)
         return error;

@@ -55,6 +55,8 @@ static long table_install(struct batch *b, const struct op *op, uint64_t *slot)
         return -ERR_MAPPED;
     }
     b->space->tables++;
+    b->fresh = page_to_virt(page);
+    b->fresh_at = b->at + 1;
     return 0;
 }
 
@@ -76,53 +78,148 @@ long batch_table(struct batch *b, const struct op *op)
 }
 
 /*
- * Kernel lock held. Unlink an empty table. A fault reply on another hart may have found it and may
- * still fill a slot, or put it into a thread's cache, so: unlink; wait until all who found it are
- * done; empty the caches; wait until all who used these are done. Only then its being empty is
- * final.
+ * Kernel lock held. Unlink a table. A fault reply on another hart may have found it and may still
+ * fill a slot, or put it into a thread's cache, so: unlink; wait until all who found it are done;
+ * empty the caches; wait until all who used these are done. Only then what stands in it is final.
  */
-static long table_unlink(struct space *s, uint64_t *slot, const uint64_t *table)
+static void table_unlink(struct space *s, uint64_t *slot)
 {
     struct thread *t;
-    uint64_t entry = __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED);
 
+    __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
     harts_quiesce();
     TAILQ_FOREACH(t, &s->threads, mates)
     thread_leaf_forget(t);
     harts_quiesce();
-    if (batch_table_empty(table))
+}
+
+/* Kernel lock held. Unlink an empty table; if it is not empty in the end, it is put back. */
+static long empty_table_unlink(struct space *s, uint64_t *slot, uint64_t entry)
+{
+    table_unlink(s, slot);
+    if (batch_table_empty(page_to_virt(entry_page(entry))))
         return 0;
     __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
     return -ERR_BUSY;
 }
 
-long batch_table_remove(struct batch *b, const struct op *op)
+/* The table is nobody's any more, once the fence is over. */
+static void table_removed(struct batch *b, pfn_t page, bool zero)
 {
-    uint64_t *slot;
-    long error = table_slot(b, op, &slot);
+    b->gather.tables = true;
+    b->space->tables--;
+    /* The kernel made the memory server's first tables; they are nobody's pages. */
+    if (page_directory(page) == NULL)
+        return;
+    b->table[b->removed].page = page;
+    b->table[b->removed++].zero = zero;
+}
+
+/* The slot that leads to a table. */
+static long table_there(struct batch *b, const struct op *op, uint64_t **slot, uint64_t *entry)
+{
+    long error = table_slot(b, op, slot);
 
     if (error)
         return error;
-    uint64_t entry = slot_load(slot);
-    if (!(entry & ENTRY_V))
+    *entry = slot_load(*slot);
+    if (!(*entry & ENTRY_V))
         return -ERR_UNMAPPED;
-    if (!entry_is_table(entry))
-        return -ERR_LEVEL;
+    return entry_is_table(*entry) ? 0 : -ERR_LEVEL;
+}
+
+long batch_table_remove(struct batch *b, const struct op *op)
+{
+    uint64_t *slot, entry;
+    long error = table_there(b, op, &slot, &entry);
+
+    if (error)
+        return error;
     if (!batch_table_empty(page_to_virt(entry_page(entry))))
         return -ERR_BUSY;
     kernel_lock(); /* ends being busy */
-    error = table_unlink(b->space, slot, page_to_virt(entry_page(entry)));
+    error = empty_table_unlink(b->space, slot, entry);
     if (error == 0) {
         b->done = 1;
-        b->gather.tables = true;
-        b->space->tables--;
-        /* The kernel made the memory server's first tables; they are nobody's pages. */
-        if (page_directory(entry_page(entry)) != NULL)
-            b->table[b->removed++] = entry_page(entry);
+        table_removed(b, entry_page(entry), true);
     }
     kernel_unlock();
     batch_resume(b);
     return error;
+}
+
+/* Leaves of eight slots that are not alike leave their blocks' counters. */
+static __attribute__((noinline)) uint64_t mixed_uncount(int32_t *blocks, const uint64_t *slot)
+{
+    uint64_t leaves = 0;
+
+    for (unsigned i = 0; i < GROUP; i++) {
+        if (!(slot[i] & ENTRY_V))
+            continue;
+        __atomic_fetch_sub(block_of_entry(blocks, slot[i]), 1, __ATOMIC_RELEASE);
+        leaves++;
+    }
+    return leaves;
+}
+
+/* The bits in which some of eight slots differ from `like`. */
+static inline uint64_t slots_unlike(const uint64_t *slot, uint64_t like)
+{
+    return (slot[0] ^ like) | (slot[1] ^ like) | (slot[2] ^ like) | (slot[3] ^ like) |
+           (slot[4] ^ like) | (slot[5] ^ like) | (slot[6] ^ like) | (slot[7] ^ like);
+}
+
+/* All leaves of a table that nobody can change or use any more leave their blocks' counters. Those
+ * of one block are taken off when another is met: `like` is one of them, `held` how many. */
+static uint64_t leaves_uncount(int32_t *blocks, const uint64_t *slot)
+{
+    uint64_t like = ~0UL, held = 0, leaves = 0;
+
+    for (const uint64_t *end = slot + TABLE_ENTRIES; slot < end; slot += GROUP) {
+        if (likely(!(slots_unlike(slot, like) & LEAF_LIKE))) {
+            held += GROUP;
+            continue;
+        }
+        if (slots_unlike(slot, slot[0]) & LEAF_LIKE || !(slot[0] & ENTRY_V)) {
+            leaves += slots_or8(slot) ? mixed_uncount(blocks, slot) : 0;
+            continue;
+        }
+        if (held)
+            __atomic_fetch_sub(block_of_entry(blocks, like), (int32_t)held, __ATOMIC_RELEASE);
+        leaves += held;
+        like = slot[0];
+        held = GROUP;
+    }
+    if (held)
+        __atomic_fetch_sub(block_of_entry(blocks, like), (int32_t)held, __ATOMIC_RELEASE);
+    return leaves + held;
+}
+
+/*
+ * The leaves are counted until the table is unlinked and nobody on another hart looks at it any
+ * more. Then only hardware can still use them, until the fence, which is of the whole space; as for
+ * every batch, this hart stands as gathering until then.
+ */
+long batch_table_drop(struct batch *b, const struct op *op)
+{
+    uint64_t *slot, entry;
+
+    if (op->level != 1)
+        return -ERR_LEVEL;
+    if (b->space == space_server)
+        return -ERR_RANGE; /* not all of its leaves are counted */
+    long error = table_there(b, op, &slot, &entry);
+    if (error)
+        return error;
+    kernel_lock(); /* ends being busy */
+    table_unlink(b->space, slot);
+    table_removed(b, entry_page(entry), false);
+    kernel_unlock();
+    uint64_t leaves = leaves_uncount(b->blocks, page_to_virt(entry_page(entry)));
+    b->unmapped += leaves;
+    b->done = (uint32_t)leaves;
+    batch_resume(b);
+    return 0;
 }
 
 /*

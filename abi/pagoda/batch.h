@@ -38,6 +38,8 @@ enum batch_code {
                            entries too. The two runs may not overlap. All or nothing */
     BATCH_SPLIT,        /* the 2 MiB leaf at `address` <- page `entry` (a free page of a tables
                            block, by `memory`) as a leaf table of 512 small leaves like it */
+    BATCH_TABLE_DROP,   /* take the leaf table below level 1 out with all that stands in it. What
+                           stood there can still be read in its page until that is used again */
     BATCH_CODES
 };
 

@@ -57,51 +57,69 @@ static long vmas_copy(struct fork *f)
 
 /* What one run has put into the child's table. */
 struct copied {
-    uint64_t absent, others, files;
-    uint64_t all; /* bits that all entries have */
+    uint64_t present, others, files; /* entries; those of other than anonymous pages; of files */
 };
 
-static __attribute__((noinline)) void count_other(struct copied *c, struct page *page)
-{
-    c->others++;
-    if (page->state == PAGE_FILE)
-        c->files++;
-    else /* the zero page's mappings are not counted */
-        __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
-}
+/* Of the states that a mapped page may have, only an anonymous one's has none of these bits. */
+#define STATE_OTHER 0x18UL
+_Static_assert((PAGE_ANON & STATE_OTHER) == 0 && (PAGE_ZERO & STATE_OTHER) != 0 &&
+                   (PAGE_FILE & STATE_OTHER) != 0 && (PAGE_SERVER & STATE_OTHER) != 0 &&
+                   (PAGE_POISONED & STATE_OTHER) != 0,
+               "a look at all states at once tells whether all are anonymous");
 
-static inline __attribute__((always_inline)) void count_entry(struct copied *c, uintptr_t bias,
-                                                              uint64_t e)
+/* All slots are leaves. All are counted as if they were anonymous pages; if some are not, what was
+ * too much is taken back. */
+static void full_count(struct copied *c, const uint64_t *at, uint64_t count)
 {
-    if (unlikely(!e)) {
-        c->absent++;
+    const uintptr_t bias = phys.pages_bias + PAGE_COUNT_AT;
+    const uint64_t *end = at + count;
+    uint64_t tags = 0;
+
+#pragma GCC unroll 8
+    for (const uint64_t *slot = at; slot != end; slot++)
+        tags |= __atomic_fetch_add(&page_count_of_entry(bias, *slot)->tag, 1, __ATOMIC_RELAXED);
+    c->present += count;
+    if (likely(!(tags >> 32 & STATE_OTHER)))
         return;
+    for (; at != end; at++) {
+        union page_count *page = page_count_of_entry(bias, *at);
+
+        if (page->state == PAGE_ANON)
+            continue;
+        c->others++;
+        if (page->state == PAGE_FILE)
+            c->files++;
+        else /* the zero page's mappings are not counted */
+            __atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED);
     }
-    struct page *page = page_of_entry(bias, e);
-    __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
-    c->all &= e;
-    if (unlikely(page->state != PAGE_ANON))
-        count_other(c, page);
 }
 
-/* The entries of a part of one of the child's leaf tables are there: count them. */
-static void entries_count(struct fork *f, const uint64_t *entry, uint64_t count)
+/* Some are empty, or software entries. */
+static void mixed_count(struct fork *f, struct copied *c, const uint64_t *at, uint64_t count)
 {
-    struct copied c = {.all = ~0UL};
-    const uint64_t *at = entry, *end = entry + count;
-    const uintptr_t bias = phys.pages_bias;
-
-    for (; at + 4 <= end; at += 4) {
-        count_entry(&c, bias, at[0]);
-        count_entry(&c, bias, at[1]);
-        count_entry(&c, bias, at[2]);
-        count_entry(&c, bias, at[3]);
-    }
-    for (; at < end; at++)
-        count_entry(&c, bias, *at);
-    for (at = entry; !(c.all & ENTRY_V) && at < end; at++)
+    for (const uint64_t *end = at + count; at != end; at++) {
+        if (!*at)
+            continue;
+        c->present++;
         f->child->parked += entry_is_parked(*at);
-    f->child->anon_pages += count - c.absent - c.others;
+        struct page *page = page_of(entry_page(*at));
+        c->others += page->state != PAGE_ANON;
+        c->files += page->state == PAGE_FILE;
+        if (page->state == PAGE_ANON || page->state == PAGE_FILE)
+            __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* The entries of a part of one of the child's leaf tables are there, `done` of them: count them. */
+static void entries_count(struct fork *f, const uint64_t *at, uint64_t count, uint64_t done)
+{
+    struct copied c = {0};
+
+    if (done == count && !f->parent->parked && !f->parent->marked)
+        full_count(&c, at, count);
+    else
+        mixed_count(f, &c, at, count);
+    f->child->anon_pages += c.present - c.others;
     f->child->file_pages += c.files;
 }
 
@@ -129,7 +147,7 @@ static long fork_send(struct fork *f)
             const uint64_t *entry = pt_entry(f->child, op->address, 0);
 
             if (entry)
-                entries_count(f, entry, op->count);
+                entries_count(f, entry, op->count, op->done);
         }
     }
     return done == count ? 0 : -LINUX_ENOMEM;

@@ -148,7 +148,9 @@ long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 {
     struct vma_kind kind = {flags, object, object ? offset : start >> PAGE_SHIFT, NULL, {0, 0}};
 
-    if (!(flags & VM_DEVICE))
+    if (flags & VM_DEVICE)
+        mm->devices = true;
+    else
         kind.flags |= VM_MAYALL | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
     return vma_add(w, mm, vma_find(mm, start), start, end, &kind) ? 0 : -LINUX_ENOMEM;
 }

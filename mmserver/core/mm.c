@@ -3,6 +3,7 @@
  * released when the last thread is gone: VMAs, pages, tables, native objects, the Space object.
  */
 #include "mmserver/core/mm.h"
+#include "mmserver/core/drop.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/huge.h"
 #include "mmserver/core/ids.h"
@@ -117,8 +118,9 @@ void mm_clear(struct worker *w, struct mm *mm)
 }
 
 /* What one call gives back of a large mm. */
-#define RELEASE_PAGES_ONCE 4096UL
-#define RELEASE_VMAS_ONCE  4096UL
+#define RELEASE_TABLES_ONCE 8
+#define RELEASE_PAGES_ONCE  (RELEASE_TABLES_ONCE * TABLE_ENTRIES)
+#define RELEASE_VMAS_ONCE   4096UL
 
 /*
  * Nobody runs in it: if it is large, take a part of it away, from the bottom up, so that this
@@ -132,6 +134,13 @@ static bool release_part(struct worker *w, struct mm *mm)
 
     if (resident <= RELEASE_PAGES_ONCE && vmas <= RELEASE_VMAS_ONCE)
         return true;
+    if (resident > RELEASE_PAGES_ONCE && mm->dropped < mm_user_end) {
+        mm_lock(mm);
+        mm_settle_locked(w, mm);
+        mm->dropped = drop_tables(w, mm, mm->dropped, RELEASE_TABLES_ONCE);
+        mm_unlock(mm);
+        return false;
+    }
     mm_lock(mm);
     mm_settle_locked(w, mm);
     while (!error && (v = vma_first(mm)) && resident - mm_resident(mm) < RELEASE_PAGES_ONCE &&

@@ -66,6 +66,8 @@ struct mm {
                                                              (pt.h), oldest first */
     uint32_t kept_count;
     uint64_t huge_used;     /* bool: it has or had huge leaves */
+    uint64_t devices;       /* bool: it has or had device memory */
+    vaddr_t dropped;        /* of a large one that is being released: leaf tables below are gone */
     uint64_t marked;        /* bool: it has or had markers (pt.h) */
     uint64_t huge_reserved; /* pages of the pool promised and not taken yet (hugetlb.h) */
     vaddr_t huge_next;      /* where collapsing looks next */

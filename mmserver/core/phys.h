@@ -28,6 +28,7 @@
 #include "mmserver/core/lock.h"
 #include "mmserver/core/worker.h"
 #include <pagoda/boot.h>
+#include <stddef.h>
 #include <sys/queue.h>
 
 #define ORDER_MAX       10
@@ -159,6 +160,26 @@ static inline struct page *page_of_entry(uintptr_t bias, uint64_t entry)
 
     _Static_assert(sizeof(struct page) == 1 << 5, "the offset is the number shifted by five");
     return (struct page *)(bias + (entry >> down & ENTRY_PAGE_MASK >> down));
+}
+/*
+ * The part of a descriptor that counts, for loops over many entries: found with
+ * phys.pages_bias + PAGE_COUNT_AT it needs no further addition.
+ */
+union page_count {
+    struct {
+        uint32_t maps;
+        uint8_t state, order, slot, home;
+    };
+    uint64_t tag;
+};
+#define PAGE_COUNT_AT offsetof(struct page, maps)
+static inline union page_count *page_count_of_entry(uintptr_t bias, uint64_t entry)
+{
+    return (union page_count *)page_of_entry(bias, entry);
+}
+static inline struct page *page_of_count(const union page_count *count)
+{
+    return (struct page *)((uintptr_t)count - PAGE_COUNT_AT);
 }
 static inline pfn_t page_number(const struct page *page)
 {

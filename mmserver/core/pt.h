@@ -76,9 +76,14 @@ static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 
     return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
 }
+/* The page of the table that `entry` stands in. */
+static inline pfn_t pt_page_number(const uint64_t *entry)
+{
+    return ((uintptr_t)entry - place_linear_base) >> PAGE_SHIFT;
+}
 static inline struct page *pt_page(const uint64_t *entry)
 {
-    return page_of(((uintptr_t)entry - place_linear_base) >> PAGE_SHIFT);
+    return page_of(pt_page_number(entry));
 }
 /* The leaf table that `entry` stands in. */
 static inline void leaf_lock(const uint64_t *entry)

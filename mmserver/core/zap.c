@@ -7,6 +7,7 @@
  * A page table's worth of entries is one operation, however many holes it has.
  */
 #include "mmserver/core/zap.h"
+#include "mmserver/core/drop.h"
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 
@@ -19,8 +20,7 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
     mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
 }
 
-/* What is not an anonymous page. */
-static __attribute__((noinline)) void zap_other(struct zap *z, uint64_t entry)
+__attribute__((noinline)) void zap_other(struct worker *w, struct mm *mm, uint64_t entry)
 {
     struct page *page = page_of(entry_page(entry));
 
@@ -29,8 +29,8 @@ static __attribute__((noinline)) void zap_other(struct zap *z, uint64_t entry)
     switch (page->state) {
     case PAGE_FILE:
     case PAGE_POISONED: /* of a file, as the first of those who map it loses it */
-        z->mm->file_pages--;
-        object_page_put(z->w, page, 1);
+        mm->file_pages--;
+        object_page_put(w, page, 1);
         return;
     case PAGE_ZERO:
     case PAGE_SERVER: /* the archive's or the start page's: kept by whoever mapped it */
@@ -54,7 +54,7 @@ static inline __attribute__((always_inline)) void flush_entry(struct zap *z, str
 
     if (unlikely((uintptr_t)page - f->first >= f->bytes || page->state != PAGE_ANON)) {
         f->others++;
-        zap_other(z, entry);
+        zap_other(z->w, z->mm, entry);
     } else if (__atomic_fetch_sub(&page->maps, 1, __ATOMIC_RELAXED) == 1) {
         *f->freed++ = entry_page(entry);
     }
@@ -230,6 +230,8 @@ void zap_all(struct worker *w, struct mm *mm)
         zap_huge(&z, 0, mm_user_end);
     if (unlikely(mm->huge_reserved))
         hugetlb_unreserve(mm, mm->huge_reserved);
+    zap_flush(&z);
+    drop_tables(w, mm, 0, ~0U);
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         vaddr_t a = pt_next_table(mm, max_u64(v->start, next), v->end, &table);
 

@@ -22,6 +22,9 @@ void zap_begin(struct zap *z, struct worker *w, struct mm *mm);
 /* Send what was gathered, then account for the pages and free those that nobody maps any more. */
 void zap_flush(struct zap *z);
 
+/* An entry is gone that is not an anonymous page's: account for it. */
+void zap_other(struct worker *w, struct mm *mm, uint64_t entry);
+
 /* Is there room for that many more entries and operations? Else flush first. */
 static inline bool zap_has_room(const struct zap *z, uint64_t entries, uint64_t ops)
 {

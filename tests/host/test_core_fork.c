@@ -346,3 +346,39 @@ KTAP_CASE(core_fork_fail_each_allocation)
 {
     fork_fails(sim_fail_alloc, "allocations");
 }
+
+/* Large spaces end in parts, in which full leaf tables go whole: anonymous pages, alone and shared,
+ * the zero page, a file's, parked ones, and tables with few entries. */
+KTAP_CASE(core_fork_large_spaces_end_in_parts)
+{
+    core_world_boot(&(struct world){.memory_pages = 65536});
+    struct client *parent = core_world_program(0), *child;
+    core_world_end(core_world_fork(parent, 0));
+    vaddr_t at = core_world_mmap(parent, BASE, 40UL << 20, RW, MAP_FIXED);
+    uint64_t before = 0;
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < 10240; i += i < 9216 ? 1 : 300)
+            EXPECT(
+                sim_access(parent, at + i * PAGE_BYTES, i % 7 ? SIM_WRITE : SIM_READ, NULL).done);
+        core_world_call(parent, NR_mprotect, at + (3UL << 20), 1UL << 20, PROT_NONE, 0, 0);
+        child = core_world_fork(parent, 0);
+        EXPECT(child != NULL);
+        EXPECT(mm_resident(child->mm) > 7000);
+        for (uint64_t i = 0; i < 10; i++)
+            sim_access(child, at + i * 64 * PAGE_BYTES, SIM_WRITE, NULL);
+        core_world_check();
+        core_world_end(child); /* in more than one part */
+        core_world_check();
+        uint64_t now = core_world_free_pages();
+        EXPECT(round < 2 || now == before);
+        before = now;
+        core_world_call(parent, NR_mprotect, at + (3UL << 20), 1UL << 20, RW, 0, 0);
+    }
+    child = core_world_fork(parent, 0);
+    core_world_end(parent); /* the child is the last owner of all */
+    core_world_check();
+    EXPECT(sim_access(child, at + PAGE_BYTES, SIM_WRITE, NULL).done);
+    core_world_end(child);
+    core_world_check();
+}

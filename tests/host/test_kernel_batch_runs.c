@@ -316,3 +316,90 @@ KTAP_CASE(split_is_refused)
     EXPECT_EQ(op_on(0, op), -ERR_LEVEL);
     CHECK_ALL();
 }
+
+/* ---- leaf tables that go with what stands in them ---- */
+
+static struct batch_op op_drop(vaddr_t address)
+{
+    return large(op_simple(BATCH_TABLE_DROP, address, 0, 0));
+}
+
+KTAP_CASE(a_dropped_table_uncounts_all_that_stood_in_it)
+{
+    start();
+    uint64_t tables = sw.space[0]->tables;
+    pfn_t page = entry_page(entry_of(0, VA, 1));
+    const uint64_t *table = page_to_virt(page);
+    int32_t before[3];
+
+    for (unsigned i = 0; i < 3; i++)
+        before[i] = mappings(data_page(512 * i));
+    /* Groups of one block, of two, mixed ones, a software entry, holes. */
+    EXPECT_EQ(op_on(0, op_map(VA, 64, data_page(0), RW)), 0);
+    EXPECT_EQ(op_on(0, op_map(VA + 64 * PAGE_BYTES, 60, data_page(480), RW)), 0);
+    EXPECT_EQ(op_on(0, op_map(VA + 200 * PAGE_BYTES, 3, data_page(1030), 0)), 0);
+    EXPECT_EQ(op_on(0, op_simple(BATCH_SOFTWARE, VA + 204 * PAGE_BYTES, 1, 0x1000)), 0);
+    EXPECT_EQ(op_on(0, op_map(VA + 511 * PAGE_BYTES, 1, data_page(7), RW)), 0);
+    EXPECT(sim_load(0, VA, NULL));
+    EXPECT_EQ(op_on(0, op_drop(VA + 5 * PAGE_BYTES)), 0);
+    EXPECT_EQ(sw.done, 64 + 60 + 3 + 1);
+    for (unsigned i = 0; i < 3; i++)
+        EXPECT_EQ(mappings(data_page(512 * i)), before[i]);
+    EXPECT_EQ(entry_of(0, VA, 1), 0);
+    EXPECT_EQ(sw.space[0]->tables, tables - 1);
+    EXPECT(!sim_load(0, VA, NULL));
+    /* It can be read until it is used again, and is clean then. */
+    EXPECT_EQ(entry_page(table[511]), data_page(7));
+    EXPECT_EQ(page_word_use(*page_directory(page)), PAGE_FREE);
+    EXPECT(*page_directory(page) != PAGE_FREE_ZERO);
+    struct batch_op op = large(op_simple(BATCH_TABLE, VA, 0, entry_make(page, 0)));
+    op.memory = SLOT_MEMORY;
+    EXPECT_EQ(op_on(0, op), 0);
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+        EXPECT_EQ(table[i], 0);
+    CHECK_ALL();
+}
+
+KTAP_CASE(what_is_no_leaf_table_is_not_dropped)
+{
+    start();
+    EXPECT_EQ(op_on(0, op_simple(BATCH_TABLE_DROP, VA, 0, 0)), -ERR_LEVEL);
+    struct batch_op op = op_drop(VA);
+    op.level = 2;
+    EXPECT_EQ(op_on(0, op), -ERR_LEVEL);
+    EXPECT_EQ(op_on(0, op_drop(BIG)), -ERR_UNMAPPED);
+    EXPECT_EQ(op_on(0, op_drop(space_user_end)), -ERR_RANGE);
+    EXPECT_EQ(op_on(0, large(op_map(BIG, 1, data_page(512), RW))), 0);
+    EXPECT_EQ(op_on(0, op_drop(BIG)), -ERR_LEVEL);
+    op = op_drop(VA);
+    op.flags = BATCH_DIRTY_STAYS;
+    EXPECT_EQ(op_on(0, op), -ERR_ARGUMENT);
+    CHECK_ALL();
+}
+
+/* A copy into a table that was just installed is not checked for being empty: only right behind
+ * that, and once. */
+KTAP_CASE(a_copy_finds_what_stands_in_a_new_table)
+{
+    start();
+    struct batch_op *op = operation_page()->op;
+    long error;
+
+    EXPECT_EQ(op_on(1, op_map(VA, TABLE_ENTRIES, data_page(512), RW)), 0);
+    EXPECT_EQ(op_on(0, op_drop(VA)), 0);
+    op[0] = large(op_simple(BATCH_TABLE, VA, 0, entry_make(table_page(), 0)));
+    op[0].memory = SLOT_MEMORY;
+    op[1] = op_map(VA, 1, data_page(3), RW);
+    op[2] = op_copy(VA, TABLE_ENTRIES);
+    op[2].extra = SPACE_SLOT(1);
+    EXPECT_EQ(batch_on(0, 3, &error), 2);
+    EXPECT_EQ(error, -ERR_MAPPED);
+    EXPECT_EQ(op_on(0, op_drop(VA)), 0);
+    op[0] = large(op_simple(BATCH_TABLE, VA, 0, entry_make(table_page(), 0)));
+    op[0].memory = SLOT_MEMORY;
+    op[1] = op[2];
+    EXPECT_EQ(batch_on(0, 3, &error), 2); /* the second copy */
+    EXPECT_EQ(error, -ERR_MAPPED);
+    EXPECT_EQ(mappings(data_page(512)), 2 * TABLE_ENTRIES);
+    CHECK_ALL();
+}

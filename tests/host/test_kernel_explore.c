@@ -309,6 +309,7 @@ KTAP_CASE(every_sequence_of_mappings)
         BATCH(SLOT_SPACE, .code = BATCH_TABLE, .level = 1, .memory = W,
               .entry = entry_make(tables + 4, 0)),
         BATCH(SLOT_SPACE, .code = BATCH_TABLE_REMOVE, .level = 1),
+        BATCH(SLOT_SPACE, .code = BATCH_TABLE_DROP, .level = 1),
         BATCH(SLOT_SPACE, .code = BATCH_MAP, .count = 1, .memory = W,
               .entry = entry_make(data, ENTRY_ALWAYS)),
         BATCH(SLOT_SPACE, .code = BATCH_MAP, .count = 2, .memory = MEM, .address = PAGE_BYTES,

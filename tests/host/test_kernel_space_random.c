@@ -157,6 +157,19 @@ static long model_table_remove(struct range *r, uint32_t *done)
     return 0;
 }
 
+static long model_table_drop(struct range *r, uint32_t *done)
+{
+    if (r->large)
+        return -ERR_LEVEL;
+    if (!r->table)
+        return -ERR_UNMAPPED;
+    for (unsigned i = 0; i < SLOTS; i++)
+        *done += (r->slot[i] & ENTRY_V) != 0;
+    memset(r->slot, 0, sizeof r->slot);
+    r->table = false;
+    return 0;
+}
+
 static long model_copy(struct range *r, struct range *source, const struct step *s, uint32_t *done)
 {
     long error = slots_error(r);
@@ -218,6 +231,8 @@ static long model_step(const struct step *s, uint32_t *done)
         return model_table(r, s, done);
     if (s->op.code == BATCH_TABLE_REMOVE)
         return model_table_remove(r, done);
+    if (s->op.code == BATCH_TABLE_DROP)
+        return model_table_drop(r, done);
     if (s->op.code == BATCH_COPY_TABLE)
         return model_copy(r, &model[s->op.extra - SPACE_SLOT(0)].range[s->range], s, done);
     if (s->op.code == BATCH_MOVE)
@@ -259,10 +274,10 @@ static enum batch_code code_make(const struct range *r)
     static const uint8_t any[] = {BATCH_MAP,        BATCH_UNMAP,        BATCH_PROTECT,
                                   BATCH_CLEAR_BITS, BATCH_SOFTWARE,     BATCH_REPLACE,
                                   BATCH_TABLE,      BATCH_TABLE_REMOVE, BATCH_COPY_TABLE,
-                                  BATCH_MAP_LIST,   BATCH_MOVE};
-    static const uint8_t empty[] = {BATCH_MAP,         BATCH_MAP,        BATCH_MAP_LIST,
-                                    BATCH_MAP_LIST,    BATCH_COPY_TABLE, BATCH_COPY_TABLE,
-                                    BATCH_TABLE_REMOVE};
+                                  BATCH_MAP_LIST,   BATCH_MOVE,         BATCH_TABLE_DROP};
+    static const uint8_t empty[] = {BATCH_MAP,          BATCH_MAP,        BATCH_MAP_LIST,
+                                    BATCH_MAP_LIST,     BATCH_COPY_TABLE, BATCH_COPY_TABLE,
+                                    BATCH_TABLE_REMOVE, BATCH_TABLE_DROP};
     static const uint8_t filled[] = {BATCH_MAP,        BATCH_MAP_LIST, BATCH_UNMAP,   BATCH_UNMAP,
                                      BATCH_UNMAP,      BATCH_UNMAP,    BATCH_PROTECT, BATCH_PROTECT,
                                      BATCH_CLEAR_BITS, BATCH_REPLACE,  BATCH_MOVE,    BATCH_MOVE};
@@ -345,6 +360,7 @@ static void step_fill(struct step *s)
         op->extra = address_of((unsigned)below(BLOCKS), below(SLOTS - s->count + 1));
         break;
     case BATCH_TABLE_REMOVE:
+    case BATCH_TABLE_DROP:
         op->level = 1;
         break;
     }
@@ -441,7 +457,7 @@ static void table_pages_note(const struct step *s, const struct range *before, l
     if (s->op.code == BATCH_TABLE && free_table_count &&
         entry_page(s->op.entry) == free_tables[free_table_count - 1])
         free_table_count--;
-    if (s->op.code == BATCH_TABLE_REMOVE)
+    if (s->op.code == BATCH_TABLE_REMOVE || s->op.code == BATCH_TABLE_DROP)
         free_tables[free_table_count++] = before->page;
 }
 
@@ -457,7 +473,7 @@ static void do_batch(void)
         step_fill(&step[i]);
         /* A table page is free again only when the batch is over; and a fork has one source. */
         bool table = step[i].op.code == BATCH_TABLE || step[i].op.code == BATCH_TABLE_REMOVE ||
-                     step[i].op.code == BATCH_COPY_TABLE;
+                     step[i].op.code == BATCH_TABLE_DROP || step[i].op.code == BATCH_COPY_TABLE;
         if (table && table_changed)
             step[i].op.code = BATCH_NOP;
         table_changed |= table;

@@ -204,6 +204,13 @@ static void do_table_remove(void)
     EXPECT_EQ(batch_on(0, 2, &error), 2);
 }
 
+static void do_table_drop(void)
+{
+    struct batch_op op = op_simple(BATCH_TABLE_DROP, VA, 0, 0);
+    op.level = 1;
+    EXPECT_EQ(op_on(0, op), 0);
+}
+
 static void do_drop(void)
 {
     while (WORLD_CALL(call_space_drop, SPACE_SLOT(0), SLOT_MEMORY) == -ERR_AGAIN)
@@ -253,6 +260,7 @@ static const struct scenario scenarios[] = {
     {"clear dirty", 0, do_clear_dirty, EVERY},
     {"replace", 0, do_replace, EVERY},
     {"remove a table", 0, do_table_remove, EVERY | 1u << TLB_LEAVES_ONLY},
+    {"drop a table", 0, do_table_drop, EVERY | 1u << TLB_LEAVES_ONLY},
     {"drop", 0, do_drop, EVERY},
     {"copy a table", 0, do_copy_table, EVERY},
     {"come back", 1, do_come_back, EVERY},

@@ -123,6 +123,23 @@ static long op_table_remove(struct sim_run *b, const struct batch_op *op)
     return 0;
 }
 
+static long op_table_drop(struct sim_run *b, const struct batch_op *op)
+{
+    uint64_t *entry = op->level == 1 ? sim_entry(b->space, op->address, 1) : NULL;
+
+    if (!entry || !entry_is_table(*entry))
+        return op->level == 1 ? -ERR_UNMAPPED : -ERR_LEVEL;
+    pfn_t page = entry_page(*entry);
+    const uint64_t *table = page_pointer(page);
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+        mapping_count(table[i], -1);
+    *entry = 0;
+    sim.use[page - sim.first] = USE_FREE;
+    (*sim_block(page))++;
+    b->space->tables--;
+    return 0;
+}
+
 static long op_split(struct sim_run *b, const struct batch_op *op)
 {
     uint64_t *entry = op->level == 1 ? sim_entry(b->space, op->address, 1) : NULL;
@@ -402,6 +419,8 @@ static long op_perform(struct sim_run *b, const struct batch_op *op)
         return op->address >= sim.user_end ? -ERR_RANGE : op_table(b, op);
     case BATCH_TABLE_REMOVE:
         return op->address >= sim.user_end ? -ERR_RANGE : op_table_remove(b, op);
+    case BATCH_TABLE_DROP:
+        return op->address >= sim.user_end ? -ERR_RANGE : op_table_drop(b, op);
     case BATCH_SPLIT:
         return op->address >= sim.user_end ? -ERR_RANGE : op_split(b, op);
     default:

@@ -186,7 +186,8 @@ static void batch_op_fill(struct batch_op *o)
         .memory = byte() & 3 ? SLOT_MEMORY : (uint32_t)argument('s'),
         .address = argument('a'),
     };
-    bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE || o->code == BATCH_SPLIT;
+    bool table = o->code == BATCH_TABLE || o->code == BATCH_TABLE_REMOVE ||
+                 o->code == BATCH_TABLE_DROP || o->code == BATCH_SPLIT;
     o->level = o->level >= 0xf0 ? o->level : table ? 1 + (o->level & 1) : (o->level & 15) == 0;
     o->count = o->level == 0 ? 1u + byte() % 40u : (uint32_t)argument('n');
     o->entry = table                           ? entry_make(world.first + (byte() & 31), 0)
