@@ -1,7 +1,7 @@
 /*
  * A process that is killed leaves nothing behind: processes of many kinds, killed in each way, and
- * afterwards the memory server's recount is right and its capabilities and free memory are what they
- * were.
+ * afterwards the memory server's recount is right and its capabilities and free memory are what
+ * they were.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -109,7 +109,7 @@ static void with_signals_and_timers(void)
 
     sigprocmask(SIG_BLOCK, &set, NULL);
     for (int i = 0; i < 20; i++)
-        pg_syscall(138, getpid(), 40, (uintptr_t)&info); /* rt_sigqueueinfo */
+        pg_syscall(138, getpid(), 40, (uintptr_t)&info);  /* rt_sigqueueinfo */
     pg_syscall(107, 1, (uintptr_t)event, (uintptr_t)&id); /* timer_create */
     pg_syscall(110, id, 0, (uintptr_t)&spec, 0);
 }

@@ -1,16 +1,19 @@
 /* What processes may share (see context.h). */
 #include "user/linux/context.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
+#include "user/linux/spare.h"
+
+static struct spare spare_fs, spare_sighand;
 
 #define UMASK_FIRST 022
 
 struct fs_context *fs_context_create(const struct fs_context *of)
 {
-    struct fs_context *fs = malloc(sizeof(*fs));
+    struct fs_context *fs = spare_take(&spare_fs, sizeof(*fs));
 
     if (!fs)
         return NULL;
@@ -25,12 +28,14 @@ struct fs_context *fs_context_create(const struct fs_context *of)
 
 struct sighand *sighand_create(const struct sighand *of)
 {
-    struct sighand *sighand = of ? malloc(sizeof(*sighand)) : calloc(1, sizeof(*sighand));
+    struct sighand *sighand = spare_take(&spare_sighand, sizeof(*sighand));
 
     if (!sighand)
         return NULL;
     if (of)
         *sighand = *of;
+    else
+        memset(sighand, 0, sizeof(*sighand));
     sighand->users = 1;
     return sighand;
 }
@@ -43,7 +48,7 @@ void fs_context_put(struct fs_context *fs)
     if (--fs->users)
         return;
     node_put(fs->cwd.node);
-    free(fs);
+    spare_give(&spare_fs, fs);
 }
 
 void sighand_put(struct sighand *sighand)
@@ -52,7 +57,7 @@ void sighand_put(struct sighand *sighand)
         return;
     linux_assert(sighand->users > 0);
     if (--sighand->users == 0)
-        free(sighand);
+        spare_give(&spare_sighand, sighand);
 }
 
 bool fs_context_unshare(struct fs_context **fs)

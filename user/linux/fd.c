@@ -1,16 +1,19 @@
 /* File descriptor tables (see fd.h). */
 #include "user/linux/fd.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "user/linux/abi.h"
 #include "user/linux/file.h"
 #include "user/linux/filelock.h"
 #include "user/linux/lock.h"
+#include "user/linux/spare.h"
+
+static struct spare spare_table;
 
 struct file *fd_get(const struct fd_table *table, int64_t fd)
 {
-    return fd >= 0 && fd < FDS_MAX ? table->file[fd] : 0;
+    return fd >= 0 && fd < table->end ? table->file[fd] : NULL;
 }
 
 bool fd_is_close_exec(const struct fd_table *table, unsigned fd)
@@ -30,16 +33,16 @@ void fd_set_close_exec(struct fd_table *table, unsigned fd, bool on)
 
 static void open_at(struct fd_table *table, unsigned fd, struct file *file, bool close_exec)
 {
+    while (table->end <= fd)
+        table->file[table->end++] = NULL;
     table->file[fd] = file;
     fd_set_close_exec(table, fd, close_exec);
-    if (table->end <= fd)
-        table->end = fd + 1;
 }
 
 long fd_install(struct fd_table *table, struct file *file, unsigned from, bool close_exec)
 {
     for (unsigned fd = from; fd < FDS_MAX; fd++) {
-        if (table->file[fd])
+        if (fd_get(table, fd))
             continue;
         open_at(table, fd, file, close_exec);
         return fd;
@@ -50,7 +53,7 @@ long fd_install(struct fd_table *table, struct file *file, unsigned from, bool c
 bool fd_has_room(const struct fd_table *table)
 {
     for (unsigned fd = 0; fd < FDS_MAX; fd++) {
-        if (!table->file[fd])
+        if (!fd_get(table, fd))
             return true;
     }
     return false;
@@ -67,7 +70,7 @@ long fd_install_new(struct fd_table *table, struct file *file, bool close_exec)
 
 void fd_replace(struct fd_table *table, unsigned fd, struct file *file, bool close_exec)
 {
-    struct file *old = table->file[fd];
+    struct file *old = fd_get(table, fd);
 
     open_at(table, fd, file, close_exec);
     if (old) {
@@ -98,11 +101,13 @@ void fd_close_exec(struct fd_table *table)
 
 struct fd_table *fd_table_create(const struct fd_table *of)
 {
-    struct fd_table *table = calloc(1, sizeof(*table));
+    struct fd_table *table = spare_take(&spare_table, sizeof(*table));
 
     if (!table)
         return NULL;
     table->users = 1;
+    table->end = 0;
+    memset(table->close_exec, 0, sizeof(table->close_exec));
     for (unsigned fd = 0; of && fd < of->end; fd++) {
         if (of->file[fd]) {
             file_get(of->file[fd]);
@@ -130,5 +135,5 @@ void fd_table_put(struct fd_table *table)
         return;
     for (unsigned fd = 0; fd < table->end; fd++)
         fd_close(table, fd);
-    free(table);
+    spare_give(&spare_table, table);
 }

@@ -14,10 +14,10 @@
 struct file;
 
 struct fd_table {
-    struct file *file[FDS_MAX];
-    uint64_t close_exec[FDS_MAX / 64];
-    unsigned end; /* none is open from here on */
+    unsigned end; /* none is open from here on, and `file` says nothing */
     unsigned users;
+    uint64_t close_exec[FDS_MAX / 64];
+    struct file *file[FDS_MAX];
 };
 
 /* An empty one with one user, or a copy of `of`; NULL without memory. */
