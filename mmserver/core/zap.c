@@ -231,7 +231,8 @@ void zap_all(struct worker *w, struct mm *mm)
     if (unlikely(mm->huge_reserved))
         hugetlb_unreserve(mm, mm->huge_reserved);
     zap_flush(&z);
-    drop_tables(w, mm, 0, ~0U);
+    if (mm_resident(mm) >= TABLE_ENTRIES) /* else hardly any is full, and looking for one costs */
+        drop_tables(w, mm, 0, ~0U);
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         vaddr_t a = pt_next_table(mm, max_u64(v->start, next), v->end, &table);
 
