@@ -13,7 +13,8 @@
 CROSS    := riscv64-unknown-elf-
 PICOLIBC := /usr/lib/picolibc/riscv64-unknown-elf
 
-c-flags   := -std=gnu17 -O2 -g -Wall -Wextra -Werror -I. -Iabi
+# The directory of the tree is kept out of what is built: figures are the same wherever it lies.
+c-flags   := -std=gnu17 -O2 -g -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -I. -Iabi
 lean-arch := -march=rv64imac -mabi=lp64 -mcmodel=medany -msmall-data-limit=0
 full-arch := -march=rv64imafdc -mabi=lp64d
 libgcc     = $(shell $(CROSS)gcc $(1) -misa-spec=2.2 -print-libgcc-file-name)
