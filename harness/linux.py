@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 from harness import debian, mkinitrd, process, qemu
@@ -44,11 +45,13 @@ def initramfs(initrd: Path, directory: Path) -> Path:
         "init": mkinitrd.read_archive(whole)["bin/init"],
         "dev": (stat.S_IFDIR | 0o755, b""),
         "proc": (stat.S_IFDIR | 0o755, b""),
+        "sys": (stat.S_IFDIR | 0o755, b""),
         "tmp": (stat.S_IFDIR | 0o1777, b""),
     }
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_bytes(mkinitrd.archive(files) + whole)
-    scratch.replace(path)
+    # Machines start at the same time, in threads of one process.
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as scratch:
+        scratch.write(mkinitrd.archive(files) + whole)
+    os.replace(scratch.name, path)
     return path
 
 

@@ -9,7 +9,8 @@
  *   (none of them)           a shell, and again a shell when it ends: /bin/sh, or shell="PATH WORD"
  *   seed=N                   goes to the tests as KTAP_SEED
  *
- * On a system that starts with nothing mounted (Linux) it mounts /proc, /dev, /tmp and /dev/shm.
+ * On a system that starts with nothing mounted (Linux) it mounts /proc, /sys, /dev, /tmp and
+ * /dev/shm, and brings the loopback network up.
  *
  * Powering off tells success or failure by the reboot call's command. PG_ROOT in the environment
  * goes before all paths, and as any process but the first one it exits instead of powering off:
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -34,6 +36,10 @@
 
 #define PATH_SIZE  256
 #define VALUE_SIZE 1024
+
+/* Linux's, for the network interface that is there without any. */
+#define SIOCSIFFLAGS 0x8914ul
+#define INTERFACE_UP 1
 
 static const char *root = "";
 
@@ -279,20 +285,43 @@ static void open_console(void)
     }
 }
 
-/* What Linux leaves to the first process. Here all of it is there, and nothing happens. */
 static void mount_basics(void)
 {
     static const struct {
         const char *type, *at;
-    } basic[] = {{"proc", "/proc"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/dev/shm"}};
+    } basic[] = {{"proc", "/proc"},
+                 {"sysfs", "/sys"},
+                 {"devtmpfs", "/dev"},
+                 {"tmpfs", "/tmp"},
+                 {"tmpfs", "/dev/shm"}};
 
-    if (getpid() != 1 || access("/proc/self", F_OK) == 0)
-        return;
     for (unsigned i = 0; i < sizeof(basic) / sizeof(basic[0]); i++) {
         mkdir(basic[i].at, 0755);
         pg_syscall(SYS_mount, basic[i].type, basic[i].at, basic[i].type, 0l, 0l);
     }
     pg_syscall(SYS_symlinkat, "/proc/self/fd", (long)AT_FDCWD, "/dev/fd");
+}
+
+static void loopback_up(void)
+{
+    struct {
+        char name[16];
+        short flags;
+        char pad[22];
+    } request = {.name = "lo", .flags = INTERFACE_UP};
+    int fd = (int)pg_syscall(SYS_socket, (long)AF_INET, (long)SOCK_DGRAM, 0l);
+
+    ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+}
+
+/* What Linux leaves to the first process. Here all of it is there, and nothing happens. */
+static void settle_in(void)
+{
+    if (getpid() != 1 || access("/proc/self", F_OK) == 0)
+        return;
+    mount_basics();
+    loopback_up();
 }
 
 int main(int argc, char **argv)
@@ -303,7 +332,7 @@ int main(int argc, char **argv)
     util_start(argv);
     if (argc > 1)
         return util_usage("(its options are on the kernel's command line)");
-    mount_basics();
+    settle_in();
     open_console();
     if (getenv("PG_ROOT") != NULL)
         root = getenv("PG_ROOT");

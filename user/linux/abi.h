@@ -81,6 +81,7 @@ enum linux_errno {
 #define LINUX_O_TRUNC     01000
 #define LINUX_O_APPEND    02000
 #define LINUX_O_NONBLOCK  04000
+#define LINUX_O_LARGEFILE 0100000 /* kept by every file that open gives */
 #define LINUX_O_DIRECTORY 0200000
 #define LINUX_O_NOFOLLOW  0400000
 #define LINUX_O_CLOEXEC   02000000

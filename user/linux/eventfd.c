@@ -25,11 +25,9 @@ static long event_read(struct file *file, struct space *space, uint64_t address,
         return -LINUX_EINVAL;
     if (!event->count)
         return -LINUX_EAGAIN;
-    if (copy_out(space, address, &value, sizeof(value)))
-        return -LINUX_EFAULT;
-    event->count -= value;
+    event->count -= value; /* and is lost if it cannot be told, as on Linux */
     watched_wake(&event->watched, LINUX_POLLOUT | LINUX_POLLWRNORM);
-    return sizeof(value);
+    return copy_out(space, address, &value, sizeof(value)) ? -LINUX_EFAULT : (long)sizeof(value);
 }
 
 static long event_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
@@ -39,7 +37,7 @@ static long event_write(struct file *file, struct space *space, uint64_t address
     uint64_t value;
 
     (void)wanted;
-    if (bytes < sizeof(value))
+    if (bytes != sizeof(value))
         return -LINUX_EINVAL;
     if (copy_in(space, &value, address, sizeof(value)))
         return -LINUX_EFAULT;
@@ -49,7 +47,7 @@ static long event_write(struct file *file, struct space *space, uint64_t address
         return -LINUX_EAGAIN;
     event->count += value;
     watched_wake(&event->watched, LINUX_POLLIN | LINUX_POLLRDNORM);
-    return (long)bytes; /* what follows the number is passed over */
+    return sizeof(value);
 }
 
 static unsigned event_poll(const struct file *file)

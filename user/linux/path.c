@@ -103,6 +103,17 @@ static void node_made(struct node *node)
 
 /* ---- opening ---- */
 
+/* The flags that an open file keeps, for F_GETFL: what says how to open it is done with. */
+static uint32_t kept_flags(uint32_t flags)
+{
+    const uint32_t paths = LINUX_O_PATH | LINUX_O_DIRECTORY | LINUX_O_NOFOLLOW;
+
+    if (flags & LINUX_O_PATH)
+        return flags & paths;
+    return (flags & (paths | LINUX_O_ACCMODE | LINUX_O_APPEND | LINUX_O_NONBLOCK)) |
+           LINUX_O_LARGEFILE;
+}
+
 static long open_place(struct thread *t, const struct place *place, uint32_t flags)
 {
     bool write = (flags & LINUX_O_ACCMODE) != 0;
@@ -129,8 +140,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         if (error)
             return error;
     }
-    struct file *file = file_open_place(
-        place, flags & (LINUX_O_ACCMODE | LINUX_O_APPEND | LINUX_O_NONBLOCK | LINUX_O_PATH));
+    struct file *file = file_open_place(place, kept_flags(flags));
+
     if (!file)
         return -LINUX_ENFILE;
     long fd = fd_install(t->process->files, file, 0, (flags & LINUX_O_CLOEXEC) != 0);
