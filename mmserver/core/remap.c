@@ -60,20 +60,32 @@ static long move_tables_ready(struct remap *r, vaddr_t to)
 }
 
 /*
- * Cuts v where the old range will be a hole, or will be unlocked, so that nothing can fail once
- * pages moved. False without memory.
+ * Where the VMA of the old range must be cut first, so that the range is at an end of its VMA once
+ * the copy is there, which may become one with it: then nothing can fail after pages moved. 0:
+ * nowhere.
  */
-static bool cut_old(struct remap *r, struct vma *v)
+static vaddr_t hole_cut(const struct remap *r, const struct vma *v, vaddr_t to)
 {
     vaddr_t end = r->address + r->old_bytes;
     bool below = v->start<r->address, above = v->end> end;
-    bool stays = r->flags & MREMAP_DONTUNMAP;
 
-    if (stays ? !(v->flags & VM_LOCK_FLAGS) : !below)
+    if (!r->old_bytes) /* nothing leaves */
+        return 0;
+    if (below && !above && to == end)
+        return r->address;
+    return above && (below || to + r->new_bytes == r->address) ? end : 0;
+}
+
+/* What stays but is unlocked becomes a VMA of its own. False without memory. */
+static bool cut_unlocked(struct remap *r, struct vma *v)
+{
+    vaddr_t end = r->address + r->old_bytes;
+
+    if (!(v->flags & VM_LOCK_FLAGS))
         return true;
-    if (above && !vma_split(r->w, r->mm, v, end))
+    if (v->end > end && !vma_split(r->w, r->mm, v, end))
         return false;
-    return !stays || !below || vma_split(r->w, r->mm, v, r->address);
+    return v->start == r->address || vma_split(r->w, r->mm, v, r->address);
 }
 
 /*
@@ -101,14 +113,14 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
                                   v->anon ? v : NULL,
                                   {stays ? v->start : 0, stays ? v->end : 0}};
     vaddr_t end = r->address + r->old_bytes;
-    bool hole = !stays && v->start < r->address && v->end > end;
+    vaddr_t cut = stays ? 0 : hole_cut(r, v, to);
 
-    if (huge_split_all(r->w, r->mm, r->address, end) || !cut_old(r, v) ||
-        move_tables_ready(r, to) ||
+    if (huge_split_all(r->w, r->mm, r->address, end) || (stays && !cut_unlocked(r, v)) ||
+        (cut && !vma_split(r->w, r->mm, v, cut)) || move_tables_ready(r, to) ||
         !vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
         return -LINUX_ENOMEM;
-    if (hole && !kind.object)
-        rejoin_anon(vma_at(r->mm, r->address), vma_at(r->mm, end));
+    if (cut && !kind.object)
+        rejoin_anon(vma_at(r->mm, cut - PAGE_BYTES), vma_at(r->mm, cut));
     move_pages(r, to);
     if (stays)
         vma_emptied(r->w, r->mm, vma_at(r->mm, r->address), r->address, end);
