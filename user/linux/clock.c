@@ -69,15 +69,16 @@ long linux_gettimeofday(struct thread *t, const uint64_t *a)
 /* Sleep until t->until; what is left of it goes to `left` if a signal comes (0: nowhere). */
 static long sleep_until(struct thread *t, uint64_t left)
 {
-    if (t->timed_out || time_now_ticks() >= t->until)
+    if (deadline_passed(t))
         return 0;
-    if (t->until != TIME_NEVER)
-        deadline_set(t, t->until);
     long result = request_wait(t, NULL);
     if (result == REQUEST_WAITS)
         return result;
+    uint64_t now = time_now_ticks();
+    if (now >= t->until)
+        return 0;
     if (left) {
-        struct linux_timespec rest = time_from_ticks(t->until - time_now_ticks());
+        struct linux_timespec rest = time_from_ticks(t->until - now);
         if (copy_out(t->process->space, left, &rest, sizeof(rest)))
             return -LINUX_EFAULT;
     }

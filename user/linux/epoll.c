@@ -320,7 +320,7 @@ static long wait(struct thread *t, const uint64_t *a)
     if (file->kind != FILE_EPOLL)
         return -LINUX_EINVAL;
     long count = collect(file->epoll, t->process->space, a[1], (size_t)max);
-    if (count || poll_expired(t))
+    if (count || deadline_passed(t))
         return count;
     long result = request_wait_file(t, file);
     return result == REQUEST_RESTART ? REQUEST_INTERRUPTED : result;

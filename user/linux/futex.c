@@ -111,15 +111,13 @@ static long futex_wait(struct thread *t, const uint64_t *a, bool bitset)
     }
     if (t->progress == WOKEN)
         return 0;
-    if (t->again && (t->timed_out || time_now_ticks() >= t->until))
+    if (t->timed_out)
         return -LINUX_ETIMEDOUT;
     long error = compare(t, a[0], (uint32_t)a[2]);
     if (error)
         return error;
-    if (time_now_ticks() >= t->until)
+    if (deadline_passed(t))
         return -LINUX_ETIMEDOUT;
-    if (t->until != TIME_NEVER)
-        deadline_set(t, t->until);
     long result = request_wait(t, bucket(&t->futex_key));
     return result == REQUEST_RESTART && t->until != TIME_NEVER ? REQUEST_INTERRUPTED : result;
 }

@@ -52,15 +52,6 @@ long poll_begin(struct thread *t, uint64_t timeout, uint64_t mask, uint64_t mask
     return 0;
 }
 
-bool poll_expired(struct thread *t)
-{
-    if (t->timed_out || time_now_ticks() >= t->until)
-        return true;
-    if (t->until != TIME_NEVER)
-        deadline_set(t, t->until);
-    return false;
-}
-
 /* What is left of the time limit goes back to the client, if it can. */
 static void tell_rest(struct thread *t, uint64_t timeout)
 {
@@ -81,7 +72,7 @@ static long poll_some(struct thread *t, size_t count, uint64_t timeout)
         fds[i].revents = (int16_t)look(t, &fds[i]);
         ready += fds[i].revents != 0;
     }
-    if (!ready && !poll_expired(t)) {
+    if (!ready && !deadline_passed(t)) {
         long result = watch_wait(t, fds, count);
         if (result == REQUEST_WAITS)
             return result;

@@ -10,7 +10,5 @@
 /* At a call's first run: t->until from the struct timespec at `timeout` (0: none), and the mask of
  * `mask_bytes` bytes at `mask` (0: none) while it waits. 0 or -errno. */
 long poll_begin(struct thread *t, uint64_t timeout, uint64_t mask, uint64_t mask_bytes);
-/* Nothing is ready: is its time up? Else the deadline is set. */
-bool poll_expired(struct thread *t);
 
 #endif

@@ -24,8 +24,7 @@
 #define PR_GET_NO_NEW_PRIVS    39
 #define PR_GET_TID_ADDRESS     40
 
-#define CAPABILITY_LAST     40
-#define TIMER_SLACK_DEFAULT 50000 /* nanoseconds */
+#define CAPABILITY_LAST 40
 
 static long set_name(struct thread *t, uint64_t from)
 {
@@ -112,7 +111,7 @@ long linux_prctl(struct thread *t, const uint64_t *a)
         t->timer_slack = (int64_t)a[1] > 0 ? a[1] : 0;
         return 0;
     case PR_GET_TIMERSLACK:
-        return t->timer_slack ? (long)t->timer_slack : TIMER_SLACK_DEFAULT;
+        return (long)thread_timer_slack(t);
     default:
         return of_process(t, a);
     }

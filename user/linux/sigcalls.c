@@ -289,10 +289,8 @@ long linux_rt_sigtimedwait(struct thread *t, const uint64_t *a)
     int signal = signal_take(t, t->wait_set, &info);
     if (signal)
         return answer_taken(t, a[1], signal, &info);
-    if (t->timed_out || time_now_ticks() >= t->until)
+    if (deadline_passed(t))
         return -LINUX_EAGAIN;
-    if (t->until != TIME_NEVER)
-        deadline_set(t, t->until);
     long result = request_wait(t, NULL);
     return result == REQUEST_RESTART ? REQUEST_INTERRUPTED : result;
 }

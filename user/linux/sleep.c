@@ -6,6 +6,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/request.h"
 #include "user/linux/thread.h"
+#include "user/linux/time.h"
 #include "user/linux/watch.h"
 
 void queue_init(struct wait_queue *queue)
@@ -40,7 +41,7 @@ void queue_wake(struct wait_queue *queue)
     }
 }
 
-static void deadline_passed(struct timer *timer)
+static void deadline_rings(struct timer *timer)
 {
     struct thread *t = (void *)((char *)timer - offsetof(struct thread, deadline));
 
@@ -50,8 +51,23 @@ static void deadline_passed(struct timer *timer)
 
 void deadline_set(struct thread *t, uint64_t ticks)
 {
-    t->deadline.expire = deadline_passed;
+    t->deadline.expire = deadline_rings;
     timer_set(&t->deadline, ticks);
+}
+
+bool deadline_passed(struct thread *t)
+{
+    const struct linux_timespec slack = {.nsec = (int64_t)thread_timer_slack(t)};
+    uint64_t at;
+
+    if (t->timed_out)
+        return true;
+    if (t->until == TIME_NEVER || __builtin_add_overflow(t->until, time_to_ticks(&slack), &at))
+        return false;
+    if (time_now_ticks() >= at)
+        return true;
+    deadline_set(t, at);
+    return false;
 }
 
 void deadline_clear(struct thread *t)

@@ -31,6 +31,12 @@ void queue_wake(struct wait_queue *queue);
 
 /* Run the request again at that time (ticks), marked `timed_out`; replaces an earlier deadline. */
 void deadline_set(struct thread *t, uint64_t ticks);
+/*
+ * Whether t->until has passed; if not, the request is run again when it has. A time limit passes
+ * late by the thread's timer slack, as on Linux: however short it is, others get to run meanwhile,
+ * which may be what it waits for.
+ */
+bool deadline_passed(struct thread *t);
 void deadline_clear(struct thread *t);
 
 #endif

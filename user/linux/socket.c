@@ -291,7 +291,7 @@ long socket_wait(struct thread *t, struct file *file, uint32_t flags, struct soc
         return -LINUX_EAGAIN;
     if (!t->again)
         t->until = limit ? time_after(limit) : TIME_NEVER;
-    if (poll_expired(t))
+    if (deadline_passed(t))
         return -LINUX_EAGAIN;
     long result = request_wait_held(t, file, &at->watched.wait);
     return result == REQUEST_RESTART && limit ? REQUEST_INTERRUPTED : result;

@@ -93,7 +93,7 @@ struct thread {
 
     char comm[COMM_BYTES];
     int policy, priority, nice; /* priority.c */
-    uint64_t timer_slack;       /* nanoseconds; 0: the default */
+    uint64_t timer_slack;       /* nanoseconds; 0: the default; prctl.c */
 
     uint64_t mask;
     uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
@@ -106,6 +106,12 @@ struct thread {
     long frozen_value;
 };
 
+#define TIMER_SLACK_DEFAULT 50000 /* nanoseconds */
+/* By how many nanoseconds a time limit may be passed. */
+static inline uint64_t thread_timer_slack(const struct thread *t)
+{
+    return t->timer_slack ? t->timer_slack : TIMER_SLACK_DEFAULT;
+}
 /* The thread that a badge names; NULL if it is no more, or dying. */
 struct thread *thread_from_badge(uint64_t badge);
 struct thread *thread_by_tid(int tid);

@@ -338,7 +338,7 @@ KTAP_CASE(sleep_ends_in_time)
     EXPECT_EQ(CALL(init, SYS_nanosleep, AT(WORDS), 0), SIM_BLOCKED);
     sim_advance(2400000);
     EXPECT_EQ(sim_answer(init), SIM_BLOCKED);
-    sim_advance(100001);
+    sim_advance(100051);
     EXPECT_EQ(sim_answer(init), 0);
     put_word(init, AT(WORDS + 8), 1000000000);
     EXPECT_EQ(CALL(init, SYS_nanosleep, AT(WORDS), 0), -LINUX_EINVAL);
@@ -422,7 +422,9 @@ KTAP_CASE(poll_waits_for_input_or_time)
     put_word(init, AT(WORDS + 64), 0);
     put_word(init, AT(WORDS + 72), 1000000);
     EXPECT_EQ(CALL(init, SYS_ppoll, AT(WORDS), 1, AT(WORDS + 64)), SIM_BLOCKED);
-    sim_advance(1000);
+    sim_advance(1049);
+    EXPECT_EQ(sim_answer(init), SIM_BLOCKED); /* the timer slack is not over */
+    sim_advance(1);
     EXPECT_EQ(sim_answer(init), 0);
 }
 
@@ -449,7 +451,7 @@ KTAP_CASE(futex_wakes_in_order_and_counts)
     put_word(init, AT(WORDS), 0);
     put_word(init, AT(WORDS + 8), 1000000);
     EXPECT_EQ(CALL(init, SYS_futex, AT(0x400), LINUX_FUTEX_WAIT, 0, AT(WORDS)), SIM_BLOCKED);
-    sim_advance(1001);
+    sim_advance(1051);
     EXPECT_EQ(sim_answer(init), -LINUX_ETIMEDOUT);
 }
 
