@@ -171,6 +171,7 @@ _Static_assert(sizeof(struct linux_flock) == 32, "struct flock of riscv64");
 #define LINUX_S_IFCHR  0020000
 #define LINUX_S_IFIFO  0010000
 #define LINUX_S_IFLNK  0120000
+#define LINUX_S_IFBLK  0060000
 #define LINUX_S_IFSOCK 0140000
 #define LINUX_S_ISUID  04000
 #define LINUX_S_ISGID  02000

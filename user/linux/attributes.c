@@ -23,7 +23,7 @@ static unsigned walk_flags(uint32_t at)
 
 /* ---- stat ---- */
 
-/* An empty path may be that of a descriptor without a place: a pipe. */
+/* An empty path may be that of a descriptor without a place: a socket. */
 static long stat_at(struct thread *t, int32_t fd, uint64_t address, uint32_t at,
                     struct linux_stat *stat)
 {
@@ -33,7 +33,7 @@ static long stat_at(struct thread *t, int32_t fd, uint64_t address, uint32_t at,
 
     if (error == 0)
         memfile_stat(&place, stat);
-    if (error != -LINUX_ENOTDIR || !file || file->kind == FILE_NODE || !(at & LINUX_AT_EMPTY_PATH))
+    if (error != -LINUX_ENOTDIR || !file || file_has_place(file) || !(at & LINUX_AT_EMPTY_PATH))
         return error;
     file_stat(file, stat);
     return 0;
@@ -180,7 +180,7 @@ long linux_fchmod(struct thread *t, const uint64_t *a)
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
-    return file->kind == FILE_NODE ? change_mode(file->place.node, (uint32_t)a[1]) : -LINUX_EROFS;
+    return file_has_place(file) ? change_mode(file->place.node, (uint32_t)a[1]) : -LINUX_EROFS;
 }
 
 /* -1 leaves one of them as it is. A program loses what it could do as its owner. */
@@ -215,8 +215,8 @@ long linux_fchown(struct thread *t, const uint64_t *a)
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
-    return file->kind == FILE_NODE ? change_owner(file->place.node, (uint32_t)a[1], (uint32_t)a[2])
-                                   : -LINUX_EROFS;
+    return file_has_place(file) ? change_owner(file->place.node, (uint32_t)a[1], (uint32_t)a[2])
+                                : -LINUX_EROFS;
 }
 
 /* ---- times ---- */
@@ -244,7 +244,7 @@ static long timed_node(struct thread *t, const uint64_t *a, struct node **node)
     struct file *file = fd_get(t->process->files, (int32_t)a[0]);
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
-    if (file->kind != FILE_NODE || !file->place.node->memory)
+    if (!file_has_place(file) || !file->place.node->memory)
         return -LINUX_EROFS;
     *node = file->place.node;
     return 0;
@@ -322,7 +322,7 @@ long linux_fstatfs(struct thread *t, const uint64_t *a)
 
     if (!file)
         return -LINUX_EBADF;
-    if (file->kind == FILE_NODE)
+    if (file_has_place(file) && !fs_is_nameless(&file->place))
         statfs_of(&file->place, &statfs);
     return copy_out(t->process->space, a[1], &statfs, sizeof(statfs));
 }

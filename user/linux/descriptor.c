@@ -73,7 +73,7 @@ long linux_dup3(struct thread *t, const uint64_t *a)
 
 static bool is_pipe(const struct file *file)
 {
-    return file->kind == FILE_PIPE_READ || file->kind == FILE_PIPE_WRITE;
+    return file->kind == FILE_PIPE;
 }
 
 /* Whether a command is about the descriptor, and so good for one of O_PATH too. */
@@ -139,7 +139,7 @@ long linux_pipe2(struct thread *t, const uint64_t *a)
 
     if (flags & ~(uint32_t)(LINUX_O_CLOEXEC | LINUX_O_NONBLOCK))
         return -LINUX_EINVAL;
-    long error = pipe_open(&reader, &writer, flags & LINUX_O_NONBLOCK);
+    long error = pipe_make(&reader, &writer, flags & LINUX_O_NONBLOCK);
     if (error)
         return error;
     long read_fd = fd_install(table, reader, 0, close_exec);

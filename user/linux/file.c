@@ -67,7 +67,7 @@ void file_put(struct file *file)
     filelock_gone(file);
     if (file->ops)
         file->ops->close(file);
-    else
+    if (file_has_place(file))
         node_put(file->place.node);
     free(file->text);
     file_discard(file);
@@ -276,7 +276,7 @@ uint64_t file_bytes(const struct file *file)
 
 void file_stat(const struct file *file, struct linux_stat *stat)
 {
-    if (file->kind == FILE_NODE) {
+    if (file_has_place(file)) {
         memfile_stat(&file->place, stat);
         return;
     }

@@ -24,8 +24,7 @@ struct timerfd;
 
 enum file_kind {
     FILE_NODE,
-    FILE_PIPE_READ,
-    FILE_PIPE_WRITE,
+    FILE_PIPE,
     FILE_EPOLL,
     FILE_SOCKET,
     FILE_EVENT,
@@ -37,7 +36,7 @@ enum file_kind {
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
  * (or cannot be open for it). */
 struct file_ops {
-    uint32_t mode; /* of fstat */
+    uint32_t mode; /* of fstat, if there is no place */
     long (*read)(struct file *file, struct space *space, uint64_t address, size_t bytes);
     long (*write)(struct file *file, struct space *space, uint64_t address, size_t bytes,
                   size_t wanted);
@@ -53,9 +52,12 @@ struct file {
     const struct file_ops *ops; /* NULL: FILE_NODE */
     uint32_t flags;             /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
     uint64_t offset;
-    struct place place; /* FILE_NODE */
+    struct place place; /* FILE_NODE, FILE_PIPE: what was opened */
     union {
-        struct pipe *pipe;
+        struct {
+            struct pipe *pipe;
+            unsigned writers_before; /* that it does not miss: they were gone when it was opened */
+        };
         struct epoll *epoll;
         struct socket *socket;
         struct eventfd *event;
@@ -72,6 +74,11 @@ struct file {
     size_t text_bytes;
 };
 
+/* Whether there is a node behind it. */
+static inline bool file_has_place(const struct file *file)
+{
+    return file->place.node != NULL;
+}
 /* With one user; NULL if there are too many. */
 struct file *file_open_place(const struct place *place, uint32_t flags);
 /* The same, of another kind. The caller puts in what belongs to it, or discards it, unclosed. */

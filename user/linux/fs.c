@@ -136,6 +136,19 @@ static bool add_all(struct node *dir, const struct extra *extra, size_t count)
     return true;
 }
 
+/* A link of our own, unless the archive has something of that name. */
+static bool add_link(struct node *dir, const char *name, const char *target)
+{
+    if (dir_find(dir, name, strlen(name)))
+        return true;
+    struct node *n = add(dir, name, strlen(name), NODE_LINK, LINUX_S_IFLNK | 0777);
+    if (!n)
+        return false;
+    n->bytes = strlen(target);
+    n->target = strdup(target);
+    return n->target != NULL;
+}
+
 #define CHARACTER (LINUX_S_IFCHR | 0666)
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
@@ -152,7 +165,9 @@ static bool add_devices(void)
     };
     struct node *dev = add_dir(root, "dev", 3);
 
-    return dev && add_all(dev, devices, COUNT(devices));
+    return dev && add_all(dev, devices, COUNT(devices)) && add_link(dev, "fd", "/proc/self/fd") &&
+           add_link(dev, "stdin", "/proc/self/fd/0") &&
+           add_link(dev, "stdout", "/proc/self/fd/1") && add_link(dev, "stderr", "/proc/self/fd/2");
 }
 
 /* The directories of numbers, and what their numbers lead to. */

@@ -29,6 +29,7 @@ enum node_kind {
     NODE_FILE,    /* data in the archive */
     NODE_MEMORY,  /* data in an object of the memory server: below /tmp, /dev/shm; memfd */
     NODE_SOCKET,  /* the name of a socket */
+    NODE_FIFO,    /* the name of a pipe, or a pipe without one: pipe.h */
     NODE_LINK,    /* target in the archive, or of its own */
     NODE_NAME,    /* a further name of another node */
     NODE_CONSOLE, /* /dev/console, /dev/tty */
@@ -73,6 +74,7 @@ struct node {
     uint64_t bytes;
     char *target;      /* NODE_LINK of our own: malloced; else NULL */
     uint64_t object;   /* NODE_MEMORY: handle */
+    struct pipe *pipe; /* NODE_FIFO: while somebody has it open */
     struct node *of;   /* NODE_NAME: whose */
     struct node *more; /* of its further names one, which leads to the next; NULL: none */
     unsigned links;    /* names of all kinds */
@@ -121,6 +123,12 @@ static inline bool fs_is_dir(const struct place *place)
 static inline bool fs_is_link(const struct place *place)
 {
     return (place->node->mode & LINUX_S_IFMT) == LINUX_S_IFLNK;
+}
+
+/* A pipe that no path has ever named. */
+static inline bool fs_is_nameless(const struct place *place)
+{
+    return place->node->kind == NODE_FIFO && !place->node->name[0];
 }
 
 #define FS_FOLLOW 0x1 /* a symbolic link at the path's end is followed */

@@ -59,6 +59,7 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
 
 static void node_free(struct node *node)
 {
+    linux_assert(!node->pipe);
     if (node->kind == NODE_MEMORY)
         linux_assert(mmcall_object_release(node->object, 0) == 0);
     fs_free(node);

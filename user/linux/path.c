@@ -10,6 +10,7 @@
 #include "user/linux/file.h"
 #include "user/linux/memfile.h"
 #include "user/linux/path.h"
+#include "user/linux/pipe.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
 
@@ -25,7 +26,7 @@ static long base_of(struct thread *t, int64_t fd, struct place *base)
     struct file *file = fd_get(t->process->files, fd);
     if (!file)
         return -LINUX_EBADF;
-    if (file->kind != FILE_NODE)
+    if (!file_has_place(file))
         return -LINUX_ENOTDIR;
     *base = file->place;
     return 0;
@@ -114,9 +115,28 @@ static uint32_t kept_flags(uint32_t flags)
            LINUX_O_LARGEFILE;
 }
 
+/* The other end of a FIFO is open too, or this is waited for. */
+static long install_fifo(struct thread *t, struct file *file, bool close_exec)
+{
+    long result = pipe_await_other(t, file);
+
+    if (result == 0)
+        return fd_install_new(t->process->files, file, close_exec);
+    file_put(file);
+    return result;
+}
+
+static long open_fifo(struct thread *t, const struct place *place, uint32_t flags, bool close_exec)
+{
+    struct file *file;
+    long error = pipe_open(place, flags, &file);
+
+    return error ? error : install_fifo(t, file, close_exec);
+}
+
 static long open_place(struct thread *t, const struct place *place, uint32_t flags)
 {
-    bool write = (flags & LINUX_O_ACCMODE) != 0;
+    bool write = (flags & LINUX_O_ACCMODE) != 0, close_exec = (flags & LINUX_O_CLOEXEC) != 0;
     bool directory = fs_is_dir(place);
     enum node_kind kind = place->node->kind;
 
@@ -140,14 +160,10 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         if (error)
             return error;
     }
+    if (kind == NODE_FIFO && !(flags & LINUX_O_PATH))
+        return open_fifo(t, place, kept_flags(flags), close_exec);
     struct file *file = file_open_place(place, kept_flags(flags));
-
-    if (!file)
-        return -LINUX_ENFILE;
-    long fd = fd_install(t->process->files, file, 0, (flags & LINUX_O_CLOEXEC) != 0);
-    if (fd < 0)
-        file_put(file);
-    return fd;
+    return file ? fd_install_new(t->process->files, file, close_exec) : -LINUX_ENFILE;
 }
 
 /* The path names nothing yet. */
@@ -179,6 +195,10 @@ long linux_openat(struct thread *t, const uint64_t *a)
 
     if ((flags & LINUX_O_ACCMODE) == LINUX_O_ACCMODE)
         return -LINUX_EINVAL;
+    if (t->held) { /* a FIFO's file, which waited for its other end */
+        file_get(t->held);
+        return install_fifo(t, t->held, (flags & LINUX_O_CLOEXEC) != 0);
+    }
     long bytes = read_path(t, a[1]);
     long error = find(t, (int32_t)a[0], bytes, follow ? FS_FOLLOW : 0, &place);
     if (error == -LINUX_ENOENT && (flags & LINUX_O_CREAT))
@@ -311,18 +331,33 @@ long linux_mkdirat(struct thread *t, const uint64_t *a)
 
 long linux_mknodat(struct thread *t, const uint64_t *a)
 {
-    uint32_t type = (uint32_t)a[2] & LINUX_S_IFMT;
+    uint32_t type = (uint32_t)a[2] & LINUX_S_IFMT, mode = mode_for(t, a[2], 07777);
     struct fs_missing new;
     struct node *node;
     long error = find_new(t, (int32_t)a[0], read_path(t, a[1]), 0, &new);
 
     if (error)
         return error;
-    if (type && type != LINUX_S_IFREG)
-        return -LINUX_EPERM; /* nothing but files */
     if (new.slash)
         return -LINUX_ENOENT;
-    error = memfile_make(new.dir, new.name, new.bytes, mode_for(t, a[2], 07777), &node);
+    switch (type) {
+    case 0:
+    case LINUX_S_IFREG:
+        error = memfile_make(new.dir, new.name, new.bytes, mode, &node);
+        break;
+    case LINUX_S_IFIFO:
+    case LINUX_S_IFSOCK:
+        node = fs_make(new.dir, new.name, new.bytes,
+                       type == LINUX_S_IFIFO ? NODE_FIFO : NODE_SOCKET, type | mode);
+        error = node ? 0 : -LINUX_ENOSPC;
+        break;
+    case LINUX_S_IFCHR: /* no devices but those of /dev */
+    case LINUX_S_IFBLK:
+    case LINUX_S_IFDIR:
+        return -LINUX_EPERM;
+    default:
+        return -LINUX_EINVAL;
+    }
     if (!error)
         node_made(node);
     return error;

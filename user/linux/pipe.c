@@ -3,40 +3,133 @@
 
 #include <stdlib.h>
 
+#include "user/linux/memfile.h"
+#include "user/linux/request.h"
 #include "user/linux/space.h"
 
-#define PAGE_BYTES 4096
+#define PAGE_BYTES   4096
+#define READ_EVENTS  (LINUX_POLLIN | LINUX_POLLRDNORM)
+#define WRITE_EVENTS (LINUX_POLLOUT | LINUX_POLLWRNORM)
 
-static struct pipe *create(void)
+static const struct file_ops pipe_ops;
+
+static bool reads(const struct file *file)
 {
-    struct pipe *pipe = malloc(sizeof(*pipe));
+    return (file->flags & LINUX_O_ACCMODE) != LINUX_O_WRONLY;
+}
 
+static bool writes(const struct file *file)
+{
+    return (file->flags & LINUX_O_ACCMODE) != 0;
+}
+
+/* ---- opening and closing ---- */
+
+/* The pipe of a node, which begins if nobody has it open; NULL without memory. */
+static struct pipe *pipe_of(struct node *node)
+{
+    struct pipe *pipe = node->pipe;
+
+    if (pipe)
+        return pipe;
+    pipe = malloc(sizeof(*pipe));
     if (!pipe)
         return NULL;
-    pipe->readers = pipe->writers = 1;
+    *pipe = (struct pipe){0};
     ring_init(&pipe->ring, PIPE_BYTES);
-    watched_init(&pipe->read);
-    watched_init(&pipe->write);
+    watched_init(&pipe->watched);
+    node->pipe = pipe;
     return pipe;
 }
 
-long pipe_open(struct file **reader, struct file **writer, uint32_t flags)
+static void end_unused(struct node *node)
 {
-    *reader = file_open(FILE_PIPE_READ, &pipe_read_ops, flags);
-    *writer = file_open(FILE_PIPE_WRITE, &pipe_write_ops, flags | LINUX_O_WRONLY);
-    struct pipe *pipe = *reader && *writer ? create() : NULL;
+    struct pipe *pipe = node->pipe;
 
-    if (pipe) {
-        (*reader)->pipe = (*writer)->pipe = pipe;
-        return 0;
+    if (!pipe || pipe->readers || pipe->writers)
+        return;
+    watched_end(&pipe->watched);
+    ring_free(&pipe->ring);
+    free(pipe);
+    node->pipe = NULL;
+}
+
+long pipe_open(const struct place *place, uint32_t flags, struct file **made)
+{
+    struct node *node = place->node;
+    bool hurry = !fs_is_nameless(place) && (flags & LINUX_O_NONBLOCK);
+
+    if (hurry && (flags & LINUX_O_ACCMODE) == LINUX_O_WRONLY &&
+        !(node->pipe && node->pipe->readers))
+        return -LINUX_ENXIO;
+    struct pipe *pipe = pipe_of(node);
+    struct file *file = pipe ? file_open(FILE_PIPE, &pipe_ops, flags) : NULL;
+    if (!file) {
+        end_unused(node);
+        return pipe ? -LINUX_ENFILE : -LINUX_ENOMEM;
     }
-    long error = *reader && *writer ? -LINUX_ENOMEM : -LINUX_ENFILE;
-    if (*reader)
-        file_discard(*reader);
-    if (*writer)
-        file_discard(*writer);
+    file->place = *place;
+    node_get(node);
+    file->pipe = pipe;
+    /* Who opens it without waiting has not yet lost the writers that never came. */
+    if (hurry && !pipe->writers)
+        file->writers_before = pipe->writers_ever;
+    pipe->readers += reads(file);
+    pipe->readers_ever += reads(file);
+    pipe->writers += writes(file);
+    pipe->writers_ever += writes(file);
+    queue_wake(&pipe->watched.wait);
+    *made = file;
+    return 0;
+}
+
+long pipe_make(struct file **reader, struct file **writer, uint32_t flags)
+{
+    struct node *node = fs_make(NULL, "", 0, NODE_FIFO, LINUX_S_IFIFO | 0600);
+    const struct place place = {.node = node};
+
+    if (!node)
+        return -LINUX_ENOMEM;
+    node->links = 1; /* as it is shown */
+    node_stamp(node, STAMP_ACCESSED | STAMP_MODIFIED | STAMP_CHANGED);
+    node_get(node);
+    long error = pipe_open(&place, flags, reader);
+    if (!error) {
+        error = pipe_open(&place, flags | LINUX_O_WRONLY, writer);
+        if (error)
+            file_put(*reader);
+    }
+    node_put(node);
     return error;
 }
+
+long pipe_await_other(struct thread *t, struct file *file)
+{
+    const struct pipe *pipe = file->pipe;
+    unsigned others = writes(file) ? pipe->readers : pipe->writers;
+    unsigned ever = writes(file) ? pipe->readers_ever : pipe->writers_ever;
+
+    if (others || fs_is_nameless(&file->place) || (file->flags & LINUX_O_NONBLOCK) ||
+        (t->held && t->progress != ever))
+        return 0;
+    t->progress = ever;
+    return request_wait_held(t, file, &file->pipe->watched.wait);
+}
+
+static void pipe_close(struct file *file)
+{
+    struct pipe *pipe = file->pipe;
+
+    pipe->readers -= reads(file);
+    pipe->writers -= writes(file);
+    if (!pipe->readers)
+        watched_wake(&pipe->watched, WRITE_EVENTS | LINUX_POLLERR);
+    if (!pipe->writers)
+        watched_wake(&pipe->watched, READ_EVENTS | LINUX_POLLHUP);
+    end_unused(file->place.node);
+}
+
+/* ---- what is in it ---- */
 
 long pipe_resize(struct pipe *pipe, uint32_t bytes)
 {
@@ -56,27 +149,15 @@ long pipe_resize(struct pipe *pipe, uint32_t bytes)
 
 void pipe_filled(struct pipe *pipe)
 {
-    watched_wake(&pipe->read, LINUX_POLLIN | LINUX_POLLRDNORM);
+    watched_wake(&pipe->watched, READ_EVENTS);
 }
 
 void pipe_drained(struct pipe *pipe)
 {
-    watched_wake(&pipe->write, LINUX_POLLOUT | LINUX_POLLWRNORM);
+    watched_wake(&pipe->watched, WRITE_EVENTS);
 }
 
-static void free_unused(struct pipe *pipe)
-{
-    if (pipe->readers || pipe->writers)
-        return;
-    watched_end(&pipe->read);
-    watched_end(&pipe->write);
-    ring_free(&pipe->ring);
-    free(pipe);
-}
-
-/* ---- the end to read from ---- */
-
-static long reader_read(struct file *file, struct space *space, uint64_t address, size_t bytes)
+static long pipe_read(struct file *file, struct space *space, uint64_t address, size_t bytes)
 {
     struct pipe *pipe = file->pipe;
     size_t filled = ring_filled(&pipe->ring);
@@ -91,38 +172,8 @@ static long reader_read(struct file *file, struct space *space, uint64_t address
     return (long)done;
 }
 
-static unsigned reader_poll(const struct file *file)
-{
-    return (ring_filled(&file->pipe->ring) ? LINUX_POLLIN | LINUX_POLLRDNORM : 0) |
-           (file->pipe->writers ? 0 : LINUX_POLLHUP);
-}
-
-static struct watched *reader_watched(const struct file *file)
-{
-    return &file->pipe->read;
-}
-
-static void reader_close(struct file *file)
-{
-    struct pipe *pipe = file->pipe;
-
-    if (--pipe->readers == 0)
-        watched_wake(&pipe->write, LINUX_POLLOUT | LINUX_POLLWRNORM | LINUX_POLLERR);
-    free_unused(pipe);
-}
-
-const struct file_ops pipe_read_ops = {
-    .mode = LINUX_S_IFIFO | 0600,
-    .read = reader_read,
-    .poll = reader_poll,
-    .watched = reader_watched,
-    .close = reader_close,
-};
-
-/* ---- the end to write to ---- */
-
-static long writer_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
-                         size_t wanted)
+static long pipe_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                       size_t wanted)
 {
     struct pipe *pipe = file->pipe;
 
@@ -136,32 +187,32 @@ static long writer_write(struct file *file, struct space *space, uint64_t addres
     return done;
 }
 
-static unsigned writer_poll(const struct file *file)
+static unsigned pipe_poll(const struct file *file)
 {
-    bool room = ring_room(&file->pipe->ring) >= LINUX_PIPE_BUF;
+    const struct pipe *pipe = file->pipe;
+    unsigned events = 0;
 
-    return (room ? LINUX_POLLOUT | LINUX_POLLWRNORM : 0) |
-           (file->pipe->readers ? 0 : LINUX_POLLERR);
+    if (reads(file)) {
+        events |= ring_filled(&pipe->ring) ? READ_EVENTS : 0;
+        if (!pipe->writers && pipe->writers_ever != file->writers_before)
+            events |= LINUX_POLLHUP;
+    }
+    if (writes(file)) {
+        events |= ring_room(&pipe->ring) >= LINUX_PIPE_BUF ? WRITE_EVENTS : 0;
+        events |= pipe->readers ? 0 : LINUX_POLLERR;
+    }
+    return events;
 }
 
-static struct watched *writer_watched(const struct file *file)
+static struct watched *pipe_watched(const struct file *file)
 {
-    return &file->pipe->write;
+    return &file->pipe->watched;
 }
 
-static void writer_close(struct file *file)
-{
-    struct pipe *pipe = file->pipe;
-
-    if (--pipe->writers == 0)
-        watched_wake(&pipe->read, LINUX_POLLIN | LINUX_POLLRDNORM | LINUX_POLLHUP);
-    free_unused(pipe);
-}
-
-const struct file_ops pipe_write_ops = {
-    .mode = LINUX_S_IFIFO | 0600,
-    .write = writer_write,
-    .poll = writer_poll,
-    .watched = writer_watched,
-    .close = writer_close,
+static const struct file_ops pipe_ops = {
+    .read = pipe_read,
+    .write = pipe_write,
+    .poll = pipe_poll,
+    .watched = pipe_watched,
+    .close = pipe_close,
 };

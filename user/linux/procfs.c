@@ -173,8 +173,8 @@ long fs_process_fd(const struct place *fd, struct place *at)
 
     if (!file)
         return -LINUX_ENOENT;
-    if (file->kind != FILE_NODE)
-        return -LINUX_ENXIO; /* what has no name cannot be opened again */
+    if (!file_has_place(file))
+        return -LINUX_ENXIO;
     *at = file->place;
     return 0;
 }
@@ -186,7 +186,7 @@ long fs_process_fd_text(const struct place *fd, char *to, size_t room)
 
     if (!file)
         return -LINUX_ENOENT;
-    if (file->kind == FILE_NODE) {
+    if (file_has_place(file) && !fs_is_nameless(&file->place)) {
         long bytes = fs_path(&file->place, to, room);
         return bytes < 0 ? bytes : bytes - 1;
     }

@@ -54,7 +54,7 @@ static long look(struct file *from, uint64_t offset, uint64_t bytes)
 {
     if (bytes > BUFFER_BYTES)
         bytes = BUFFER_BYTES;
-    if (from->kind != FILE_PIPE_READ)
+    if (from->kind != FILE_PIPE)
         return file_read(from, &own_space, (uint64_t)buffer, bytes, &offset);
     const struct ring *ring = &from->pipe->ring;
     if (bytes > ring_filled(ring))
@@ -68,7 +68,7 @@ static long look(struct file *from, uint64_t offset, uint64_t bytes)
 /* So many were put elsewhere. */
 static void take(struct file *from, uint64_t *offset, uint64_t bytes)
 {
-    if (from->kind == FILE_PIPE_READ) {
+    if (from->kind == FILE_PIPE) {
         ring_drop(&from->pipe->ring, bytes);
         pipe_drained(from->pipe);
     } else {
@@ -213,7 +213,7 @@ long linux_splice(struct thread *t, const uint64_t *a)
         return -LINUX_EINVAL;
     if (!from || !to)
         return -LINUX_EBADF;
-    bool from_pipe = from->kind == FILE_PIPE_READ, to_pipe = to->kind == FILE_PIPE_WRITE;
+    bool from_pipe = from->kind == FILE_PIPE, to_pipe = to->kind == FILE_PIPE;
     if ((from_pipe && a[1]) || (to_pipe && a[3]))
         return -LINUX_ESPIPE;
     if ((!from_pipe && !to_pipe) || (!from_pipe && !has_bytes(from)) ||
@@ -242,7 +242,7 @@ long linux_tee(struct thread *t, const uint64_t *a)
         return -LINUX_EINVAL;
     if (!from || !to)
         return -LINUX_EBADF;
-    if (from->kind != FILE_PIPE_READ || to->kind != FILE_PIPE_WRITE || from->pipe == to->pipe)
+    if (from->kind != FILE_PIPE || to->kind != FILE_PIPE || from->pipe == to->pipe)
         return -LINUX_EINVAL;
     m.wait = !((uint32_t)a[3] & LINUX_SPLICE_F_NONBLOCK);
     return note_epipe(t, move(t, &m, a[2]));
