@@ -20,12 +20,16 @@ full-arch := -march=rv64imafdc -mabi=lp64d
 libgcc     = $(shell $(CROSS)gcc $(1) -misa-spec=2.2 -print-libgcc-file-name)
 
 comma     := ,
+# The memory server: where gcc looks for common expressions across jumps, it moves arguments that
+# could stay where they came in away and back, up to twelve instructions of a fault.
+stay-gcc  := -fno-cse-follow-jumps
 gcc-flags := -misa-spec=2.2 --specs=picolibc.specs --picolibc-buildtype=release \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF
 ifeq ($(CC),gcc)
 TARGET_CC    := $(CROSS)gcc
 ld-option    := -Wl$(comma)
 target-flags := $(gcc-flags)
+stay-flags   := $(stay-gcc)
 # $(call link,arch flags,picolibc's directory for it,linker script,output,objects and archives)
 # (an option for the linker among the objects is written with $(ld-option) before it)
 link = $(TARGET_CC) $(1) $(target-flags) -nostartfiles -static -T $(3) -Wl,-z,max-page-size=4096 \
@@ -53,7 +57,8 @@ endif
 kernel-cc      := $(TARGET_CC)
 kernel-flags   := $(lean-flags) -DPAGODA_KERNEL
 mmserver-cc    := $(TARGET_CC)
-mmserver-flags := $(lean-flags) -DPAGODA_USER_PLACEMENT
+mmserver-flags := $(lean-flags) $(stay-flags) -DPAGODA_USER_PLACEMENT
+$(B)/obj/kernel/mmserver/%: kernel-flags += $(stay-flags)
 program-flags  := $(target-flags) -fno-pic -fno-common -fno-stack-protector \
 	-ffunction-sections -fdata-sections $(addprefix -I,$(wildcard libc/include tests/guest/lib))
 server-cc      := $(TARGET_CC)

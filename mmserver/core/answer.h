@@ -1,6 +1,8 @@
 /*
- * How a worker's turn ends: two words, so that they travel in registers. `how` holds the kind in
- * its upper half and the second argument in its lower.
+ * How a worker's turn ends: two words, so that they travel in registers. The lower one is the
+ * value; the upper one holds the kind in its upper half and the second argument in its lower. They
+ * are one number because gcc gives a structure of two a place on the stack even where it only
+ * passes by.
  */
 #ifndef MMSERVER_CORE_ANSWER_H
 #define MMSERVER_CORE_ANSWER_H
@@ -17,13 +19,16 @@ enum answer_kind {
 };
 
 struct answer {
-    uint64_t value;
-    uint64_t how;
+    unsigned __int128 words;
 };
 
+static inline struct answer answer_of(uint64_t value, uint64_t how)
+{
+    return (struct answer){(unsigned __int128)how << 64 | value};
+}
 static inline struct answer answer_make(enum answer_kind kind, uint64_t value, uint32_t second)
 {
-    return (struct answer){value, (uint64_t)kind << 32 | second};
+    return answer_of(value, (uint64_t)kind << 32 | second);
 }
 /*
  * How the straight ways of a fault end: jumped to, they send the reply at once. In user mode they
@@ -35,7 +40,7 @@ struct answer place_batch_answer(uint64_t space, uint64_t count);
 #else
 static inline struct answer place_fault_answer(uint64_t entry, uint64_t slot)
 {
-    return (struct answer){entry, slot}; /* ANSWER_FAULT */
+    return answer_of(entry, slot); /* ANSWER_FAULT */
 }
 static inline struct answer place_batch_answer(uint64_t space, uint64_t count)
 {
@@ -45,11 +50,15 @@ static inline struct answer place_batch_answer(uint64_t space, uint64_t count)
 
 static inline enum answer_kind answer_kind(struct answer a)
 {
-    return (enum answer_kind)(a.how >> 32);
+    return (enum answer_kind)(a.words >> 96);
 }
 static inline uint32_t answer_second(struct answer a)
 {
-    return (uint32_t)a.how;
+    return (uint32_t)(a.words >> 64);
+}
+static inline uint64_t answer_value(struct answer a)
+{
+    return (uint64_t)a.words;
 }
 
 #endif

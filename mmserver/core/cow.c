@@ -18,15 +18,6 @@
 #include "mmserver/core/clear.h"
 #include "mmserver/core/fault_straight.h"
 
-/* All have the same arguments, so that going from one to the next is a jump. */
-#define WAY static __attribute__((noinline)) struct answer
-
-WAY cow_slow(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
-{
-    mm_read_end(w);
-    return fault_slow(w, c, address, CAUSE_STORE_PAGE, pc, true, begun);
-}
-
 /* The new page's descriptor. */
 static inline void page_describe(const struct worker *w, struct page *page, vaddr_t address)
 {
@@ -49,7 +40,7 @@ static inline void replace_make(struct worker *w, vaddr_t address, uint64_t old,
     w->batch_ops = 1;
 }
 
-WAY zero_replace(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
+static FAULT_WAY(zero_replace)
 {
     uint64_t old = *fast_slot_leaf(w, address);
     pfn_t pfn;
@@ -60,19 +51,18 @@ WAY zero_replace(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc
         pfn = hot_page(w);
         page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
     } else {
-        return cow_slow(w, c, address, pc, begun);
+        return fault_anew(FAULT_GO_ON);
     }
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
     page_describe(w, page, address);
-    mm_add(&c->mm->anon_pages, 1);
+    mm_add(&mm->anon_pages, 1);
     mm_count(w, fault_zero_replaced);
     c->minor_faults++;
-    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ZERO_REPLACED),
-                 begun);
+    fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ZERO_REPLACED), begun);
     uint64_t entry = entry_make(pfn, w->fast.bits);
     replace_make(w, address, old, entry, page->slot);
     mm_read_end_reply(w, PAGE_DOWN(address), entry);
-    return place_batch_answer(c->mm->space_slot, 1);
+    return place_batch_answer(mm->space_slot, 1);
 }
 
 /* The leaf table is locked: the entry is still `old`, and its page not ours alone. The page is
@@ -88,18 +78,18 @@ static inline bool displace(const uint64_t *leaf, uint64_t old, struct page *pag
     return false;
 }
 
-WAY shared_copy(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun)
+static FAULT_WAY(shared_copy)
 {
     const uint64_t *leaf = fast_slot_leaf(w, address);
     uint64_t old = *leaf;
 
     /* What may be executed has to be fenced for that too. */
-    if (unlikely(c->mm->clients != 1 || !w->hot_count || (w->fast.bits & ENTRY_X)))
-        return cow_slow(w, c, address, pc, begun);
+    if (unlikely(mm->clients != 1 || !w->hot_count || (w->fast.bits & ENTRY_X)))
+        return fault_anew(FAULT_GO_ON);
     leaf_lock(leaf);
     if (unlikely(!displace(leaf, old, page_of_entry(w->pages_bias, old)))) {
         leaf_unlock(leaf);
-        return cow_slow(w, c, address, pc, begun);
+        return fault_anew(FAULT_GO_ON);
     }
     pfn_t pfn = hot_page(w);
     page_copy((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
@@ -108,42 +98,32 @@ WAY shared_copy(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc,
     page_describe(w, page, address);
     mm_count(w, fault_cow_copy);
     c->minor_faults++;
-    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_COW_COPY),
-                 begun);
+    fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_COW_COPY), begun);
     uint64_t entry = entry_make(pfn, w->fast.bits);
     replace_make(w, address, old, entry, page->slot);
     w->visit.displaced = old;
     mm_read_end_reply(w, PAGE_DOWN(address), entry | VISIT_DISPLACES);
     leaf_unlock(leaf);
-    return place_batch_answer(c->mm->space_slot, 1);
+    return place_batch_answer(mm->space_slot, 1);
 }
 
-/* It is not ours alone. */
-WAY cow_other(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc, uint64_t begun,
-              const struct page *page)
-{
-    if (page->state == PAGE_ANON)
-        return shared_copy(w, c, address, pc, begun);
-    if (page->state == PAGE_ZERO)
-        return zero_replace(w, c, address, pc, begun);
-    return cow_slow(w, c, address, pc, begun);
-}
-
-struct answer cow_straight(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc,
-                           uint64_t begun)
+FAULT_WAY(cow_straight)
 {
     uint64_t old = __atomic_load_n(fast_slot_leaf(w, address), __ATOMIC_RELAXED);
 
     if (unlikely((old & (ENTRY_V | ENTRY_W)) != ENTRY_V))
-        return cow_slow(w, c, address, pc, begun);
+        return fault_anew(FAULT_GO_ON);
     const struct page *page = page_of_entry(w->pages_bias, old);
     /* What is read here comes before what is written, by the reply's fence. */
-    if ((__atomic_load_n(&page->maps, __ATOMIC_RELAXED) ^ 1) | (page->state ^ PAGE_ANON))
-        return cow_other(w, c, address, pc, begun, page);
+    if ((__atomic_load_n(&page->maps, __ATOMIC_RELAXED) ^ 1) | (page->state ^ PAGE_ANON)) {
+        if (page->state == PAGE_ANON)
+            return shared_copy(FAULT_GO_ON);
+        return page->state == PAGE_ZERO ? zero_replace(FAULT_GO_ON) : fault_anew(FAULT_GO_ON);
+    }
     uint64_t entry = old | w->fast.bits;
     mm_count(w, fault_reuse);
     c->minor_faults++;
-    fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_REUSE), begun);
+    fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_REUSE), begun);
     mm_read_end_reply(w, address, entry | VISIT_KEEPS);
     return place_fault_answer(entry, page->slot | REPLY_RIGHTS);
 }

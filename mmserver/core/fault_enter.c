@@ -3,8 +3,8 @@
  * written down of each; what happens when the kernel refuses a reply. What becomes of a fault that
  * is not straight is decided in fault.c, which also has the picture of all.
  *
- * fault_enter() and fault_middle() are leaf functions as far as the straight way goes, so that they
- * need no stack frame: everything else is jumped to.
+ * fault_enter() and the ways are leaf functions as far as the straight ones go, so that they need
+ * no stack frame: everything else is jumped to.
  */
 #include "mmserver/core/clear.h"
 #include "mmserver/core/fault_straight.h"
@@ -54,10 +54,7 @@ static bool cause_is_page_fault(uint64_t cause)
     return cause == CAUSE_STORE_PAGE || cause == CAUSE_LOAD_PAGE || cause == CAUSE_FETCH_PAGE;
 }
 
-static __attribute__((noinline)) struct answer fault_middle(uint64_t badge, vaddr_t address,
-                                                            uint64_t cause, vaddr_t pc,
-                                                            uint64_t begun, struct client *c,
-                                                            struct mm *mm, struct worker *w);
+static FAULT_WAY(fault_middle);
 
 /* Not inline: fault_enter() is to have no stack frame. */
 static __attribute__((noinline)) struct answer nobody_to_answer(void)
@@ -133,8 +130,7 @@ struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, ui
     return fault_end(&f, c, address, cause, pc, begun, fault_resolve(&f));
 }
 
-struct answer fault_of_object(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc,
-                              uint64_t begun, struct client *c, struct vma *v, struct worker *w)
+LEAF_WAY(fault_of_object)
 {
     struct fault f = {.w = w,
                       .mm = c->mm,
@@ -150,65 +146,66 @@ struct answer fault_of_object(const uint64_t *leaf, vaddr_t address, uint64_t ca
     return fault_slow(w, c, address, cause, pc, true, begun);
 }
 
-/*
- * The mm is read. The straight way is a write into the fast slot with a page at hand, or a read
- * there. `again`: the slot was just set.
- */
-static inline __attribute__((always_inline)) struct answer
-fault_straight(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun,
-               struct client *c, struct mm *mm, struct worker *w, bool again)
+FAULT_WAY(fault_anew)
 {
-    const uint64_t *leaf = fast_slot_leaf(w, address);
-    uint64_t what, entry;
-    struct page *page;
+    (void)badge, (void)mm;
+    mm_read_end(w);
+    return fault_slow(w, c, address, cause, pc, true, begun);
+}
+
+/*
+ * The straight ways; the mm is read, and the fast slot tells of the address: a write with a page at
+ * hand, or a read, where nothing stands. Each is a function of its own, small enough that all that
+ * it was given stays where it is.
+ */
+static FAULT_WAY(write_straight)
+{
+    uint64_t what;
     pfn_t pfn;
 
-    if (unlikely(cause != CAUSE_STORE_PAGE)) {
-        if (cause != CAUSE_LOAD_PAGE || mm->generation != w->fast.read_generation ||
-            address - w->fast.start >= w->fast.bytes)
-            goto missed;
-        if (*leaf)
-            goto missed;
-        pfn = w->zero_page;
-        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-        entry = w->fast.zero_entry;
-        what = FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_ZERO_PAGE);
-        mm_count(w, fault_zero_page);
+    if (unlikely(*fast_slot_leaf(w, address) != 0))
+        return cow_straight(FAULT_GO_ON);
+    if (w->zeroed_count) {
+        pfn = w->zeroed[--w->zeroed_count];
+        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
+    } else if (likely(w->hot_count)) {
+        pfn = w->hot[--w->hot_count];
+        what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
+        mm_count(w, fault_anon_zeroed);
+        page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
     } else {
-        if (unlikely(!fast_slot_hit(w, mm, address)))
-            goto missed;
-        if (unlikely(*leaf != 0))
-            goto present;
-        if (w->zeroed_count) {
-            pfn = w->zeroed[--w->zeroed_count];
-            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_PREZEROED);
-        } else if (likely(w->hot_count)) {
-            pfn = w->hot[--w->hot_count];
-            what = FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ANON_ZEROED);
-            mm_count(w, fault_anon_zeroed);
-            page_clear_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)), w->clear_blocks);
-        } else {
-            goto present; /* which it is not: the slow way allocates */
-        }
-        page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-        page->owner = w->fast.anon;
-        page->index = (address >> PAGE_SHIFT) + w->fast.index_bias;
-        page->maps = 1;
-        page->state = PAGE_ANON;
-        mm_add(&mm->anon_pages, 1);
-        entry = entry_make(pfn, w->fast.bits);
+        return fault_anew(FAULT_GO_ON); /* which allocates */
     }
+    struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
+    page_becomes_anon(page, w->fast.anon, (address >> PAGE_SHIFT) + w->fast.index_bias);
+    mm_add(&mm->anon_pages, 1);
+    uint64_t entry = entry_make(pfn, w->fast.bits);
     c->minor_faults++;
     fault_record(w, badge, address, pc, what, begun);
     mm_read_end_reply(w, address, entry);
     return place_fault_answer(entry, page->slot);
-missed:
-    if (!again)
-        return fault_middle(badge, address, cause, pc, begun, c, mm, w);
-    mm_read_end(w);
-    return fault_slow(w, c, address, cause, pc, true, begun);
-present:
-    return cow_straight(w, c, address, pc, begun);
+}
+
+static FAULT_WAY(read_straight)
+{
+    if (unlikely(*fast_slot_leaf(w, address) != 0))
+        return fault_anew(FAULT_GO_ON);
+    const struct page *page = (const struct page *)(w->pages_bias + w->zero_page * sizeof *page);
+    uint64_t entry = entry_make(w->zero_page, w->fast.bits & ~(ENTRY_W | ENTRY_D));
+    mm_count(w, fault_zero_page);
+    c->minor_faults++;
+    fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_ZERO_PAGE), begun);
+    mm_read_end_reply(w, address, entry);
+    return place_fault_answer(entry, page->slot);
+}
+
+/* The slot was just set. */
+static FAULT_WAY(fault_again)
+{
+    if (likely(cause == CAUSE_STORE_PAGE))
+        return likely(w->fast.write_generation) ? write_straight(FAULT_GO_ON)
+                                                : fault_anew(FAULT_GO_ON);
+    return cause == CAUSE_LOAD_PAGE ? read_straight(FAULT_GO_ON) : fault_anew(FAULT_GO_ON);
 }
 
 /* The first page of a VMA needs its anon_vma; then its fault can go the straight way too. Without
@@ -229,10 +226,7 @@ static inline bool cow_possible(struct worker *w, struct vma *v)
 
 /* What the middle way leaves: there is no leaf table, a VMA has no anon_vma yet, something stands
  * in the entry, objects. */
-static __attribute__((noinline)) struct answer fault_other(uint64_t badge, vaddr_t address,
-                                                           uint64_t cause, vaddr_t pc,
-                                                           uint64_t begun, struct client *c,
-                                                           struct mm *mm, struct worker *w)
+static FAULT_WAY(fault_other)
 {
     struct vma *v = vma_of(mm, address);
 
@@ -243,10 +237,10 @@ static __attribute__((noinline)) struct answer fault_other(uint64_t badge, vaddr
 
         if (!level && (empty || cause == CAUSE_STORE_PAGE) && anon_ready(w, v, cause) &&
             fast_slot_set(w, mm, v, address, leaf))
-            return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
+            return fault_again(FAULT_GO_ON);
         if (!level && !empty && cause == CAUSE_STORE_PAGE && cow_possible(w, v)) {
             fast_slot_fill(w, v, address, leaf);
-            return cow_straight(w, c, address, pc, begun);
+            return cow_straight(FAULT_GO_ON);
         }
         bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
         if (level == 1 && empty && tables && cause == CAUSE_STORE_PAGE && table_plain(w, v))
@@ -265,41 +259,32 @@ static __attribute__((noinline)) struct answer fault_other(uint64_t badge, vaddr
                                  tables ? fault_with_tables(&f, level) : v->ops->fault(&f));
         }
     }
-    mm_read_end(w);
-    return fault_slow(w, c, address, cause, pc, true, begun);
+    return fault_anew(FAULT_GO_ON);
 }
 
 /* The fast slot missed, but it may hit after a look at the VMAs and the tables. */
-static struct answer fault_middle(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
-                                  uint64_t begun, struct client *c, struct mm *mm, struct worker *w)
+static FAULT_WAY(fault_middle)
 {
     struct vma *v = vma_of(mm, address);
-    const uint64_t *leaf = v ? pt_leaf_entry(mm, address, w->linear_base) : NULL;
+    const uint64_t *leaf = v ? pt_leaf_entry(w, mm, address) : NULL;
 
     if (unlikely(!leaf))
-        return fault_other(badge, address, cause, pc, begun, c, mm, w);
+        return fault_other(FAULT_GO_ON);
     if (object_plain(c, v, leaf, cause))
         return object_straight(leaf, address, cause, pc, begun, c, v, w);
     if ((*leaf && cause != CAUSE_STORE_PAGE) || (!v->anon && cause == CAUSE_STORE_PAGE) ||
         !fast_slot_set(w, mm, v, address, leaf))
-        return fault_other(badge, address, cause, pc, begun, c, mm, w);
-    return fault_straight(badge, address, cause, pc, begun, c, mm, w, true);
+        return fault_other(FAULT_GO_ON);
+    return fault_again(FAULT_GO_ON);
 }
 
 /* The mm is locked, or a call's answer took the lock along. */
-static __attribute__((noinline)) struct answer fault_waits(uint64_t badge, vaddr_t address,
-                                                           uint64_t cause, vaddr_t pc,
-                                                           uint64_t begun, struct client *c,
-                                                           struct mm *mm, struct worker *w)
+static FAULT_WAY(fault_waits)
 {
     mm_read(w, mm);
-    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
+    return fault_middle(FAULT_GO_ON);
 }
 
-/*
- * Entered for every fault. A leaf function as far as the straight way goes, so that it needs no
- * stack frame.
- */
 struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,
                           uint64_t sequence, uint64_t info0, uint64_t info1, struct worker *w)
 {
@@ -311,8 +296,15 @@ struct answer fault_enter(uint64_t badge, vaddr_t address, uint64_t cause, vaddr
         return nobody_to_answer();
     struct mm *mm = c->mm;
     if (unlikely(!mm_read_try(w, mm)))
-        return fault_waits(badge, address, cause, pc, begun, c, mm, w);
-    return fault_straight(badge, address, cause, pc, begun, c, mm, w, false);
+        return fault_waits(FAULT_GO_ON);
+    if (likely(cause == CAUSE_STORE_PAGE)) {
+        if (likely(mm->generation == w->fast.write_generation && fast_slot_near(w, address)))
+            return write_straight(FAULT_GO_ON);
+    } else if (cause == CAUSE_LOAD_PAGE) {
+        if (mm->generation == w->fast.read_generation && fast_slot_near(w, address))
+            return read_straight(FAULT_GO_ON);
+    }
+    return fault_middle(FAULT_GO_ON);
 }
 
 struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc,

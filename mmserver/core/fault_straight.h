@@ -8,6 +8,27 @@
 #include "mmserver/core/fault.h"
 #include "mmserver/core/object.h"
 
+/*
+ * Ways of a fault have the same arguments in the same registers, so that going from one to the next
+ * is a jump that moves nothing. A way is never inlined, nor entered with fewer arguments than it
+ * has: that would put the others elsewhere.
+ */
+#if __has_attribute(noipa)
+#define WAY __attribute__((noipa)) struct answer
+#else
+#define WAY __attribute__((noinline)) struct answer
+#endif
+#define FAULT_WAY(name)                                                                   \
+    WAY name(uint64_t badge, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun, \
+             struct client *c, struct mm *mm, struct worker *w)
+#define FAULT_GO_ON badge, address, cause, pc, begun, c, mm, w
+/* When VMA and leaf table are found: in the places of badge and mm, which are those of the client.
+ */
+#define LEAF_WAY(name)                                                                          \
+    WAY name(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun, \
+             struct client *c, struct vma *v, struct worker *w)
+#define LEAF_GO_ON leaf, address, cause, pc, begun, c, v, w
+
 /* what: FAULT_WHAT(cause, outcome); badge: of the client, whose number is its lower part */
 static inline void fault_record(struct worker *w, uint64_t badge, vaddr_t address, vaddr_t pc,
                                 uint64_t what, uint64_t begun)
@@ -68,14 +89,14 @@ static inline bool fast_slot_set(struct worker *w, const struct mm *mm, const st
 
     if (v->ops || (flags & (VM_DEVICE | VM_HUGETLB)) || !(flags & (VM_READ | VM_WRITE)))
         return false;
-    uint64_t bits = ENTRY_ALWAYS | (flags & VM_EXEC ? ENTRY_X : 0);
-    slot->zero_entry = entry_make(w->zero_page, bits);
-    slot->bits = bits | ENTRY_W | ENTRY_D;
+    slot->bits = ENTRY_ALWAYS | ENTRY_W | ENTRY_D | (flags & VM_EXEC ? ENTRY_X : 0);
     struct anon_vma *anon = v->anon;
     uint64_t generation = mm->generation;
     slot->anon = anon;
     slot->read_generation = generation;
-    slot->write_generation = (flags & VM_WRITE) && anon ? generation : 0;
+    if (unlikely(!(flags & VM_WRITE) || !anon))
+        generation = 0;
+    slot->write_generation = generation;
     vaddr_t start = v->start, block = ROUND_DOWN(address, BLOCK_BYTES);
     slot->index_bias = v->offset - (start >> PAGE_SHIFT);
     start = max_u64(block, start);
@@ -85,10 +106,10 @@ static inline bool fast_slot_set(struct worker *w, const struct mm *mm, const st
     return true;
 }
 
-/* For writes. */
-static inline bool fast_slot_hit(const struct worker *w, const struct mm *mm, vaddr_t address)
+/* Does it tell of the address, if it is of the mm's generation? */
+static inline bool fast_slot_near(const struct worker *w, vaddr_t address)
 {
-    return mm->generation == w->fast.write_generation && address - w->fast.start < w->fast.bytes;
+    return address - w->fast.start < w->fast.bytes;
 }
 
 static inline void fast_slot_drop(struct worker *w)
@@ -113,17 +134,18 @@ static inline bool access_allowed(const struct fault *f)
 struct answer fault_slow(struct worker *w, struct client *c, vaddr_t address, uint64_t cause,
                          vaddr_t pc, bool by_reply, uint64_t begun);
 
+/* The mm is read no more, and the fault is looked at anew. */
+FAULT_WAY(fault_anew);
+
 /* A write where something stands already, in private memory of which the fast slot tells leaf,
  * bits, anon and index_bias; its generations need not be those of the mm (cow.c). */
-struct answer cow_straight(struct worker *w, struct client *c, vaddr_t address, vaddr_t pc,
-                           uint64_t begun);
+FAULT_WAY(cow_straight);
 
 /*
  * A fault on an object of which all that is needed is at hand (object_plain): a page of the cache
  * and those around it, or a copy of it (object_straight.c).
  */
-struct answer object_straight(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc,
-                              uint64_t begun, struct client *c, struct vma *v, struct worker *w);
+LEAF_WAY(object_straight);
 static inline bool object_plain(const struct client *c, const struct vma *v, const uint64_t *leaf,
                                 uint64_t cause)
 {
@@ -135,8 +157,7 @@ static inline bool object_plain(const struct client *c, const struct vma *v, con
 }
 
 /* The same the long way: not all is at hand, or the access is not allowed. */
-struct answer fault_of_object(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc,
-                              uint64_t begun, struct client *c, struct vma *v, struct worker *w);
+LEAF_WAY(fault_of_object);
 
 /* A write to private anonymous memory of which only the leaf table is missing: it comes with its
  * first page (table_straight.c). table_plain: all that it takes is at hand. */

@@ -232,20 +232,28 @@ static inline void mm_read_end_reply(struct worker *w, vaddr_t address, uint64_t
 }
 
 /* The VMA that `address` lies in, or NULL; the mm is read or locked. As vma_at(), for where each
- * instruction counts: a step down the tree is one comparison. */
+ * instruction counts: the last one, or the next to it, or down the tree. */
 static inline struct vma *vma_of(struct mm *mm, vaddr_t address)
 {
     struct vma *v = mm->last_hit, *at = NULL;
 
-    if (likely(v && address - v->start < v->end - v->start))
-        return v;
-    for (v = RB_ROOT(&mm->vmas);; v = RB_RIGHT(v, node)) {
-        while (v && v->start > address)
-            v = RB_LEFT(v, node);
-        if (!v)
-            break;
-        at = v;
+    if (likely(v && address >= v->start)) {
+        if (likely(address < v->end))
+            return v;
+        v = v->next;
+        if (v && address - v->start < v->end - v->start) {
+            mm->last_hit = v;
+            return v;
+        }
     }
+    for (v = RB_ROOT(&mm->vmas); v; v = RB_LEFT(v, node)) {
+        while (v->start <= address) {
+            at = v;
+            if (!(v = RB_RIGHT(v, node)))
+                goto bottom;
+        }
+    }
+bottom:
     if (unlikely(!at || address >= at->end))
         return NULL;
     mm->last_hit = at;

@@ -12,13 +12,6 @@
 #include "mmserver/core/around.h"
 #include "mmserver/core/fault_straight.h"
 
-/* All have the same arguments, those of the fault handler but for two, so that going from one to
- * the next is a jump. */
-#define WAY(name)                                                                          \
-    static __attribute__((noinline)) struct answer name(                                   \
-        const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc, uint64_t begun, \
-        struct client *c, struct vma *v, struct worker *w)
-
 /* The word of the page that belongs to `address`, object locked; NULL if it is not cached, or
  * behind the end. */
 static inline uint64_t *cached_word(const struct object *o, const struct vma *v, vaddr_t address)
@@ -54,7 +47,7 @@ static inline struct answer page_answer(struct worker *w, struct client *c, vadd
     return place_fault_answer(entry, page->slot);
 }
 
-WAY(write_shared)
+static LEAF_WAY(write_shared)
 {
     struct object *o = v->object;
 
@@ -62,7 +55,7 @@ WAY(write_shared)
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     }
     struct page *page = page_hold(w, *word);
     uint64_t entry = entry_make(*word & OBJECT_WORD_PAGE, ENTRY_ALWAYS | ENTRY_W | ENTRY_D);
@@ -73,17 +66,17 @@ WAY(write_shared)
                        entry, page);
 }
 
-WAY(write_private)
+static LEAF_WAY(write_private)
 {
     struct object *o = v->object;
 
     if (unlikely(!w->hot_count))
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     lock_take(&o->lock);
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     }
     struct page *from = page_hold(w, *word);
     lock_drop(&o->lock);
@@ -163,7 +156,7 @@ static void window_put(struct worker *w, uint64_t held)
         object_page_put(w, page_of(entry_page(w->ops->result[i])), 1);
 }
 
-WAY(read_window)
+static LEAF_WAY(read_window)
 {
     struct object *o = v->object;
     uint64_t bytes = object_around_bytes;
@@ -189,7 +182,7 @@ WAY(read_window)
     lock_drop(&o->lock);
     if (unlikely(held != count)) {
         window_put(w, held);
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     }
     list_op(w, start, count, memory);
     mm_add(&c->mm->file_pages, (int64_t)count);
@@ -202,7 +195,7 @@ WAY(read_window)
     return place_batch_answer(c->mm->space_slot, 1);
 }
 
-WAY(read_page)
+static LEAF_WAY(read_page)
 {
     struct object *o = v->object;
     uint64_t bits = read_bits(v);
@@ -211,7 +204,7 @@ WAY(read_page)
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     }
     struct page *page = page_hold(w, *word);
     uint64_t entry = entry_make(*word & OBJECT_WORD_PAGE, bits);
@@ -223,15 +216,13 @@ WAY(read_page)
                        entry, page);
 }
 
-struct answer object_straight(const uint64_t *leaf, vaddr_t address, uint64_t cause, vaddr_t pc,
-                              uint64_t begun, struct client *c, struct vma *v, struct worker *w)
+LEAF_WAY(object_straight)
 {
     if (cause == CAUSE_STORE_PAGE)
-        return v->flags & VM_SHARED ? write_shared(leaf, address, cause, pc, begun, c, v, w)
-                                    : write_private(leaf, address, cause, pc, begun, c, v, w);
+        return v->flags & VM_SHARED ? write_shared(LEAF_GO_ON) : write_private(LEAF_GO_ON);
     if (unlikely(!(v->flags & (VM_READ | VM_WRITE)) || around_policy))
-        return fault_of_object(leaf, address, cause, pc, begun, c, v, w);
+        return fault_of_object(LEAF_GO_ON);
     if (v->end - v->start == PAGE_BYTES || object_around_bytes == PAGE_BYTES)
-        return read_page(leaf, address, cause, pc, begun, c, v, w);
-    return read_window(leaf, address, cause, pc, begun, c, v, w);
+        return read_page(LEAF_GO_ON);
+    return read_window(LEAF_GO_ON);
 }

@@ -55,19 +55,27 @@ const uint64_t *pt_entry(const struct mm *mm, vaddr_t address, unsigned level);
 /* The entry of `address` in the lowest table there is, *level its level: either no leaf table is
  * missing (0), or the entry leads to no table. */
 const uint64_t *pt_lowest(const struct mm *mm, vaddr_t address, unsigned *level);
-/* The same for a leaf entry, as an inline walk; `linear` is place_linear_base. */
-static inline const uint64_t *pt_leaf_entry(const struct mm *mm, vaddr_t address, uint64_t linear)
+/* The same for a leaf entry, inline: NULL if a table is missing. */
+static inline const uint64_t *pt_leaf_entry(const struct worker *w, const struct mm *mm,
+                                            vaddr_t address)
 {
-    const uint64_t *table = mm->root;
+    const uintptr_t linear = w->linear_base;
+    uintptr_t table = (uintptr_t)mm->root;
 
-    for (unsigned shift = pt_shift(mm_levels - 1); shift > PAGE_SHIFT; shift -= TABLE_SHIFT) {
-        uint64_t entry = table[(address >> shift) & (TABLE_ENTRIES - 1)];
-
-        if (unlikely(!entry_is_table(entry)))
-            return NULL;
-        table = (const uint64_t *)(uintptr_t)(linear + (entry >> ENTRY_PAGE_SHIFT << PAGE_SHIFT));
-    }
-    return &table[pt_index(address, 0)];
+/* One level down, with a shift that the compiler knows where it can be one. */
+#define DOWN(shift)                                                                              \
+    do {                                                                                         \
+        uint64_t entry_ = ((const uint64_t *)table)[(address >> (shift)) & (TABLE_ENTRIES - 1)]; \
+        if (unlikely(!entry_is_table(entry_)))                                                   \
+            return NULL;                                                                         \
+        table = linear + (entry_ >> ENTRY_PAGE_SHIFT << PAGE_SHIFT);                             \
+    } while (0)
+    for (unsigned shift = w->top_shift; unlikely(shift > pt_shift(2)); shift -= TABLE_SHIFT)
+        DOWN(shift);
+    DOWN(pt_shift(2));
+    DOWN(pt_shift(1));
+#undef DOWN
+    return &((const uint64_t *)table)[pt_index(address, 0)];
 }
 /* The leaf entry's value; 0 if a table is missing. */
 static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)

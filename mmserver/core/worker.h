@@ -62,11 +62,10 @@ struct fast_slot {
     vaddr_t start;
     uint64_t bytes;
     uintptr_t leaf_bias;      /* entry address = leaf_bias + (address >> 12) * 8 */
-    uint64_t bits;            /* of the entry to make */
+    uint64_t bits;            /* of the entry to make for a write */
     struct anon_vma *anon;    /* owner of the pages, */
     uint64_t index_bias;      /* and their index: this + (address >> 12) */
     uint64_t read_generation; /* for reads; 0: nothing is remembered */
-    uint64_t zero_entry;      /* and the entry to make for them */
 };
 
 struct fault_record {
@@ -112,6 +111,7 @@ struct worker {
     uint64_t client_tag;     /* the badge of the event that is or was handled */
     uint64_t linear_base;    /* constants of the machine, near at hand: place_linear_base, */
     uintptr_t pages_bias;    /* phys.pages_bias, */
+    uint64_t top_shift;      /* of the root table's index, */
     uint64_t clear_blocks;   /* and whether memory can be cleared by cache blocks */
     uintptr_t slab_bias;     /* descriptor that the page at address 0 would have, for slab.c; */
     uint64_t magazine_at;    /* offset of this hart's magazine in each object cache */

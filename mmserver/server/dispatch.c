@@ -46,8 +46,7 @@ static __attribute__((noinline)) struct answer call_other(struct worker *w, stru
     if (answer_kind(answer) == ANSWER_REPLY)
         return call_answer(w, (uint64_t)value);
     mm_assert(!w->ops_count);
-    answer.value = (uint64_t)value;
-    return answer;
+    return answer_make(answer_kind(answer), (uint64_t)value, answer_second(answer));
 }
 
 /*

@@ -198,6 +198,7 @@ static void worker_pages(struct worker *w)
     page_of(ops)->state = PAGE_SERVER;
     w->ops_page = ops;
     w->ops = page_pointer(ops);
+    w->top_shift = pt_shift(mm_levels - 1);
     w->zero_page = page_alloc_zeroed(w);
     require(w->zero_page != 0, "no memory for a zero page");
     page_of(w->zero_page)->state = PAGE_ZERO;

@@ -572,7 +572,7 @@ static void held_lands(void)
     if (answer_kind(sim.held) == ANSWER_CALL) {
         batch_of_call(sim.held_worker, sim.held);
     } else {
-        long done = sim_batch(sim.held.value, answer_second(sim.held), false, &stopped);
+        long done = sim_batch(answer_value(sim.held), answer_second(sim.held), false, &stopped);
         mm_assert(done == (long)answer_second(sim.held));
     }
     sim.hart = hart;
@@ -770,7 +770,7 @@ static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr
         sim.race = false;
         return -ERR_MAPPED;
     }
-    return sim_map_one(space, address, answer.value, answer_second(answer));
+    return sim_map_one(space, address, answer_value(answer), answer_second(answer));
 }
 
 static void reply_hold(struct worker *w, struct answer answer)
@@ -796,7 +796,7 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
         }
         if (answer_kind(answer) == ANSWER_BATCH) {
             uint64_t stopped;
-            long done = sim_batch(answer.value, answer_second(answer), true, &stopped);
+            long done = sim_batch(answer_value(answer), answer_second(answer), true, &stopped);
 
             if (done == (long)answer_second(answer) && !stopped)
                 return answer;
@@ -850,7 +850,7 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
         if (reply && sim_reply_is_held() && sim.held_worker == w)
             return outcome;
         if (answer_kind(answer) == ANSWER_FORWARD) {
-            outcome.signal = (uint32_t)answer.value;
+            outcome.signal = (uint32_t)answer_value(answer);
             outcome.code = answer_second(answer);
             return outcome;
         }
@@ -874,7 +874,7 @@ long sim_call(struct client *c, long number, const uint64_t a[6], bool *forwarde
         batch_of_call(w, answer);
     if (forwarded)
         *forwarded = answer_kind(answer) == ANSWER_FORWARD;
-    return (long)answer.value;
+    return (long)answer_value(answer);
 }
 
 void sim_idle(uint32_t hart)

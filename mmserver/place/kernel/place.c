@@ -121,8 +121,8 @@ static inline void serving_end(struct worker *w)
 struct answer place_fault_answer(uint64_t entry, uint64_t slot)
 {
     serving_end(context());
-    pager_fault_reply(entry, slot);      /* comes back if it is not plain */
-    return (struct answer){entry, slot}; /* ANSWER_FAULT */
+    pager_fault_reply(entry, slot); /* comes back if it is not plain */
+    return answer_of(entry, slot);  /* ANSWER_FAULT */
 }
 
 struct answer place_batch_answer(uint64_t space, uint64_t count)
@@ -134,7 +134,7 @@ struct answer place_batch_answer(uint64_t space, uint64_t count)
 static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
 {
     bool call = answer_kind(a) == ANSWER_CALL;
-    uint64_t space = call ? answer_second(a) : a.value, value = call ? a.value : 0;
+    uint64_t space = call ? answer_second(a) : answer_value(a), value = call ? answer_value(a) : 0;
     uint64_t count = call ? w->batch_ops : answer_second(a), out[2] = {0, 0};
 
     long stopped;
@@ -152,15 +152,15 @@ static long answer_send(struct answer a)
 {
     switch (answer_kind(a)) {
     case ANSWER_FAULT:
-        return kernel_call(CALL_FAULT_REPLY, a.value, answer_second(a), 0, 0, 0, 0, NULL);
+        return kernel_call(CALL_FAULT_REPLY, answer_value(a), answer_second(a), 0, 0, 0, 0, NULL);
     case ANSWER_REPLY:
-        pager_reply_park(a.value); /* comes back if it is not plain */
-        return kernel_call(CALL_REPLY_PARK, a.value, 0, 0, 0, 0, 0, NULL);
+        pager_reply_park(answer_value(a)); /* comes back if it is not plain */
+        return kernel_call(CALL_REPLY_PARK, answer_value(a), 0, 0, 0, 0, 0, NULL);
     case ANSWER_FORWARD:
-        pager_forward_park(a.value, answer_second(a)); /* the same */
-        return kernel_call(CALL_FORWARD_PARK, a.value, answer_second(a), 0, 0, 0, 0, NULL);
+        pager_forward_park(answer_value(a), answer_second(a)); /* the same */
+        return kernel_call(CALL_FORWARD_PARK, answer_value(a), answer_second(a), 0, 0, 0, 0, NULL);
     default:
-        return kernel_call(CALL_PARK, a.value, 0, 0, 0, 0, 0, NULL);
+        return kernel_call(CALL_PARK, answer_value(a), 0, 0, 0, 0, 0, NULL);
     }
 }
 

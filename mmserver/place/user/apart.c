@@ -119,18 +119,18 @@ long place_batch_apart(uint64_t space, uint64_t count, long *stopped)
 struct answer apart_answer(uint64_t value, uint64_t how, struct worker *w);
 struct answer apart_answer(uint64_t value, uint64_t how, struct worker *w)
 {
-    struct answer a = {value, how};
+    struct answer a = answer_of(value, how);
 
     if (answer_kind(a) == ANSWER_CALL) {
         long stopped;
 
         mm_assert(place_batch(answer_second(a), w->batch_ops, &stopped) == (long)w->batch_ops);
         __atomic_store_n(&w->ops->op[0].finished, 1, __ATOMIC_RELEASE);
-        a = answer_make(ANSWER_REPLY, a.value, 0);
+        a = answer_make(ANSWER_REPLY, answer_value(a), 0);
     }
     while (answer_kind(a) == ANSWER_BATCH) {
         uint32_t count = answer_second(a);
-        long stopped, done = place_batch(a.value, count, &stopped);
+        long stopped, done = place_batch(answer_value(a), count, &stopped);
 
         a = done == (long)count ? answer_make(ANSWER_REPLY, 0, 0)
                                 : batch_reply_failed(w, done, stopped);
