@@ -142,7 +142,12 @@ struct mm_object {
     uint64_t id;      /* inode number shown in maps; 0: any */
     uint64_t name;    /* shown in maps: address of MM_OBJECT_NAME_BYTES in the caller, with a NUL */
     uint64_t segment; /* bool: mm_object_detach() is for it */
+    uint64_t huge;    /* enum mm_huge */
 };
+
+/* Is it of 2 MiB pages of the pool? Then sizes are multiples of that, and what it is mapped for is
+ * promised to it, or all of it when it is made (-ENOMEM). */
+enum mm_huge { MM_HUGE_NONE, MM_HUGE_PAGES, MM_HUGE_PROMISED };
 
 struct mm_word_key {
     uint64_t object; /* the shared object that it is in; 0: it is private to the mm */
@@ -151,7 +156,7 @@ struct mm_word_key {
 
 struct mm_object_stat {
     uint64_t bytes;
-    uint64_t pages;    /* that it has */
+    uint64_t pages;    /* of 4 KiB, that it has */
     uint64_t mappings; /* VMAs of it */
     uint64_t seals;
 };

@@ -133,6 +133,8 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
         mm_settle_locked(w, mm);
+        if (unlikely(v->flags & VM_HUGETLB)) /* of a part of a page, nothing */
+            end = max_u64(start, ROUND_DOWN(end, BLOCK_BYTES));
         error = huge_split_edges(w, mm, start, end);
         if (error)
             return error;

@@ -240,8 +240,14 @@ static void check_huge(struct check *c, struct mm *mm, vaddr_t block, uint64_t e
     page->private ++;
     expect(c, !(entry & ENTRY_W) || (v->flags & VM_WRITE), "writable huge leaf", block, entry, 0);
     if (pooled) {
-        expect(c, !(entry & ENTRY_W) || page->maps == 1, "writable leaf of a shared page", block,
-               entry, page->maps);
+        expect(c, !(entry & ENTRY_W) || (v->flags & VM_SHARED) || page->maps == 1,
+               "writable leaf of a shared page", block, entry, page->maps);
+        expect(c, !page->owner == !(v->flags & VM_SHARED) || (page->owner && v->object),
+               "huge page of an object", block, entry, 0);
+        expect(c,
+               !page->owner || (page->owner == v->object &&
+                                page->index == vma_offset_at(v, block) / HUGE_PAGES),
+               "huge page of another object", block, entry, page->index);
         return;
     }
     counts[PAGE_ANON] += HUGE_PAGES;
@@ -366,7 +372,9 @@ static void check_pages(struct check *c)
         c->state[page->state] += pages_of(page);
         c->poisoned_files += page->state == PAGE_POISONED && page->owner;
         if (is_counted(page))
-            expect_equal(c, "map count", pfn, page->maps, page->private);
+            expect_equal(c, "map count", pfn, page->maps,
+                         page->private +
+                             (page->state == PAGE_HUGETLB && hugetlb_is_of_object(page)));
         expect(c, page->state != PAGE_ANON || page->maps, "anonymous page of nobody", pfn, 0, 1);
     }
     zone_for_each(z)
@@ -434,7 +442,7 @@ static uint64_t check_once(struct worker *w, bool say)
     c.wrong += object_check(w, say, c.object_vmas);
     c.wrong += vmap_check();
     c.wrong += cma_check(c.say);
-    c.wrong += hugetlb_check(c.say);
+    c.wrong += hugetlb_check(w, c.say);
     return c.wrong;
 }
 

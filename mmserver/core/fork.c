@@ -47,8 +47,10 @@ static long vmas_copy(struct fork *f)
         /* Device memory stays with the program that was given it. */
         if (v->flags & (VM_DONTFORK | VM_DEVICE))
             continue;
-        if (unlikely(v->flags & VM_HUGETLB))
-            flags |= VM_NORESERVE; /* promises are not inherited */
+        if (unlikely(v->flags & VM_HUGETLB)) {
+            f->child->huge_used = true;
+            flags |= v->flags & VM_SHARED ? 0 : VM_NORESERVE; /* promises are not inherited */
+        }
         if (!vma_fork(f->w, f->child, v, flags, vma_is_inherited(v)))
             return -LINUX_ENOMEM;
     }

@@ -28,6 +28,12 @@ void huge_clear(pfn_t pfn)
         page_clear(page_pointer(pfn + i));
 }
 
+void huge_copy(pfn_t to, pfn_t from)
+{
+    for (pfn_t i = 0; i < HUGE_PAGES; i++)
+        page_copy(page_pointer(to + i), page_pointer(from + i));
+}
+
 /* Only what is at hand in one piece: small pages are as good as moving others out of the way. */
 static pfn_t huge_alloc(struct worker *w)
 {
@@ -317,7 +323,7 @@ void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, u
     for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
         const struct page *page = page_of(entry_page(entry));
-        bool own = page->state != PAGE_ZERO && page->maps == 1;
+        bool own = (flags & VM_SHARED) || (page->state != PAGE_ZERO && page->maps == 1);
         uint64_t bits = flags & VM_EXEC ? ENTRY_X : 0;
         struct batch_op *op = huge_op(w, mm, BATCH_PROTECT, a, entry);
 

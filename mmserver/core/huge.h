@@ -57,6 +57,7 @@ long huge_replace(struct fault *f, uint64_t old, uint64_t entry);
 /* Does the leaf allow the access? Then the hart is made to forget what it knew of it before. */
 bool huge_allows(struct fault *f, uint64_t entry);
 void huge_clear(pfn_t pfn);
+void huge_copy(pfn_t to, pfn_t from);
 
 /* The writer's, from here on. All but huge_split_page settle themselves. */
 

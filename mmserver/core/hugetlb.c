@@ -1,7 +1,9 @@
 /*
  * Pages of 2 MiB set apart. See hugetlb.h.
  *
- *   fault    empty, of the VMA's promise or of nobody's     ──▶ HUGE      none left ──▶ BUSERR
+ *   fault    empty   page of the object, shared or lent     ──▶ HUGE      behind the end ──▶ BUSERR
+ *                    none there, or a write to a private one: of the VMA's promise or of nobody's
+ *                                                           ──▶ HUGE      none left ──▶ BUSERR
  *            allows it                                      ──▶ SPURIOUS
  *            own page, the right is missing                 ──▶ REUSE
  *            shared by a fork, write                        ──▶ COW_COPY  none left ──▶ BUSERR
@@ -89,14 +91,36 @@ uint64_t hugetlb_resize(struct worker *w, uint64_t pages)
 
 /* ---- promises ---- */
 
+static bool promise_locked(uint64_t pages)
+{
+    bool enough = pool.is.free - pool.is.reserved >= pages;
+
+    if (enough)
+        pool.is.reserved += pages;
+    return enough;
+}
+
+bool hugetlb_promise(uint64_t pages)
+{
+    lock_take(&pool.lock);
+    bool enough = promise_locked(pages);
+    lock_drop(&pool.lock);
+    return enough;
+}
+
+void hugetlb_unpromise(uint64_t pages)
+{
+    lock_take(&pool.lock);
+    pool.is.reserved -= pages;
+    lock_drop(&pool.lock);
+}
+
 bool hugetlb_reserve(struct mm *mm, uint64_t pages)
 {
     lock_take(&pool.lock);
-    bool enough = pool.is.free - pool.is.reserved >= pages;
-    if (enough) {
-        pool.is.reserved += pages;
+    bool enough = promise_locked(pages);
+    if (enough)
         mm->huge_reserved += pages;
-    }
     lock_drop(&pool.lock);
     return enough;
 }
@@ -110,39 +134,60 @@ void hugetlb_unreserve(struct mm *mm, uint64_t pages)
     lock_drop(&pool.lock);
 }
 
+/* Is there a page that was taken for the mapping, and not lent by an object? */
+static bool has_own(const struct mm *mm, vaddr_t a)
+{
+    uint64_t entry = huge_entry(mm, a);
+
+    return entry_is_leaf(entry) && !page_of(entry_page(entry))->owner;
+}
+
 uint64_t hugetlb_missing(struct mm *mm, vaddr_t start, vaddr_t end)
 {
     uint64_t missing = 0;
 
     for (struct vma *v = vma_find(mm, start); v && v->start < end; v = v->next) {
-        if ((v->flags & (VM_HUGETLB | VM_NORESERVE)) != VM_HUGETLB)
+        if ((v->flags & (VM_HUGETLB | VM_NORESERVE | VM_SHARED)) != VM_HUGETLB)
             continue;
         for (vaddr_t a = max_u64(start, v->start); a < min_u64(end, v->end); a += BLOCK_BYTES)
-            missing += !entry_is_leaf(huge_entry(mm, a));
+            missing += !has_own(mm, a);
     }
     return missing;
 }
 
-/* A page for v, which counts as mapped once; *promised: a promise was kept with it. 0: none. */
-static pfn_t pool_take(struct mm *mm, const struct vma *v, bool *promised)
+/* One that was promised, or that nobody was; 0: there is none. */
+static pfn_t take_locked(bool promised)
 {
     struct page *page = NULL;
 
-    lock_take(&pool.lock);
-    *promised = !(v->flags & VM_NORESERVE) && mm->huge_reserved;
-    if (*promised || pool.is.free > pool.is.reserved)
+    if (promised || pool.is.free > pool.is.reserved)
         page = take_free_locked();
-    if (*promised) {
-        pool.is.reserved--;
-        mm->huge_reserved--;
-    }
-    lock_drop(&pool.lock);
+    pool.is.reserved -= promised;
     if (!page)
         return 0;
     page->owner = NULL;
     page->index = 0;
     page->maps = 1;
     return page_number(page);
+}
+
+pfn_t hugetlb_take(bool promised)
+{
+    lock_take(&pool.lock);
+    pfn_t pfn = take_locked(promised);
+    lock_drop(&pool.lock);
+    return pfn;
+}
+
+/* A page for private v, which counts as mapped once; *promised: a promise was kept with it. */
+static pfn_t pool_take(struct mm *mm, const struct vma *v, bool *promised)
+{
+    lock_take(&pool.lock);
+    *promised = !(v->flags & VM_NORESERVE) && mm->huge_reserved;
+    pfn_t pfn = take_locked(*promised);
+    mm->huge_reserved -= *promised;
+    lock_drop(&pool.lock);
+    return pfn;
 }
 
 /* And back, unused. */
@@ -171,20 +216,59 @@ void hugetlb_put(struct worker *w, struct page *page)
 
 /* ---- faults ---- */
 
-static enum fault_outcome fault_new(struct fault *f)
+static bool map_refused(enum fault_outcome outcome)
+{
+    return outcome != FAULT_HUGE;
+}
+
+/* A page of the mapping's own into the empty entry: a copy of `from`, or zeros (0). */
+static enum fault_outcome fault_new(struct fault *f, pfn_t from)
 {
     bool promised;
     pfn_t pfn = pool_take(f->mm, f->vma, &promised);
 
     if (!pfn)
         return FAULT_BUSERR;
-    huge_clear(pfn);
+    if (from)
+        huge_copy(pfn, from);
+    else
+        huge_clear(pfn);
     f->by_reply = false;
     enum fault_outcome outcome =
         huge_map(f, entry_make(pfn, vma_entry_bits(f->vma, true)), FAULT_HUGE);
-    if (outcome != FAULT_HUGE)
+    if (map_refused(outcome))
         pool_untake(f->mm, pfn, promised);
     return outcome;
+}
+
+/* The page of the object into the empty entry: shared as the VMA allows, or lent to be read. */
+static enum fault_outcome fault_object(struct fault *f)
+{
+    struct object *o = f->vma->object;
+    uint64_t index = vma_offset_at(f->vma, f->address) / HUGE_PAGES;
+    bool shared = f->vma->flags & VM_SHARED;
+    long pfn = shared ? hugetlb_page_get(f->w, o, index, false) : hugetlb_page_find(o, index);
+    enum fault_outcome outcome;
+
+    if (pfn < 0)
+        return pfn == -LINUX_ENOMEM ? FAULT_OOM : FAULT_BUSERR;
+    if (!pfn)
+        return fault_new(f, 0);
+    if (!shared && f->access == VM_WRITE) {
+        outcome = fault_new(f, (pfn_t)pfn);
+        hugetlb_put(f->w, page_of((pfn_t)pfn));
+        return outcome;
+    }
+    f->by_reply = false;
+    outcome = huge_map(f, entry_make((pfn_t)pfn, vma_entry_bits(f->vma, shared)), FAULT_HUGE);
+    if (map_refused(outcome))
+        hugetlb_put(f->w, page_of((pfn_t)pfn));
+    return outcome;
+}
+
+static enum fault_outcome fault_empty(struct fault *f)
+{
+    return f->vma->object ? fault_object(f) : fault_new(f, 0);
 }
 
 /* The writer's: a copy takes the place of a page that is somebody else's too. */
@@ -195,8 +279,7 @@ static enum fault_outcome fault_copy(struct fault *f, uint64_t old)
 
     if (!pfn)
         return FAULT_BUSERR;
-    for (pfn_t i = 0; i < HUGE_PAGES; i++)
-        page_copy(page_pointer(pfn + i), page_pointer(entry_page(old) + i));
+    huge_copy(pfn, entry_page(old));
     if (huge_replace(f, old, entry_make(pfn, vma_entry_bits(f->vma, true)))) {
         pool_untake(f->mm, pfn, promised);
         return FAULT_OOM;
@@ -212,7 +295,7 @@ static enum fault_outcome fault_leaf(struct fault *f, uint64_t entry)
 
     if (!f->writer)
         return FAULT_NEEDS_WRITER;
-    bool own = __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
+    bool own = (f->vma->flags & VM_SHARED) || __atomic_load_n(&page->maps, __ATOMIC_ACQUIRE) == 1;
     if (f->access == VM_WRITE && !own)
         return fault_copy(f, entry);
     uint64_t allowed = entry_make(entry_page(entry), vma_entry_bits(f->vma, own));
@@ -224,19 +307,26 @@ enum fault_outcome hugetlb_fault(struct fault *f)
     uint64_t entry = huge_entry(f->mm, f->address);
 
     if (!entry)
-        return fault_new(f);
+        return fault_empty(f);
     if (entry_is_table(entry)) { /* an empty one that was kept for what was here before */
         if (!f->writer)
             return FAULT_NEEDS_WRITER;
         pt_remove_leaf_table(f->w, f->mm, ROUND_DOWN(f->address, BLOCK_BYTES));
-        return fault_new(f);
+        return fault_empty(f);
     }
     return huge_allows(f, entry) ? FAULT_SPURIOUS : fault_leaf(f, entry);
 }
 
-/* ---- fork ---- */
+/* ---- mprotect, mremap ---- */
 
-/* The tables above the child's leaves. */
+bool hugetlb_may_hide(const struct mm *mm, const struct vma *v, vaddr_t start, vaddr_t end)
+{
+    uint64_t entry;
+
+    return (v->flags & VM_SHARED) || huge_next(mm, start, end, &entry) == end;
+}
+
+/* The tables above a leaf at `address`. */
 static long tables_ensure(struct worker *w, struct mm *mm, vaddr_t address)
 {
     for (unsigned level = mm_levels - 1; level > 1; level--) {
@@ -253,11 +343,43 @@ static long tables_ensure(struct worker *w, struct mm *mm, vaddr_t address)
     return 0;
 }
 
+long hugetlb_move_ready(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t to)
+{
+    uint64_t entry;
+
+    for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
+         a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
+        vaddr_t there = to + (a - start);
+
+        if (tables_ensure(w, mm, there))
+            return -LINUX_ENOMEM;
+        if (entry_is_table(huge_entry(mm, there)))
+            pt_remove_leaf_table(w, mm, there); /* an empty one that was kept */
+    }
+    return 0;
+}
+
+void hugetlb_move(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t to)
+{
+    uint64_t entry;
+
+    for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
+         a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
+        op_add(w, mm, BATCH_UNMAP, a)->level = 1;
+        struct batch_op *op = op_add(w, mm, BATCH_MAP, to + (a - start));
+        op->level = 1;
+        op->entry = entry;
+        op->memory = page_of(entry_page(entry))->slot;
+        ops_send(w);
+    }
+}
+
+/* ---- fork ---- */
+
 long hugetlb_fork(struct worker *w, struct mm *child, const struct mm *parent, const struct vma *v)
 {
     uint64_t entry;
 
-    child->huge_used = true;
     for (vaddr_t a = huge_next(parent, v->start, v->end, &entry); a < v->end;
          a = huge_next(parent, a + BLOCK_BYTES, v->end, &entry)) {
         if (tables_ensure(w, child, a))
@@ -275,10 +397,11 @@ long hugetlb_fork(struct worker *w, struct mm *child, const struct mm *parent, c
 
 /* ---- checking ---- */
 
-uint64_t hugetlb_check(bool say)
+uint64_t hugetlb_check(struct worker *w, bool say)
 {
     uint64_t count = 0, wrong = 0, reserved = 0;
     const struct page *page;
+    struct object *o;
 
     for (uint64_t id = mm_next_id(0); id; id = mm_next_id(id)) {
         struct mm *mm = mm_get(id);
@@ -287,6 +410,8 @@ uint64_t hugetlb_check(bool say)
         if (mm)
             mm_put(mm);
     }
+    for (uint64_t serial = 0; (o = object_next(&serial)); object_put(w, o))
+        reserved += o->promised;
     lock_take(&pool.lock);
     LIST_FOREACH(page, &pool.pages, link)
     {

@@ -51,7 +51,7 @@ static void of_vma(uint8_t *byte, struct mm *mm, const struct vma *v, vaddr_t st
             of_guards(byte + first, entry, pages);
         a = stop;
     }
-    if (v->object)
+    if (v->object && !(v->flags & VM_HUGETLB))
         of_object(byte, v, start, count);
 }
 

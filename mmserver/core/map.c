@@ -233,7 +233,7 @@ static long type_check(const struct map_request *r)
     case MAP_PRIVATE:
         return 0;
     case MAP_SHARED_VALIDATE:
-        if (!r->object)
+        if (!r->object && !(r->flags & MAP_HUGETLB)) /* those have one in any case */
             return -LINUX_EINVAL;
         if (r->flags & ~(uint64_t)MAP_SHARED_KNOWN)
             return -LINUX_EOPNOTSUPP;
@@ -312,41 +312,91 @@ static long map_shared(struct worker *w, struct mm *mm, const struct map_request
     return at;
 }
 
-/* MAP_HUGETLB: whole pages of the size in the flags, which must be that of the pool's; promised
- * before there is a mapping. Private ones only. */
-static long map_hugetlb(struct worker *w, struct mm *mm, const struct map_request *r)
+/* A private mapping of huge pages is promised what it has room for before it is there. */
+static long map_hugetlb_private(struct worker *w, struct mm *mm, const struct map_request *r)
 {
-    uint64_t shift = r->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-    struct map_request with = *r;
+    uint64_t pages = r->flags & MAP_NORESERVE ? 0 : r->bytes >> BLOCK_SHIFT;
 
-    if (!r->bytes || r->object || (shift && shift != BLOCK_SHIFT) ||
-        (r->flags & MAP_TYPE) != MAP_PRIVATE || (r->flags & MAP_GROWSDOWN))
-        return -LINUX_EINVAL;
-    if (r->bytes > mm_user_end)
-        return -LINUX_ENOMEM;
-    if (!(r->prot & VM_ACCESS))
-        return -LINUX_EINVAL; /* as mprotect could not make it so either */
-    with.bytes = ROUND_UP(r->bytes, BLOCK_BYTES);
-    if (!(r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-        with.address = ROUND_UP(r->address, BLOCK_BYTES);
-    else if (r->address & (BLOCK_BYTES - 1))
-        return -LINUX_EINVAL;
-    long error = mmap_check(mm, &with);
-    if (error)
-        return error;
-    uint64_t pages = r->flags & MAP_NORESERVE ? 0 : with.bytes >> BLOCK_SHIFT;
     if (!hugetlb_reserve(mm, pages))
         return -LINUX_ENOMEM;
-    mm->huge_used = true;
-    long at = map_object(w, mm, &with);
+    long at = map_object(w, mm, r);
     if (at < 0)
         hugetlb_unreserve(mm, pages);
     return at;
 }
 
+/* Of a shared one the object is, and keeps the promises whatever becomes of the mapping. */
+static long map_hugetlb_shared(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    uint64_t first = r->offset >> HUGE_ORDER;
+    long error =
+        r->flags & MAP_NORESERVE
+            ? 0
+            : hugetlb_object_promise(w, r->object, first, first + (r->bytes >> BLOCK_SHIFT));
+
+    return error ? error : map_shared(w, mm, r);
+}
+
+/* Checked but for its object, which makes it as long as what may be written of it, as Linux does.
+ */
+static long map_hugetlb_object(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    struct object *o = r->object;
+    bool shared = (r->flags & MAP_TYPE) != MAP_PRIVATE;
+
+    mm->huge_used = true;
+    bool refused =
+        shared && o && (r->nowrite || object_is_sealed(o, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+    if (o && (r->prot & PROT_WRITE) && !refused)
+        hugetlb_object_extend(o, (r->offset << PAGE_SHIFT) + r->bytes);
+    return shared ? map_hugetlb_shared(w, mm, r) : map_hugetlb_private(w, mm, r);
+}
+
+static long map_hugetlb_anonymous(struct worker *w, struct mm *mm, struct map_request *r)
+{
+    uint64_t shift = r->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+    if (shift && shift != BLOCK_SHIFT)
+        return -LINUX_EINVAL;
+    if ((r->flags & MAP_TYPE) == MAP_PRIVATE)
+        return map_hugetlb_object(w, mm, r);
+    r->object = object_create(w, OBJECT_HUGETLB, r->bytes, 0, HUGETLB_NAME);
+    if (!r->object)
+        return -LINUX_ENOMEM;
+    long at = map_hugetlb_object(w, mm, r);
+    object_put(w, r->object);
+    return at;
+}
+
+/* MAP_HUGETLB, or an object of huge pages: whole pages of the one size that there is. */
+static long map_hugetlb(struct worker *w, struct mm *mm, const struct map_request *r)
+{
+    bool fixed = r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    struct map_request with = *r;
+
+    if (!r->bytes || (r->object && r->object->kind != OBJECT_HUGETLB) || (r->flags & MAP_GROWSDOWN))
+        return -LINUX_EINVAL;
+    if (r->bytes > mm_user_end)
+        return -LINUX_ENOMEM;
+    with.flags |= MAP_HUGETLB;
+    with.bytes = ROUND_UP(r->bytes, BLOCK_BYTES);
+    if ((r->offset & (HUGE_PAGES - 1)) || (fixed && (r->address & (BLOCK_BYTES - 1))))
+        return -LINUX_EINVAL;
+    with.address = ROUND_UP(r->address, BLOCK_BYTES);
+    long error = mmap_check(mm, &with);
+    if (error)
+        return error;
+    return r->object ? map_hugetlb_object(w, mm, &with) : map_hugetlb_anonymous(w, mm, &with);
+}
+
+static bool is_hugetlb(const struct map_request *r)
+{
+    return (r->flags & MAP_HUGETLB) || (r->object && r->object->kind == OBJECT_HUGETLB);
+}
+
 long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r)
 {
-    if (unlikely(r->flags & MAP_HUGETLB))
+    if (unlikely(is_hugetlb(r)))
         return map_hugetlb(w, mm, r);
     long error = mmap_check(mm, r);
 

@@ -6,6 +6,7 @@
  */
 #include "mmserver/core/object.h"
 #include "mmserver/core/caches.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/mm.h"
 #include <string.h>
@@ -126,9 +127,10 @@ struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t byte
     return o;
 }
 
-struct object *object_memory(struct worker *w, uint64_t bytes, uint64_t id, const char *name)
+struct object *object_create(struct worker *w, enum object_kind kind, uint64_t bytes, uint64_t id,
+                             const char *name)
 {
-    struct object *o = object_make(w, OBJECT_MEMORY, bytes, name);
+    struct object *o = object_make(w, kind, bytes, name);
 
     if (!o)
         return NULL;
@@ -221,8 +223,11 @@ void object_pages_drop(struct worker *w, struct object *o, uint64_t first, uint6
 static void object_free(struct worker *w, struct object *o)
 {
     mm_assert(!o->references && !o->mappings && !o->handle && interval_tree_empty(&o->mappers));
-    object_pages_drop(w, o, 0, ~0UL);
-    mm_assert(!o->cached && !o->pages.root);
+    if (o->kind == OBJECT_HUGETLB)
+        hugetlb_pages_drop(w, o, 0);
+    else
+        object_pages_drop(w, o, 0, ~0UL);
+    mm_assert(!o->cached && !o->promised && !o->pages.root);
     slab_free(w, object_cache, o);
 }
 
@@ -411,21 +416,9 @@ bool object_page_cached(const struct object *o, uint64_t index)
 
 /* ---- contents and size ---- */
 
-/* Calls that change the size or the contents take turns. Before any lock. */
-static void change_begin(struct object *o)
+static bool is_memory(const struct object *o)
 {
-    while (__atomic_exchange_n(&o->changing, 1, __ATOMIC_ACQUIRE))
-        place_relax();
-}
-
-static void change_end(struct object *o)
-{
-    __atomic_store_n(&o->changing, 0, __ATOMIC_RELEASE);
-}
-
-static bool sealed(struct object *o, uint32_t seals)
-{
-    return (__atomic_load_n(&o->seals, __ATOMIC_RELAXED) & seals) != 0;
+    return o->kind == OBJECT_MEMORY || o->kind == OBJECT_HUGETLB;
 }
 
 /* What of a part whose copying failed lies in the memory's first page: that may be good. */
@@ -442,12 +435,22 @@ static long read_page(struct object *o, uint64_t offset, uint64_t *bytes)
     pfn_t pfn = 0;
 
     lock_take(&o->lock);
+    bool huge = o->kind == OBJECT_HUGETLB, poisoned = false;
     *bytes = offset < o->bytes ? o->bytes - offset : 0;
-    if (*bytes)
-        pfn = object_page_find_locked(o, index, false);
-    bool poisoned = *bytes && !pfn && (radix_get(&o->pages, index) & OBJECT_WORD_POISONED);
+    if (*bytes && huge)
+        pfn = hugetlb_page_find_locked(o, index);
+    else if (*bytes && !(pfn = object_page_find_locked(o, index, false)))
+        poisoned = (radix_get(&o->pages, index) & OBJECT_WORD_POISONED) != 0;
     lock_drop(&o->lock);
     return poisoned ? -LINUX_EIO : (long)pfn;
+}
+
+static void read_page_put(struct worker *w, const struct object *o, pfn_t pfn)
+{
+    if (o->kind == OBJECT_HUGETLB)
+        hugetlb_page_put(w, pfn);
+    else
+        object_page_put(w, page_of(pfn), 1);
 }
 
 long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm *mm,
@@ -455,7 +458,7 @@ long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm 
 {
     uint64_t done = 0, left;
 
-    if (o->kind != OBJECT_MEMORY)
+    if (!is_memory(o))
         return -LINUX_EINVAL;
     bytes = min_u64(bytes, OBJECT_CALL_BYTES);
     while (done < bytes) {
@@ -475,7 +478,7 @@ long object_read(struct worker *w, struct object *o, uint64_t offset, struct mm 
             error = mm_copy_out(w, mm, address + done, from, part);
         }
         if (pfn)
-            object_page_put(w, page_of(pfn), 1);
+            read_page_put(w, o, pfn);
         if (error)
             return done ? (long)done : error;
         done += part;
@@ -513,14 +516,14 @@ long object_write(struct worker *w, struct object *o, uint64_t offset, struct mm
     if (o->kind != OBJECT_MEMORY || offset > OBJECT_BYTES_MAX)
         return -LINUX_EINVAL;
     bytes = min_u64(min_u64(bytes, OBJECT_CALL_BYTES), OBJECT_BYTES_MAX - offset);
-    change_begin(o);
-    if (sealed(o, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+    object_change_begin(o);
+    if (object_is_sealed(o, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         error = -LINUX_EPERM;
     while (!error && done < bytes) {
         uint64_t at = offset + done;
         uint64_t part = min_u64(bytes - done, PAGE_BYTES - (at & PAGE_MASK));
 
-        if (sealed(o, F_SEAL_GROW) && at + part > o->bytes) {
+        if (object_is_sealed(o, F_SEAL_GROW) && at + part > o->bytes) {
             error = -LINUX_EPERM;
             break;
         }
@@ -532,7 +535,7 @@ long object_write(struct worker *w, struct object *o, uint64_t offset, struct mm
         if (!error)
             done += part;
     }
-    change_end(o);
+    object_change_end(o);
     return done ? (long)done : error;
 }
 
@@ -553,6 +556,10 @@ static void shrink_to(struct worker *w, struct object *o, uint64_t bytes)
     uint64_t first = PAGE_UP(bytes) >> PAGE_SHIFT;
 
     object_unmap(w, o, first, ~0UL, true);
+    if (o->kind == OBJECT_HUGETLB) {
+        hugetlb_pages_drop(w, o, bytes >> BLOCK_SHIFT);
+        return;
+    }
     object_pages_drop(w, o, first, ~0UL);
     if (bytes & PAGE_MASK)
         zero_part(w, o, bytes, PAGE_BYTES - (bytes & PAGE_MASK));
@@ -560,9 +567,10 @@ static void shrink_to(struct worker *w, struct object *o, uint64_t bytes)
 
 long object_resize(struct worker *w, struct object *o, uint64_t bytes)
 {
-    if (o->kind != OBJECT_MEMORY || bytes > OBJECT_BYTES_MAX)
+    if (!is_memory(o) || bytes > OBJECT_BYTES_MAX ||
+        (o->kind == OBJECT_HUGETLB && bytes & (BLOCK_BYTES - 1)))
         return -LINUX_EINVAL;
-    change_begin(o);
+    object_change_begin(o);
     lock_take(&o->lock);
     uint64_t old = o->bytes;
     bool denied =
@@ -570,9 +578,9 @@ long object_resize(struct worker *w, struct object *o, uint64_t bytes)
     if (!denied)
         o->bytes = bytes;
     lock_drop(&o->lock);
-    if (!denied && bytes < old)
+    if (!denied && bytes <= old) /* there may be pages behind the end */
         shrink_to(w, o, bytes);
-    change_end(o);
+    object_change_end(o);
     return denied ? -LINUX_EPERM : 0;
 }
 
@@ -595,23 +603,25 @@ long object_allocate(struct worker *w, struct object *o, uint64_t offset, uint64
                      bool keep_size)
 {
     uint64_t end = offset + bytes;
+    bool huge = o->kind == OBJECT_HUGETLB;
     long error = 0;
 
-    if (o->kind != OBJECT_MEMORY || !bytes || end < offset || end > OBJECT_BYTES_MAX)
+    if (!is_memory(o) || !bytes || end < offset || end > OBJECT_BYTES_MAX)
         return -LINUX_EINVAL;
     if (PAGE_UP(bytes) >> PAGE_SHIFT > phys.total_pages)
         return -LINUX_ENOMEM;
-    change_begin(o);
-    if (!keep_size && sealed(o, F_SEAL_GROW) && end > o->bytes)
+    object_change_begin(o);
+    if (!keep_size && object_is_sealed(o, F_SEAL_GROW) && end > o->bytes)
         error = -LINUX_EPERM;
     if (!error)
-        error = allocate_pages(w, o, offset >> PAGE_SHIFT, PAGE_UP(end) >> PAGE_SHIFT);
+        error = huge ? hugetlb_allocate(w, o, offset, end)
+                     : allocate_pages(w, o, offset >> PAGE_SHIFT, PAGE_UP(end) >> PAGE_SHIFT);
     if (!error && !keep_size) {
         lock_take(&o->lock);
         o->bytes = max_u64(o->bytes, end);
         lock_drop(&o->lock);
     }
-    change_end(o);
+    object_change_end(o);
     return error;
 }
 
@@ -636,14 +646,17 @@ static void punch(struct worker *w, struct object *o, uint64_t offset, uint64_t 
 long object_punch(struct worker *w, struct object *o, uint64_t offset, uint64_t bytes)
 {
     uint64_t end = offset + bytes;
+    bool huge = o->kind == OBJECT_HUGETLB;
 
-    if (o->kind != OBJECT_MEMORY || !bytes || end < offset || end > OBJECT_BYTES_MAX)
+    if (!is_memory(o) || !bytes || end < offset || end > OBJECT_BYTES_MAX)
         return -LINUX_EINVAL;
-    change_begin(o);
-    bool denied = sealed(o, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
-    if (!denied)
+    object_change_begin(o);
+    bool denied = object_is_sealed(o, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+    if (!denied && huge)
+        hugetlb_punch(w, o, offset, end);
+    else if (!denied)
         punch(w, o, offset, end);
-    change_end(o);
+    object_change_end(o);
     return denied ? -LINUX_EPERM : 0;
 }
 
@@ -653,7 +666,9 @@ long object_seek(struct object *o, uint64_t offset, bool data)
 
     lock_take(&o->lock);
     uint64_t index = offset >> PAGE_SHIFT, next = index;
-    if (offset < o->bytes && data) {
+    if (offset < o->bytes && o->kind == OBJECT_HUGETLB) {
+        found = (long)(data ? offset : o->bytes); /* all data, as Linux has it */
+    } else if (offset < o->bytes && data) {
         if (radix_next(&o->pages, &next) && next << PAGE_SHIFT < o->bytes)
             found = (long)max_u64(offset, next << PAGE_SHIFT);
     } else if (offset < o->bytes) {
@@ -781,6 +796,8 @@ static uint64_t drop_unused(struct worker *w, struct object *o)
 {
     uint64_t index = 0, word, freed = 0;
 
+    if (o->kind == OBJECT_HUGETLB)
+        return 0;
     lock_take(&o->lock);
     while ((word = radix_next(&o->pages, &index))) {
         pfn_t pfn = word & OBJECT_WORD_PAGE;

@@ -4,6 +4,7 @@
  *   OBJECT_ARCHIVE   a byte range of the initrd archive: pages are copies of it, never written
  *   OBJECT_MEMORY    memory of its own: memfd, files of /tmp and /dev/shm, shared anonymous
  *                    mappings, SysV segments. Holes read as zeros
+ *   OBJECT_HUGETLB   memory of its own in 2 MiB pages of the pool (hugetlb_object.c)
  *   OBJECT_DEVICE    registers of a device: no pages of ours, nothing is cached
  *
  * An object has a page cache (a radix tree by page index, so it may be as sparse as it likes), a
@@ -39,7 +40,7 @@
 #define OBJECT_AROUND_MAX (256 * PAGE_BYTES)
 #define OBJECT_CALL_BYTES (1UL << 20) /* moved by one read or write */
 
-enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_DEVICE };
+enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_HUGETLB, OBJECT_DEVICE };
 
 /* In a page's `maps`: it is in no cache any more. */
 #define PAGE_DETACHED (1U << 31)
@@ -55,7 +56,8 @@ struct object {
     struct lock lock;
     struct radix pages;
     uint64_t bytes;
-    uint64_t cached; /* pages in the cache */
+    uint64_t cached;   /* pages in the cache, huge ones if it has those */
+    uint64_t promised; /* of huge pages: promised and not there yet */
     uint64_t changing;
     struct interval_tree mappers; /* VMAs, by page index (vma->i_map) */
     uint64_t mappings;            /* VMAs in it, */
@@ -88,8 +90,15 @@ void object_init(uint64_t archive_start, uint64_t archive_bytes);
  * outside the archive. */
 struct object *object_of_archive(struct worker *w, uint64_t start, uint64_t bytes,
                                  const char *name);
-/* A new memory object of zeros with one reference; NULL without memory. `id` 0: one is chosen. */
-struct object *object_memory(struct worker *w, uint64_t bytes, uint64_t id, const char *name);
+/* A new object of that kind, of zeros, with one reference; NULL without memory. `id` 0: one is
+ * chosen. */
+struct object *object_create(struct worker *w, enum object_kind kind, uint64_t bytes, uint64_t id,
+                             const char *name);
+static inline struct object *object_memory(struct worker *w, uint64_t bytes, uint64_t id,
+                                           const char *name)
+{
+    return object_create(w, OBJECT_MEMORY, bytes, id, name);
+}
 /* `pages` pages of device memory from the extent of Memory capability `slot`, with that memory type
  * for all who map it; one reference. NULL without memory. */
 struct object *object_device(struct worker *w, uint32_t slot, pfn_t first, uint64_t pages,
@@ -155,6 +164,21 @@ const void *object_bytes(const struct object *o);
 bool object_page_cached(const struct object *o, uint64_t index);
 
 /* ---- contents and size: unlocked on entry ---- */
+
+/* Calls that change the size or the contents take turns. Before any lock. */
+static inline void object_change_begin(struct object *o)
+{
+    while (__atomic_exchange_n(&o->changing, 1, __ATOMIC_ACQUIRE))
+        place_relax();
+}
+static inline void object_change_end(struct object *o)
+{
+    __atomic_store_n(&o->changing, 0, __ATOMIC_RELEASE);
+}
+static inline bool object_is_sealed(const struct object *o, uint32_t seals)
+{
+    return (__atomic_load_n(&o->seals, __ATOMIC_RELAXED) & seals) != 0;
+}
 
 /* Bytes moved between the object, from byte `offset` on, and memory of mm; short at the end of the
  * object (read) and after OBJECT_CALL_BYTES, or where the memory is bad; -LINUX_x if nothing was

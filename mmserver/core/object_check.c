@@ -1,5 +1,5 @@
 /* The recount of objects: caches against descriptors, trees of mappers against VMAs. */
-#include "mmserver/core/object.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/text.h"
 
 struct recount {
@@ -39,6 +39,15 @@ static void check_cache(struct recount *r, const struct object *o)
     expect_equal(r, o, "mapped pages behind the end", behind, 0);
 }
 
+static void check_huge_cache(struct recount *r, const struct object *o)
+{
+    uint64_t pages, promised;
+
+    expect_equal(r, o, "huge pages that are wrong", hugetlb_object_check(o, &pages, &promised), 0);
+    expect_equal(r, o, "huge pages", o->cached, pages);
+    expect_equal(r, o, "huge pages promised", o->promised, promised);
+}
+
 static void check_mappers(struct recount *r, const struct object *o)
 {
     uint64_t count = 0, writers = 0;
@@ -65,7 +74,10 @@ uint64_t object_check(struct worker *w, bool say, uint64_t vmas)
 
     while ((o = object_next(&serial))) {
         lock_take(&o->lock);
-        check_cache(&r, o);
+        if (o->kind == OBJECT_HUGETLB)
+            check_huge_cache(&r, o);
+        else
+            check_cache(&r, o);
         check_mappers(&r, o);
         mappings += o->mappings;
         if (o->references < o->mappings + 1)

@@ -12,7 +12,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/zap.h"
 
@@ -233,8 +233,8 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     if (unlikely(flags & VM_HUGETLB)) {
         if ((start | end) & (BLOCK_BYTES - 1))
             return -LINUX_EINVAL;
-        if (!(flags & VM_ACCESS))
-            return -LINUX_ENOMEM; /* there is no place to keep its pages */
+        if (!(flags & VM_ACCESS) && !hugetlb_may_hide(mm, v, start, end))
+            return -LINUX_ENOMEM;
     }
     if (flags & VM_WRITE) {
         if (!limit_expand(mm, flags, pages) && limit_expand(mm, old, pages))
@@ -252,6 +252,8 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     v = vma_modify(w, mm, v, start, end, flags);
     if (!v)
         return -LINUX_ENOMEM;
+    if (unlikely((flags & VM_HUGETLB) && !(flags & VM_ACCESS)))
+        zap_range(w, mm, start, end); /* its object keeps them */
     huge_protect(w, mm, start, end, flags);
     protect_pages(w, mm, v, start, end, flags, old);
     /* Locked private pages that may be written from now on are made the program's own at once. */

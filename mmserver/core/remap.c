@@ -3,7 +3,7 @@
  * and puts them into the other, table by table; no page is copied.
  */
 #include "mmserver/core/fault.h"
-#include "mmserver/core/huge.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/zap.h"
@@ -114,14 +114,19 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
                                   {stays ? v->start : 0, stays ? v->end : 0}};
     vaddr_t end = r->address + r->old_bytes;
     vaddr_t cut = stays ? 0 : hole_cut(r, v, to);
+    bool huge = v->flags & VM_HUGETLB;
 
     if (huge_split_all(r->w, r->mm, r->address, end) || (stays && !cut_unlocked(r, v)) ||
-        (cut && !vma_split(r->w, r->mm, v, cut)) || move_tables_ready(r, to) ||
+        (cut && !vma_split(r->w, r->mm, v, cut)) ||
+        (huge ? hugetlb_move_ready(r->w, r->mm, r->address, end, to) : move_tables_ready(r, to)) ||
         !vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
         return -LINUX_ENOMEM;
     if (cut && !kind.object)
         rejoin_anon(vma_at(r->mm, cut - PAGE_BYTES), vma_at(r->mm, cut));
-    move_pages(r, to);
+    if (unlikely(huge))
+        hugetlb_move(r->w, r->mm, r->address, end, to);
+    else
+        move_pages(r, to);
     if (stays)
         vma_emptied(r->w, r->mm, vma_at(r->mm, r->address), r->address, end);
     else
@@ -133,11 +138,9 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 /* May [address, address + old_bytes) of v become new_bytes? */
 static long resize_check(const struct remap *r, const struct vma *v)
 {
-    if (v->flags & VM_HUGETLB)
-        return -LINUX_EINVAL;
     if (!r->old_bytes && !(v->flags & VM_SHARED))
         return -LINUX_EINVAL;
-    if ((r->flags & MREMAP_DONTUNMAP) && (v->flags & (VM_DONTEXPAND | VM_DEVICE)))
+    if ((r->flags & MREMAP_DONTUNMAP) && (v->flags & (VM_DONTEXPAND | VM_DEVICE | VM_HUGETLB)))
         return -LINUX_EINVAL;
     if (r->old_bytes > v->end - r->address)
         return -LINUX_EFAULT;
@@ -196,6 +199,16 @@ static bool can_grow_in_place(const struct remap *r, struct vma *v)
            (!next || next->start >= end);
 }
 
+/* Of huge pages: whole ones, and no more than there are. */
+static long hugetlb_check_remap(struct remap *r)
+{
+    r->old_bytes = ROUND_UP(r->old_bytes, BLOCK_BYTES);
+    r->new_bytes = ROUND_UP(r->new_bytes, BLOCK_BYTES);
+    if (((r->address | r->new_address) & (BLOCK_BYTES - 1)) || r->new_bytes > r->old_bytes)
+        return -LINUX_EINVAL;
+    return 0;
+}
+
 static long remap_locked(struct remap *r)
 {
     struct mm *mm = r->mm;
@@ -203,6 +216,8 @@ static long remap_locked(struct remap *r)
 
     if (!v)
         return -LINUX_EFAULT;
+    if (unlikely(v->flags & VM_HUGETLB) && hugetlb_check_remap(r))
+        return -LINUX_EINVAL;
     if (mm->map_count + 4 > map_count_max)
         return -LINUX_ENOMEM;
     if (r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))

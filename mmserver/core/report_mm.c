@@ -3,7 +3,7 @@
  * tables; a page that several map is counted in parts (Pss).
  */
 #include "mmserver/core/report_mm.h"
-#include "mmserver/core/object.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/pt.h"
 
 #define NAME_COLUMN  73
@@ -21,6 +21,8 @@ static const char *vma_name(const struct vma *v)
         return "[heap]";
     if (v->flags & VM_DEVICE)
         return "[device]";
+    if (v->flags & VM_HUGETLB)
+        return HUGETLB_NAME;
     return "";
 }
 
@@ -71,7 +73,7 @@ static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
     uint64_t maps = max_u64(page->maps & INT32_MAX, 1);
     uint64_t part = (pages << PSS_SHIFT) / maps;
     if (page->state == PAGE_HUGETLB) { /* not part of what is resident, as in Linux */
-        *(maps > 1 ? &c->hugetlb_shared : &c->hugetlb_private) += pages;
+        *(hugetlb_maps(page) > 1 ? &c->hugetlb_shared : &c->hugetlb_private) += pages;
         return;
     }
     bool anon = page->state == PAGE_ANON, dirty = entry & ENTRY_D;
@@ -253,8 +255,10 @@ static uint64_t pagemap_word(const struct mm *mm, vaddr_t address)
     if (!page_is_ours(pfn))
         return PAGEMAP_PRESENT | pfn;
     const struct page *page = page_of(entry_page(entry));
-    return PAGEMAP_PRESENT | pfn | (page->state == PAGE_ANON ? 0 : PAGEMAP_FILE) |
-           (page->maps == 1 ? PAGEMAP_EXCLUSIVE : 0);
+    bool pooled = page->state == PAGE_HUGETLB;
+    bool anon = page->state == PAGE_ANON || (pooled && !page->owner);
+    uint32_t maps = pooled ? hugetlb_maps(page) : page->maps;
+    return PAGEMAP_PRESENT | pfn | (anon ? 0 : PAGEMAP_FILE) | (maps == 1 ? PAGEMAP_EXCLUSIVE : 0);
 }
 
 void report_pagemap(struct text *t, struct mm *mm)

@@ -49,6 +49,7 @@ enum linux_errno {
     LINUX_ENODEV = 19,
     LINUX_ENFILE = 23,
     LINUX_EINVAL = 22,
+    LINUX_ENOSPC = 28,
     LINUX_ENOSYS = 38,
     LINUX_EOVERFLOW = 75,
     LINUX_EOPNOTSUPP = 95,

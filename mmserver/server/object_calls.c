@@ -2,7 +2,7 @@
  */
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
-#include "mmserver/core/object.h"
+#include "mmserver/core/hugetlb.h"
 #include "mmserver/server/server.h"
 #include <pagoda/mm.h>
 
@@ -17,12 +17,19 @@ static long call_create(struct worker *w, struct client *c, const uint64_t a[6])
     if (mm_copy_in(w, c->mm, &wanted, a[0], sizeof wanted) ||
         mm_copy_in(w, c->mm, name, wanted.name, sizeof name))
         return -LINUX_EFAULT;
-    if (wanted.bytes > OBJECT_BYTES_MAX)
+    if (wanted.bytes > OBJECT_BYTES_MAX || wanted.huge > MM_HUGE_PROMISED ||
+        (wanted.huge && (wanted.bytes & (BLOCK_BYTES - 1))))
         return -LINUX_EINVAL;
     name[sizeof name - 1] = '\0';
-    struct object *o = object_memory(w, wanted.bytes, wanted.id, name);
+    struct object *o = object_create(w, wanted.huge ? OBJECT_HUGETLB : OBJECT_MEMORY, wanted.bytes,
+                                     wanted.id, name);
     if (!o)
         return -LINUX_ENOMEM;
+    if (wanted.huge == MM_HUGE_PROMISED &&
+        hugetlb_object_promise(w, o, 0, wanted.bytes >> BLOCK_SHIFT)) {
+        object_put(w, o);
+        return -LINUX_ENOMEM;
+    }
     o->segment = wanted.segment != 0;
     uint64_t handle = object_handle(o);
     if (!handle)
@@ -66,7 +73,8 @@ static long call_seal(struct object *o, uint64_t seals)
 static long call_stat(struct worker *w, struct client *c, struct object *o, vaddr_t to)
 {
     lock_take(&o->lock);
-    const struct mm_object_stat stat = {o->bytes, o->cached, o->mappings, o->seals};
+    uint64_t small = o->kind == OBJECT_HUGETLB ? HUGE_PAGES : 1;
+    const struct mm_object_stat stat = {o->bytes, o->cached * small, o->mappings, o->seals};
     lock_drop(&o->lock);
     return mm_copy_out(w, c->mm, to, &stat, sizeof stat);
 }

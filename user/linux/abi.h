@@ -159,6 +159,11 @@ _Static_assert(sizeof(struct linux_flock) == 32, "struct flock of riscv64");
 #define LINUX_MFD_NOEXEC_SEAL   0x08
 #define LINUX_MFD_EXEC          0x10
 
+/* In flags of calls that make something of huge pages: the logarithm of their size, 0: any. */
+#define LINUX_HUGE_SHIFT      26
+#define LINUX_HUGE_MASK       0x3f
+#define LINUX_HUGE_PAGE_SHIFT 21 /* the one size that there is */
+
 #define LINUX_FALLOC_KEEP_SIZE  0x01
 #define LINUX_FALLOC_PUNCH_HOLE 0x02
 
@@ -269,10 +274,11 @@ struct linux_statfs {
 };
 _Static_assert(sizeof(struct linux_statfs) == 120, "struct statfs of riscv64");
 
-#define LINUX_TMPFS_MAGIC  0x01021994
-#define LINUX_RAMFS_MAGIC  0x858458f6
-#define LINUX_PROC_MAGIC   0x9fa0
-#define LINUX_PIPEFS_MAGIC 0x50495045
+#define LINUX_TMPFS_MAGIC     0x01021994
+#define LINUX_HUGETLBFS_MAGIC 0x958458f6
+#define LINUX_RAMFS_MAGIC     0x858458f6
+#define LINUX_PROC_MAGIC      0x9fa0
+#define LINUX_PIPEFS_MAGIC    0x50495045
 
 #define LINUX_UTIME_NOW  0x3fffffff
 #define LINUX_UTIME_OMIT 0x3ffffffe
@@ -585,11 +591,12 @@ struct linux_utsname {
 #define LINUX_SHM_INFO     14
 #define LINUX_SHM_STAT_ANY 15
 
-#define LINUX_SHM_RDONLY  010000
-#define LINUX_SHM_RND     020000
-#define LINUX_SHM_REMAP   040000
-#define LINUX_SHM_EXEC    0100000
-#define LINUX_SHM_HUGETLB 04000
+#define LINUX_SHM_RDONLY    010000
+#define LINUX_SHM_RND       020000
+#define LINUX_SHM_REMAP     040000
+#define LINUX_SHM_EXEC      0100000
+#define LINUX_SHM_HUGETLB   04000
+#define LINUX_SHM_NORESERVE 010000 /* of shmget */
 
 #define LINUX_SHM_DEST   01000 /* in its mode: it goes with the last attachment */
 #define LINUX_SHM_LOCKED 02000

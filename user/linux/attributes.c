@@ -289,6 +289,11 @@ static void statfs_of(const struct place *place, struct linux_statfs *statfs)
         .frsize = PAGE_BYTES,
         .namelen = LINUX_NAME_MAX,
     };
+    if (node->huge) {
+        statfs->type = LINUX_HUGETLBFS_MAGIC;
+        statfs->bsize = statfs->frsize = 1L << LINUX_HUGE_PAGE_SHIFT;
+        return;
+    }
     if (!node->memory)
         return;
     uint64_t pages_kib = PAGE_BYTES / 1024;

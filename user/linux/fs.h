@@ -81,6 +81,7 @@ struct node {
     unsigned users;    /* what else keeps it */
     bool memory;       /* made by fs_make(), or a directory where that may be done */
     bool seals;        /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
+    bool huge;         /* NODE_MEMORY: of huge pages */
     bool removed;      /* in no directory */
 };
 

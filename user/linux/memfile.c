@@ -17,6 +17,7 @@
 #define FILE_BYTES_MAX INT64_MAX
 #define SECTOR_BYTES   512
 #define PAGE_BYTES     4096
+#define HUGE_BYTES     (1L << LINUX_HUGE_PAGE_SHIFT)
 
 /* ---- life ---- */
 
@@ -32,8 +33,8 @@ void node_stamp(struct node *node, unsigned what)
         node->changed = now;
 }
 
-long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mode,
-                  struct node **made)
+static long node_make(struct node *dir, const char *name, size_t bytes, uint32_t mode, bool huge,
+                      struct node **made)
 {
     static char shown[LINUX_PATH_MAX]; /* under the big lock */
     struct node *node = fs_make(dir, name, bytes, NODE_MEMORY, LINUX_S_IFREG | mode);
@@ -44,7 +45,8 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
     memset(shown, 0, sizeof(shown));
     if (fs_path(&place, shown, sizeof(shown)) < 0)
         shown[0] = 0;
-    const struct mm_object wanted = {.id = node->ino, .name = (uint64_t)shown};
+    const struct mm_object wanted = {
+        .id = node->ino, .name = (uint64_t)shown, .huge = huge ? MM_HUGE_PAGES : MM_HUGE_NONE};
     long object = mmcall_object_create(&wanted);
     if (object <= 0) {
         if (dir)
@@ -53,8 +55,15 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
         return object == -LINUX_ENOMEM ? -LINUX_ENOSPC : object;
     }
     node->object = (uint64_t)object;
+    node->huge = huge;
     *made = node;
     return 0;
+}
+
+long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mode,
+                  struct node **made)
+{
+    return node_make(dir, name, bytes, mode, false, made);
 }
 
 static void node_free(struct node *node)
@@ -191,6 +200,7 @@ void memfile_stat(const struct place *place, struct linux_stat *stat)
         return;
     struct mm_object_stat object = stat_of(place->node);
     stat->size = (int64_t)object.bytes;
+    stat->blksize = place->node->huge ? HUGE_BYTES : PAGE_BYTES;
     stat->blocks = (int64_t)(object.pages * (PAGE_BYTES / SECTOR_BYTES));
 }
 
@@ -231,6 +241,16 @@ long memfile_get_seals(const struct file *file)
 
 /* ---- calls ---- */
 
+static bool memfd_flags_good(uint32_t flags)
+{
+    uint32_t known = LINUX_MFD_CLOEXEC | LINUX_MFD_ALLOW_SEALING | LINUX_MFD_NOEXEC_SEAL |
+                     LINUX_MFD_EXEC | LINUX_MFD_HUGETLB;
+
+    if (flags & LINUX_MFD_HUGETLB)
+        known |= (uint32_t)LINUX_HUGE_MASK << LINUX_HUGE_SHIFT;
+    return !(flags & ~known) && !((flags & LINUX_MFD_EXEC) && (flags & LINUX_MFD_NOEXEC_SEAL));
+}
+
 long linux_memfd_create(struct thread *t, const uint64_t *a)
 {
     static const char prefix[] = "memfd:", suffix[] = " (deleted)";
@@ -238,21 +258,21 @@ long linux_memfd_create(struct thread *t, const uint64_t *a)
     uint32_t flags = (uint32_t)a[1];
     struct node *node;
 
-    if (flags & LINUX_MFD_HUGETLB)
-        return -LINUX_ENOSYS;
-    if (flags & ~(uint32_t)(LINUX_MFD_CLOEXEC | LINUX_MFD_ALLOW_SEALING | LINUX_MFD_NOEXEC_SEAL |
-                            LINUX_MFD_EXEC))
-        return -LINUX_EINVAL;
-    if ((flags & LINUX_MFD_EXEC) && (flags & LINUX_MFD_NOEXEC_SEAL))
+    uint32_t shift = flags >> LINUX_HUGE_SHIFT & LINUX_HUGE_MASK;
+
+    if (!memfd_flags_good(flags))
         return -LINUX_EINVAL;
     memcpy(name, prefix, sizeof(prefix));
     long bytes =
         copy_in_string(t->process->space, name + sizeof(prefix) - 1, a[0], MEMFD_NAME_MAX + 1);
     if (bytes < 0)
         return bytes == -LINUX_ENAMETOOLONG ? -LINUX_EINVAL : bytes;
+    if (shift && shift != LINUX_HUGE_PAGE_SHIFT)
+        return -LINUX_ENODEV;
     bool no_exec = (flags & LINUX_MFD_NOEXEC_SEAL) != 0;
+    bool huge = (flags & LINUX_MFD_HUGETLB) != 0;
     memcpy(name + sizeof(prefix) - 1 + bytes, suffix, sizeof(suffix));
-    long error = memfile_make(NULL, name, strlen(name), no_exec ? 0666 : 0777, &node);
+    long error = node_make(NULL, name, strlen(name), no_exec ? 0666 : 0777, huge, &node);
     if (error)
         return error == -LINUX_ENOSPC ? -LINUX_ENOMEM : error;
     node->seals = no_exec || (flags & LINUX_MFD_ALLOW_SEALING);

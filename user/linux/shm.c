@@ -116,16 +116,31 @@ static long free_place(void)
 
 /* ---- shmget ---- */
 
+/* SHM_HUGETLB: of the one size that there is, for who may lock so much memory. */
+static long huge_check(const struct thread *t, uint64_t bytes, uint32_t flags)
+{
+    uint32_t shift = flags >> LINUX_HUGE_SHIFT & LINUX_HUGE_MASK;
+
+    if (shift && shift != LINUX_HUGE_PAGE_SHIFT)
+        return -LINUX_EINVAL;
+    if (!cred_is_root(&t->process->cred) && bytes > t->process->limit[LINUX_RLIMIT_MEMLOCK].soft)
+        return -LINUX_EPERM;
+    return 0;
+}
+
 static long make(struct thread *t, int32_t key, uint64_t bytes, uint32_t flags)
 {
     static char name[MM_OBJECT_NAME_BYTES]; /* under the big lock */
 
     if (bytes == 0 || bytes > BYTES_MAX)
         return -LINUX_EINVAL;
-    if (flags & LINUX_SHM_HUGETLB)
-        return -LINUX_ENOSYS;
-    if (bytes + PAGE_BYTES - 1 > INT64_MAX)
+    bool huge = (flags & LINUX_SHM_HUGETLB) != 0;
+    uint64_t page_bytes = huge ? 1UL << LINUX_HUGE_PAGE_SHIFT : PAGE_BYTES;
+    if (bytes + page_bytes - 1 > INT64_MAX)
         return -LINUX_ENOSPC;
+    long error = huge ? huge_check(t, bytes, flags) : 0;
+    if (error)
+        return error;
     long index = free_place();
     if (index < 0)
         return index;
@@ -140,10 +155,13 @@ static long make(struct thread *t, int32_t key, uint64_t bytes, uint32_t flags)
                           .ctime = now()};
     snprintf(name, sizeof(name), "/SYSV%08x (deleted)", (unsigned)key);
     const struct mm_object wanted = {
-        .bytes = (bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
+        .bytes = (bytes + page_bytes - 1) & ~(page_bytes - 1),
         .id = s->sequence * SEGMENTS_MAX + (uint64_t)index,
         .name = (uint64_t)name,
         .segment = 1,
+        .huge = !huge                         ? MM_HUGE_NONE
+                : flags & LINUX_SHM_NORESERVE ? MM_HUGE_PAGES
+                                              : MM_HUGE_PROMISED,
     };
     long object = mmcall_object_create(&wanted);
     if (object <= 0) {
