@@ -41,6 +41,11 @@
 /* privileged: mm_word_swap(mm, address, old, new) -> the value of the word, which becomes `new` if
  * it was `old`, in one step for all who see it. -EFAULT. */
 #define MM_WORD_SWAP 1051
+/* privileged: mm_access(mm, address, other, at, bytes, write) -> bytes: moved between the memory of
+ * mm at `address` and that of `other` (0: the caller's) at `at`, whatever rights the mappings of mm
+ * give; never more than MM_ACCESS_CALL_BYTES, fewer where there is nothing of the kind. -EIO if
+ * there is none at all, -EFAULT for memory of `other`. */
+#define MM_ACCESS 1052
 /* privileged: mm_tune(enum mm_tune, value) -> the value in use afterwards. ~0: only tell. -EINVAL
  * for a value that cannot be. */
 #define MM_TUNE 1054
@@ -128,6 +133,7 @@
  * began at `address`, as far as it is still there, goes. -EINVAL: there is none. */
 #define MM_OBJECT_DETACH 1069
 
+#define MM_ACCESS_CALL_BYTES (64UL << 10)
 #define MM_OBJECT_CALL_BYTES (1UL << 20)
 #define MM_OBJECT_NAME_BYTES 96
 

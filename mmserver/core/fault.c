@@ -98,8 +98,7 @@ static enum fault_outcome fill_empty(struct fault *f, pfn_t pfn, uint64_t bits,
     return error ? map_refused(error) : outcome;
 }
 
-/* The VMA was prepared for it (rmap_prepare). */
-static void anon_account(struct fault *f, pfn_t pfn)
+void fault_anon_account(struct fault *f, pfn_t pfn)
 {
     struct page *page = page_of(pfn);
 
@@ -138,7 +137,7 @@ static enum fault_outcome anon_new(struct fault *f)
         page_free(f->w, pfn);
         return FAULT_OOM;
     }
-    anon_account(f, pfn);
+    fault_anon_account(f, pfn);
     enum fault_outcome outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true),
                                             prezeroed ? FAULT_ANON_PREZEROED : FAULT_ANON_ZEROED);
     if (outcome == FAULT_OOM || outcome == FAULT_RACED)
@@ -165,7 +164,7 @@ enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outco
     if (!pfn)
         return FAULT_OOM;
     page_copy(page_pointer(pfn), page_pointer(from));
-    anon_account(f, pfn);
+    fault_anon_account(f, pfn);
     outcome = fill_empty(f, pfn, vma_entry_bits(f->vma, true), outcome);
     if (outcome == FAULT_OOM || outcome == FAULT_RACED)
         fault_anon_unaccount(f->w, f->mm, pfn);
@@ -208,8 +207,7 @@ static enum fault_outcome fault_parked(struct fault *f)
     return FAULT_RESTORED;
 }
 
-/* The entry has lost this page. */
-static void page_unmapped(struct fault *f, struct page *page)
+void fault_page_unmapped(struct fault *f, struct page *page)
 {
     if (page->state == PAGE_FILE) {
         mm_add(&f->mm->file_pages, -1);
@@ -260,7 +258,7 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
         page_free(f->w, pfn);
         return FAULT_OOM;
     }
-    anon_account(f, pfn);
+    fault_anon_account(f, pfn);
     leaf_lock(leaf);
     if (entry_is_same(f, leaf)) {
         mm_settle_entry(f->w, f->mm, f->address);
@@ -279,7 +277,7 @@ static enum fault_outcome entry_copy(struct fault *f, const uint64_t *leaf)
         fault_anon_unaccount(f->w, f->mm, pfn);
         return replace_refused(error);
     }
-    page_unmapped(f, old);
+    fault_page_unmapped(f, old);
     fast_slot_from(f);
     return outcome;
 }
@@ -355,7 +353,7 @@ static uint64_t new_page(struct fault *f, enum fault_outcome *outcome)
     pfn_t pfn = page_alloc_user_zeroed(f->w);
     if (!pfn)
         return 0;
-    anon_account(f, pfn);
+    fault_anon_account(f, pfn);
     return entry_make(pfn, vma_entry_bits(f->vma, true));
 }
 
@@ -410,7 +408,7 @@ enum fault_outcome fault_resolve(struct fault *f)
         if (!f->writer)
             return FAULT_NEEDS_WRITER;
     }
-    if (!access_allowed(f))
+    if (!access_allowed(f) && !f->forced)
         return FAULT_ACCERR;
     if (unlikely(f->vma->flags & VM_HUGETLB))
         return hugetlb_fault(f);

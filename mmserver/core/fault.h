@@ -26,6 +26,8 @@ struct fault {
     const uint64_t *leaf; /* where it stands */
     bool by_reply;        /* may be answered by fault_reply */
     bool writer;          /* the mm is locked and settled; else it is being read */
+    bool forced;          /* done even if the VMA forbids the access (access.c); entries get no more
+                             rights by it */
     uint64_t reply;       /* out: entry to reply with; 0: it is mapped already */
     /* out: the reply is this many operations of the worker's page; `reply` is the last entry that
      * they map, at `reply_at`. 0: one entry, where the fault was. */
@@ -77,6 +79,11 @@ void fault_pending_undo_locked(struct worker *w, const struct worker *owner);
 enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outcome outcome);
 /* The page in the entry stays, and the entry gets these bits if it is still what it was. */
 enum fault_outcome fault_allow(struct fault *f, uint64_t bits);
+
+/* A new page of a VMA that is prepared for it (rmap_prepare); and the page that an entry has lost.
+ */
+void fault_anon_account(struct fault *f, pfn_t pfn);
+void fault_page_unmapped(struct fault *f, struct page *page);
 
 /* The entry that puts a parked page back, with the rights that v gives. */
 uint64_t fault_unparked(const struct vma *v, uint64_t entry);

@@ -29,6 +29,12 @@ struct vma_ops {
      * of one leaf table. What it mapped counts; how many pages. Never waits, never fails. | 0
      */
     unsigned (*map_pages)(struct fault *f, vaddr_t start, vaddr_t end);
+    /*
+     * mm locked: move bytes within one page between `buffer` and memory that has no page of ours,
+     * for who looks at it from outside (access.h). How many. | 0
+     */
+    uint64_t (*access)(struct worker *w, struct vma *v, vaddr_t address, char *buffer,
+                       uint64_t bytes, bool write);
 };
 
 #endif

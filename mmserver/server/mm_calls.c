@@ -3,6 +3,7 @@
  * checked, and then used. mms and threads that are named by number are held by a reference while
  * the call runs.
  */
+#include "mmserver/core/access.h"
 #include "mmserver/core/check.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/compact.h"
@@ -344,6 +345,22 @@ static long call_word_swap(struct worker *w, const uint64_t a[6])
     return value;
 }
 
+_Static_assert(MM_ACCESS_CALL_BYTES == ACCESS_CALL_BYTES, "told as it is");
+
+static long call_access(struct worker *w, struct client *c, const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]), *other = mm ? mm_get(a[2] ? a[2] : c->mm->id) : NULL;
+    long done = -LINUX_ESRCH;
+
+    if (other) {
+        done = access_force(w, mm, a[1], other, a[3], a[4], a[5] != 0);
+        mm_put(other);
+    }
+    if (mm)
+        mm_put(mm);
+    return done;
+}
+
 static long map_object(struct worker *w, struct mm *mm, const struct mm_map_file *m,
                        struct object *o)
 {
@@ -579,6 +596,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_word_key(w, c, a);
     case MM_WORD_SWAP:
         return call_word_swap(w, a);
+    case MM_ACCESS:
+        return call_access(w, c, a);
     default:
         return call_on_thread(w, c, number, a);
     }

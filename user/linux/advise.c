@@ -17,36 +17,14 @@
 #define MADV_PAGEOUT  21
 #define MADV_COLLAPSE 25
 
-#define CAP_SYS_ADMIN  21
-#define CAP_SYS_PTRACE 19
-#define CAP_SYS_NICE   23
-
 #define COPY_BYTES 4096
-
-static bool has_capability(const struct thread *t, unsigned capability)
-{
-    return (t->process->cred.effective >> capability & 1) != 0;
-}
 
 /* MADV_HWPOISON, MADV_SOFT_OFFLINE. */
 long linux_madvise(struct thread *t, const uint64_t *a)
 {
-    if (!has_capability(t, CAP_SYS_ADMIN))
+    if (!cred_can(&t->process->cred, CAP_SYS_ADMIN))
         return -LINUX_EPERM;
     return mmcall_advise(t->process->space->mm, a[0], a[1], a[2]);
-}
-
-/* May t look into p? Its own, somebody with the same ids, or by capability. */
-static bool may_access(const struct thread *t, const struct process *p)
-{
-    const struct ids *own = &t->process->cred.user, *user = &p->cred.user;
-    const struct ids *own_group = &t->process->cred.group, *group = &p->cred.group;
-
-    if (p == t->process || has_capability(t, CAP_SYS_PTRACE))
-        return true;
-    return !p->undumpable && own->fs == user->real && own->fs == user->effective &&
-           own->fs == user->saved && own_group->fs == group->real &&
-           own_group->fs == group->effective && own_group->fs == group->saved;
 }
 
 /* What changes nothing that the process could see. */
@@ -89,7 +67,7 @@ long linux_process_madvise(struct thread *t, const uint64_t *a)
         return -LINUX_EINVAL;
     if (!p->space)
         return -LINUX_ESRCH;
-    if (!may_access(t, p) || (p != t->process && !has_capability(t, CAP_SYS_NICE)))
+    if (!cred_may_access(t, p) || (p != t->process && !cred_can(&t->process->cred, CAP_SYS_NICE)))
         return -LINUX_EPERM;
     return advise_parts(&v, p->space->mm, a[3]);
 }
@@ -136,7 +114,7 @@ static long copy_process(struct thread *t, const uint64_t *a, bool write)
     struct process *p = process_by_pid((int32_t)a[0]);
     if (!p || !p->space)
         return -LINUX_ESRCH;
-    if (!may_access(t, p))
+    if (!cred_may_access(t, p))
         return -LINUX_EPERM;
     size_t done = write ? copy_between(t->process->space, &here, p->space, &there)
                         : copy_between(p->space, &there, t->process->space, &here);

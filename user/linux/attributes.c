@@ -117,7 +117,8 @@ static long access_at(struct thread *t, const uint64_t *a, uint32_t flags)
     if (error)
         return error;
     bool device = (place.node->mode & LINUX_S_IFMT) == LINUX_S_IFCHR;
-    bool knob = place.node->kind == NODE_TEXT && (place.node->mode & 0200);
+    bool knob = (place.node->kind == NODE_TEXT || place.node->kind == NODE_PID_MEM) &&
+                (place.node->mode & 0200);
     if ((mode & ACCESS_WRITE) && !device && !knob && !place.node->memory)
         return -LINUX_EROFS;
     if ((mode & ACCESS_EXEC) && !fs_is_dir(&place) && !(place.node->mode & 0111))

@@ -27,6 +27,18 @@ bool cred_may_signal(const struct cred *sender, const struct cred *target)
            from->real == to->real || from->real == to->saved;
 }
 
+bool cred_may_access(const struct thread *t, const struct process *p)
+{
+    const struct ids *own = &t->process->cred.user, *user = &p->cred.user;
+    const struct ids *own_group = &t->process->cred.group, *group = &p->cred.group;
+
+    if (p == t->process || cred_can(&t->process->cred, CAP_SYS_PTRACE))
+        return true;
+    return !p->undumpable && own->fs == user->real && own->fs == user->effective &&
+           own->fs == user->saved && own_group->fs == group->real &&
+           own_group->fs == group->effective && own_group->fs == group->saved;
+}
+
 /* ---- ids ---- */
 
 /* Root may take any id, others one that they have. */

@@ -29,6 +29,19 @@ static inline bool cred_is_root(const struct cred *cred)
 {
     return cred->user.effective == 0;
 }
+/* Capabilities, by number. */
+#define CAP_SYS_RAWIO  17
+#define CAP_SYS_PTRACE 19
+#define CAP_SYS_ADMIN  21
+#define CAP_SYS_NICE   23
+static inline bool cred_can(const struct cred *cred, unsigned capability)
+{
+    return (cred->effective >> capability & 1) != 0;
+}
+/* May t look into p? Its own, somebody with the same ids, or by capability. */
+struct process;
+struct thread;
+bool cred_may_access(const struct thread *t, const struct process *p);
 /* Whether a process of `sender` may send signals to one of `target`. */
 bool cred_may_signal(const struct cred *sender, const struct cred *target);
 

@@ -10,6 +10,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/proc.h"
+#include "user/linux/procmem.h"
 #include "user/linux/random.h"
 #include "user/linux/space.h"
 
@@ -166,6 +167,8 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
         return memfile_read(node, space, address, bytes, offset);
     case NODE_TEXT:
         return read_text(file, space, address, bytes, offset);
+    case NODE_PID_MEM:
+        return procmem_move(file, space, address, bytes, offset, false);
     case NODE_CONSOLE:
         return read_console(space, address, bytes);
     case NODE_NULL:
@@ -229,6 +232,8 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
         return -LINUX_ENOSPC;
     case NODE_TEXT:
         return write_text(&file->place, space, address, bytes);
+    case NODE_PID_MEM:
+        return procmem_move(file, space, address, bytes, offset, true);
     case NODE_MEMORY:
         if (file->flags & LINUX_O_APPEND)
             *offset = memfile_bytes(file->place.node);

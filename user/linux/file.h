@@ -20,6 +20,7 @@ struct pidfd;
 struct pipe;
 struct socket;
 struct space;
+struct thread;
 struct timerfd;
 
 enum file_kind {
@@ -67,6 +68,7 @@ struct file {
             int pid; /* of the process whose signals it waits for */
         } signal;
         struct pidfd *pidfd;
+        uint64_t space_serial; /* NODE_PID_MEM: of what it is about */
     };
     LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */
     LIST_ENTRY(file) unused;       /* in the list of free ones */

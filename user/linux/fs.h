@@ -37,14 +37,15 @@ enum node_kind {
     NODE_ZERO,
     NODE_FULL,
     NODE_RANDOM,
-    NODE_TEXT, /* /proc: text made when it is read */
-    NODE_SELF, /* /proc/self: a link to the directory of who asks */
-    NODE_EXE,  /* /proc/PID/exe: a link to its program */
-    NODE_CWD,  /* /proc/PID/cwd */
-    NODE_ROOT, /* /proc/PID/root */
-    NODE_FD,   /* /proc/PID/fd/N: a link to what is open */
-    NODE_PID,  /* /proc/PID */
-    NODE_TASK, /* /proc/PID/task/TID */
+    NODE_TEXT,    /* /proc: text made when it is read */
+    NODE_SELF,    /* /proc/self: a link to the directory of who asks */
+    NODE_EXE,     /* /proc/PID/exe: a link to its program */
+    NODE_CWD,     /* /proc/PID/cwd */
+    NODE_ROOT,    /* /proc/PID/root */
+    NODE_FD,      /* /proc/PID/fd/N: a link to what is open */
+    NODE_PID_MEM, /* /proc/PID/mem (procmem.h) */
+    NODE_PID,     /* /proc/PID */
+    NODE_TASK,    /* /proc/PID/task/TID */
     /* Directories that also have what the process side numbers: */
     NODE_PROC,   /* /proc: processes */
     NODE_TASKS,  /* /proc/PID/task: threads */

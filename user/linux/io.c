@@ -10,6 +10,7 @@
 #include "user/linux/file.h"
 #include "user/linux/memfile.h"
 #include "user/linux/process.h"
+#include "user/linux/procmem.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
 #include "user/linux/signalfd.h"
@@ -248,6 +249,8 @@ long linux_lseek(struct thread *t, const uint64_t *a)
         base = (int64_t)file->offset;
         break;
     case LINUX_SEEK_END:
+        if (file_is_procmem(file))
+            return -LINUX_EINVAL;
         base = (int64_t)file_bytes(file);
         break;
     case LINUX_SEEK_DATA:
@@ -260,7 +263,9 @@ long linux_lseek(struct thread *t, const uint64_t *a)
     default:
         return -LINUX_EINVAL;
     }
-    if (__builtin_add_overflow(base, (int64_t)a[1], &offset) || offset < 0)
+    if (file_is_procmem(file))
+        offset = (int64_t)((uint64_t)base + a[1]); /* any address will do */
+    else if (__builtin_add_overflow(base, (int64_t)a[1], &offset) || offset < 0)
         return -LINUX_EINVAL;
     file->offset = (uint64_t)offset;
     return offset;

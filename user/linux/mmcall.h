@@ -6,6 +6,7 @@
 #ifndef LINUX_MMCALL_H
 #define LINUX_MMCALL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <pagoda/mm.h>
@@ -118,6 +119,12 @@ static inline long mmcall_word_key(uint64_t mm, uint64_t address, struct mm_word
 static inline long mmcall_word_swap(uint64_t mm, uint64_t address, uint32_t old, uint32_t new)
 {
     return kcall6(MM_WORD_SWAP, mm, address, old, new, 0, 0);
+}
+
+static inline long mmcall_access(uint64_t mm, uint64_t address, uint64_t other, uint64_t at,
+                                 size_t bytes, bool write)
+{
+    return kcall6(MM_ACCESS, mm, address, other, at, bytes, write);
 }
 
 static inline long mmcall_report(unsigned kind, uint64_t id, char *buffer, size_t bytes,

@@ -12,6 +12,7 @@
 #include "user/linux/path.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
+#include "user/linux/procmem.h"
 #include "user/linux/space.h"
 
 static char path[LINUX_PATH_MAX]; /* of the present call, under the big lock */
@@ -163,7 +164,14 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     if (kind == NODE_FIFO && !(flags & LINUX_O_PATH))
         return open_fifo(t, place, kept_flags(flags), close_exec);
     struct file *file = file_open_place(place, kept_flags(flags));
-    return file ? fd_install_new(t->process->files, file, close_exec) : -LINUX_ENFILE;
+    if (!file)
+        return -LINUX_ENFILE;
+    long error = kind == NODE_PID_MEM && !(flags & LINUX_O_PATH) ? procmem_open(t, file) : 0;
+    if (error) {
+        file_put(file);
+        return error;
+    }
+    return fd_install_new(t->process->files, file, close_exec);
 }
 
 /* The path names nothing yet. */

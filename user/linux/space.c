@@ -18,6 +18,7 @@
 
 struct space own_space; /* mm 0 is the memory server's number for the caller */
 static struct space spaces[SPACES_MAX];
+static uint64_t last_serial;
 
 static struct space *make(const struct space *of, long *error)
 {
@@ -35,7 +36,7 @@ static struct space *make(const struct space *of, long *error)
         *error = mm ? mm : -LINUX_ENOMEM;
         return NULL;
     }
-    *space = (struct space){.users = 1, .slot = slot, .mm = (uint64_t)mm};
+    *space = (struct space){.users = 1, .slot = slot, .mm = (uint64_t)mm, .serial = ++last_serial};
     return space;
 }
 

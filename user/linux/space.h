@@ -14,6 +14,7 @@ struct space {
     unsigned users;
     unsigned slot;       /* of its Space capability */
     uint64_t mm;         /* the memory server's number */
+    uint64_t serial;     /* no other space ever has it; never 0 */
     uint64_t trampoline; /* where signal_trampoline is mapped; 0: not yet */
 };
 

@@ -10,5 +10,6 @@
 #include "user/linux/proc_pid.c"
 #include "user/linux/proc_write.c"
 #include "user/linux/procfs.c"
+#include "user/linux/procmem.c"
 #include "user/linux/system.c"
 #include "user/linux/text.c"
