@@ -30,6 +30,7 @@ _Static_assert(BLOCK_PINNED + HARTS_MAX * 512 < BLOCK_TABLE_BASE, "pinned never 
 
 int32_t *block_count;
 uint64_t block_total;
+pfn_t memory_first_page;
 
 static int32_t *block_counter(pfn_t page)
 {

@@ -23,6 +23,9 @@
 
 extern int32_t *block_count; /* index: page number >> 9 */
 extern uint64_t block_total; /* entries of block_count */
+/* The first page of memory: what lies below it are devices, which the kernel never touches for
+ * others, as not every load that a program asks for is one that a device answers. */
+extern pfn_t memory_first_page;
 
 enum page_use {
     PAGE_FREE,

@@ -139,7 +139,8 @@ static void add_devices(const char *compatible)
     uint64_t start, bytes;
     for (int32_t n = FDT_NONE; (n = fdt_next_compatible(&boot.tree, n, compatible)) != FDT_NONE;) {
         if (boot.devices == BOOT_DEVICES_MAX || !fdt_enabled(&boot.tree, n) ||
-            !fdt_reg(&boot.tree, n, 0, &start, &bytes) || bytes == 0)
+            !fdt_reg(&boot.tree, n, 0, &start, &bytes) || bytes == 0 ||
+            start + bytes > boot.regions.region[0].start) /* memory_first_page */
             continue;
         unsigned at = boot.devices++;
         for (; at > first && boot.device[at - 1].start > start; at--)
@@ -246,6 +247,7 @@ static void blocks_make(void)
     for (unsigned i = 0; i < boot.devices; i++)
         end = boot.device[i].end > end ? boot.device[i].end : end;
     block_total = (end + BLOCK_BYTES - 1) >> BLOCK_SHIFT;
+    memory_first_page = boot.regions.region[0].start >> PAGE_SHIFT;
     uint64_t bytes = block_total * sizeof *block_count;
     block_count = phys_to_virt(boot_alloc((bytes + PAGE_BYTES - 1) >> PAGE_SHIFT));
     for (uint64_t i = 0; i < block_total; i++)

@@ -11,6 +11,7 @@
  */
 #include "arch/arch.h"
 #include "kernel/assert.h"
+#include "kernel/block.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
 #include "kernel/space.h"
@@ -43,6 +44,8 @@ uint8_t *user_page(struct space *s, vaddr_t address, bool write)
     if (unlikely(entry & ENTRY_N))
         within = 15;
     pfn_t page = (entry_page(entry) & ~within) | ((address >> PAGE_SHIFT) & within);
+    if (unlikely(page < memory_first_page))
+        return NULL; /* registers */
     return (uint8_t *)page_to_virt(page) + (address & (PAGE_BYTES - 1));
 }
 

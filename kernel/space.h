@@ -125,8 +125,9 @@ static inline uint64_t *space_table(const struct space *s, vaddr_t address, unsi
 }
 
 /* copy.c. The memory at `address` of s up to the end of its page, or NULL if user mode could not
- * read (write) it. Marks the entry accessed (dirty) as the hardware would. The space is locked, and
- * the hart is busy while the memory is touched. s NULL: the kernel's own. */
+ * read (write) it, or it is no memory but registers. Marks the entry accessed (dirty) as the
+ * hardware would. The space is locked, and the hart is busy while the memory is touched. s NULL:
+ * the kernel's own. */
 uint8_t *user_page(struct space *s, vaddr_t address, bool write);
 
 /* Does [address, address + bytes) touch the memory server's linear map? */

@@ -46,6 +46,11 @@
  * give; never more than MM_ACCESS_CALL_BYTES, fewer where there is nothing of the kind. -EIO if
  * there is none at all, -EFAULT for memory of `other`. */
 #define MM_ACCESS 1052
+/* privileged: mm_device_grant(mm, slot, address, bytes) -> 0: a Memory capability of those
+ * registers, whole pages of one device, comes to `slot` of the native table of mm's process; for
+ * mm_device_map(). -EPERM if they are not to be had, -EBUSY while a
+ * program has one of that device, -EEXIST, -EINVAL. */
+#define MM_DEVICE_GRANT 1053
 /* privileged: mm_tune(enum mm_tune, value) -> the value in use afterwards. ~0: only tell. -EINVAL
  * for a value that cannot be. */
 #define MM_TUNE 1054
@@ -180,6 +185,14 @@ enum mm_compact_op {
     MM_COMPACT_PROACTIVENESS /* value: vm.compaction_proactiveness, 0..100 */
 };
 
+/* The ioctl on /dev/mem by which a native program asks the personality for mm_device_grant(). */
+#define MM_DEVICE_GRANT_IOCTL 0x40185001
+struct mm_device_grant {
+    uint64_t address; /* physical */
+    uint64_t bytes;
+    uint64_t slot; /* of the caller's table */
+};
+
 #define NATIVE_TABLE  1
 #define NATIVE_SPACE  2
 #define NATIVE_THREAD 3
@@ -221,6 +234,7 @@ enum mm_report_kind {
     MM_REPORT_MEMMAP,       /* all memory by 2 MiB blocks: see docs/memory-server.md */
     MM_REPORT_MEMMAP_BLOCK, /* block number id, page by page */
     MM_REPORT_CMA,          /* CMA areas */
+    MM_REPORT_IOMEM,        /* /proc/iomem: memory, and registers that programs may have */
     MM_REPORT_KINDS
 };
 
@@ -265,6 +279,8 @@ struct mm_map_file {
     uint64_t name;    /* address of a NUL-terminated path in the caller */
     uint64_t object;  /* handle; then file_* and name are not looked at. 0: a file of the archive */
     uint64_t nowrite; /* bool: shared, it may never become writable: the descriptor is read-only */
+    uint64_t device;  /* bool: registers of a device, whose physical address is `offset`; no
+                         other field on files is looked at */
 };
 
 /* Priorities: clients below the personality, the personality below the memory server. */

@@ -101,6 +101,7 @@ static void blocks_start(void)
     const struct machine_options *o = &machine.options;
     free(block_count);
     block_total = (o->first_page + o->pages) / PAGES_PER_BLOCK;
+    memory_first_page = o->first_page;
     block_count = calloc(block_total, sizeof(*block_count));
     if (block_count == NULL)
         misused("no host memory for block counters");

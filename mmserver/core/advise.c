@@ -96,6 +96,8 @@ static long advice_check(const struct vma *v, uint64_t advice)
     case MADV_DODUMP:
         return device ? -LINUX_EINVAL : 0;
     case MADV_REMOVE:
+        if (device)
+            return -LINUX_ENODEV;
         if (locked || !v->object)
             return -LINUX_EINVAL;
         return (v->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE) ? 0

@@ -44,9 +44,10 @@ static long vmas_copy(struct fork *f)
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
         uint64_t flags = v->flags & ~VM_LOCK_FLAGS;
 
-        /* Device memory stays with the program that was given it. */
-        if (v->flags & (VM_DONTFORK | VM_DEVICE))
+        if ((v->flags & VM_DONTFORK) || ((v->flags & VM_DEVICE) && !v->ops))
             continue;
+        if (unlikely(v->flags & VM_DEVICE))
+            f->child->devices = true;
         if (unlikely(v->flags & VM_HUGETLB)) {
             f->child->huge_used = true;
             flags |= v->flags & VM_SHARED ? 0 : VM_NORESERVE; /* promises are not inherited */

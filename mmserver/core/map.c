@@ -15,7 +15,7 @@
 #include "mmserver/core/zap.h"
 
 /* The VM_* of a new mapping. */
-static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
+static uint64_t map_vm_flags(struct mm *mm, const struct map_request *r)
 {
     uint64_t flags = (r->prot & VM_ACCESS) | VM_MAYALL | mm->future_flags;
 
@@ -25,8 +25,13 @@ static uint64_t map_vm_flags(const struct mm *mm, const struct map_request *r)
         flags &= ~VM_MAYWRITE;
     if (unlikely(r->flags & MAP_HUGETLB))
         flags |= VM_HUGETLB;
-    if (unlikely(r->object && r->object->kind == OBJECT_DEVICE))
-        flags |= VM_DEVICE;
+    if (unlikely(r->also)) {
+        flags |= r->also;
+        if (r->also & VM_DEVICE) { /* registers hold no code, and are always there */
+            flags &= ~(VM_MAYEXEC | VM_LOCK_FLAGS);
+            mm->devices = true;
+        }
+    }
     if (r->flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)) {
         flags |= r->flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0;
         flags |= r->flags & MAP_LOCKED ? VM_LOCKED : 0;

@@ -16,6 +16,7 @@ struct map_request {
     struct object *object;
     uint64_t offset;  /* pages in the object */
     uint64_t nowrite; /* bool: a shared mapping may never be writable */
+    uint64_t also;    /* VM_* beyond those that prot and flags ask for */
 };
 
 long map_mmap(struct worker *w, struct mm *mm, const struct map_request *r);

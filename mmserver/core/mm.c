@@ -164,8 +164,8 @@ long mm_release(struct worker *w, struct mm *mm)
     lock_drop(&ids_lock);
     if (error)
         return error;
+    mm_clear(w, mm); /* a device's capability goes only while nobody maps it */
     native_release_all(w, mm);
-    mm_clear(w, mm);
     mm_assert(kobj_destroy(w, CAP_SPACE, 0, mm->space_slot, mm->object_page));
     slab_free(w, mm_cache, mm);
     return 0;

@@ -6,10 +6,9 @@
  * table, a page mapped in a space), which goes in the same or the next round.
  */
 #include "mmserver/core/native.h"
-#include "mmserver/core/object.h"
-#include "mmserver/core/map.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/device.h"
+#include "mmserver/core/device_map.h"
 #include "mmserver/core/ids.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/caches.h"
@@ -280,6 +279,8 @@ void native_release_all(struct worker *w, struct mm *mm)
     struct native_object *o;
     unsigned idle_rounds = 0;
 
+    bool devices = device_withdraw_begin(w, mm);
+
     mm->native_table_slot = 0;
     while (idle_rounds < RELEASE_ROUNDS_MAX) {
         uint64_t removed = 0;
@@ -295,6 +296,8 @@ void native_release_all(struct worker *w, struct mm *mm)
     }
     if (!LIST_EMPTY(&mm->native_objects))
         orphans_add(mm);
+    if (devices)
+        device_withdraw_end(mm);
 }
 
 /* What a capability in the program's own table says it may map. */
@@ -321,23 +324,39 @@ static long device_decode(const struct mm *mm, uint64_t slot, uint64_t prot, pfn
 long native_device_map(struct worker *w, struct client *c, uint64_t slot, uint64_t prot)
 {
     uint64_t pages;
-    uint32_t own;
     pfn_t first;
     long error = device_decode(c->mm, slot, prot, &first, &pages);
 
     if (error)
         return error;
-    if (!device_memory(first, pages, &own))
-        return -LINUX_EINVAL;
-    struct object *o = object_device(w, own, first, pages, device_bits(true), "[device]");
-    if (!o)
-        return -LINUX_ENOMEM;
+    /* Device memory stays with the program that was given it. */
     const struct map_request r = {.bytes = pages << PAGE_SHIFT,
                                   .prot = prot,
                                   .flags = MAP_SHARED,
-                                  .object = o,
-                                  .nowrite = !(prot & PROT_WRITE)};
-    long at = map_mmap(w, c->mm, &r);
-    object_put(w, o);
-    return at;
+                                  .offset = first,
+                                  .nowrite = !(prot & PROT_WRITE),
+                                  .also = VM_DONTFORK};
+    return device_map(w, c->mm, &r);
+}
+
+long native_device_grant(struct mm *mm, uint64_t slot, paddr_t start, uint64_t bytes)
+{
+    pfn_t first = start >> PAGE_SHIFT;
+    struct device *d = device_at(first, bytes >> PAGE_SHIFT);
+    uint64_t out[2];
+
+    if (!mm->native_table_slot || slot >= mm->native_table_entries || !bytes ||
+        ((start | bytes) & PAGE_MASK))
+        return -LINUX_EINVAL;
+    if (!d)
+        return -LINUX_EPERM;
+    if (!device_grant(d, mm))
+        return -LINUX_EBUSY;
+    long kind = place_cap_read(SELF_TABLE, d->slot, out);
+    mm_assert(kind >= 0 && (kind & 0xff) == CAP_MEMORY && first >= out[0]);
+    long error = place_cap_copy(d->slot, mm->native_table_slot, slot, RIGHT_IO | RIGHT_WRITE,
+                                first - out[0], bytes >> PAGE_SHIFT);
+    if (error)
+        __atomic_store_n(&d->granted, NULL, __ATOMIC_RELEASE);
+    return error == -ERR_OCCUPIED ? -LINUX_EEXIST : error ? -LINUX_ENOMEM : 0;
 }

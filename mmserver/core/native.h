@@ -29,5 +29,9 @@ void native_release_all(struct worker *w, struct mm *mm);
 
 /* MM_DEVICE_MAP: the device's Memory capability at `slot` of c's table. Address or -LINUX_x. */
 long native_device_map(struct worker *w, struct client *c, uint64_t slot, uint64_t prot);
+/* A capability of these pages of a device comes to `slot` of mm's own table, for somebody who may
+ * have them. 0, -LINUX_EPERM if they are not to be had, -LINUX_EBUSY if a program has one already,
+ * -LINUX_EEXIST, -LINUX_EINVAL. */
+long native_device_grant(struct mm *mm, uint64_t slot, paddr_t start, uint64_t bytes);
 
 #endif

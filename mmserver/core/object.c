@@ -66,6 +66,7 @@ static struct object *object_make(struct worker *w, enum object_kind kind, uint6
     o->kind = kind;
     o->bytes = bytes;
     o->references = 1;
+    o->ops = &object_vma_ops;
     name_set(o, name);
     return o;
 }
@@ -139,16 +140,14 @@ struct object *object_create(struct worker *w, enum object_kind kind, uint64_t b
     return o;
 }
 
-struct object *object_device(struct worker *w, uint32_t slot, pfn_t first, uint64_t pages,
-                             uint64_t memory_type, const char *name)
+struct object *object_special(struct worker *w, const struct vma_ops *ops, uint64_t bytes,
+                              const char *name)
 {
-    struct object *o = object_make(w, OBJECT_DEVICE, pages << PAGE_SHIFT, name);
+    struct object *o = object_make(w, OBJECT_SPECIAL, bytes, name);
 
     if (!o)
         return NULL;
-    o->start = first;
-    o->slot = slot;
-    o->memory_type = memory_type;
+    o->ops = ops;
     list_add(o);
     return o;
 }
@@ -369,7 +368,7 @@ static long page_get(struct worker *w, struct object *o, uint64_t index, bool wr
     pfn_t fresh = 0, pfn = 0;
     long error = 0;
 
-    mm_assert(o->kind != OBJECT_DEVICE);
+    mm_assert(o->kind != OBJECT_SPECIAL);
     for (;;) {
         unsigned missing = 0;
 

@@ -5,7 +5,7 @@
  *   OBJECT_MEMORY    memory of its own: memfd, files of /tmp and /dev/shm, shared anonymous
  *                    mappings, SysV segments. Holes read as zeros
  *   OBJECT_HUGETLB   memory of its own in 2 MiB pages of the pool (hugetlb_object.c)
- *   OBJECT_DEVICE    registers of a device: no pages of ours, nothing is cached
+ *   OBJECT_SPECIAL   no pages of ours, nothing is cached: its vma_ops know all about it
  *
  * An object has a page cache (a radix tree by page index, so it may be as sparse as it likes), a
  * size, and an interval tree of the VMAs that map it. read(), write() and mappings all go through
@@ -40,7 +40,7 @@
 #define OBJECT_AROUND_MAX (256 * PAGE_BYTES)
 #define OBJECT_CALL_BYTES (1UL << 20) /* moved by one read or write */
 
-enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_HUGETLB, OBJECT_DEVICE };
+enum object_kind { OBJECT_ARCHIVE, OBJECT_MEMORY, OBJECT_HUGETLB, OBJECT_SPECIAL };
 
 /* In a page's `maps`: it is in no cache any more. */
 #define PAGE_DETACHED (1U << 31)
@@ -64,16 +64,15 @@ struct object {
     uint64_t writers;             /* of them shared ones that may be made writable */
     uint64_t linked;              /* the number that the last VMA that came or changed was given */
     uint64_t references;
-    uint64_t kind;         /* enum object_kind */
-    uint64_t start;        /* archive: physical address of its first byte; device: first page */
-    uint32_t slot;         /* device: Memory capability */
-    uint32_t seals;        /* F_SEAL_* */
-    uint32_t handle;       /* 0: none */
-    uint32_t segment;      /* bool: SysV shared memory */
-    uint32_t until_unused; /* bool: the handle goes with the last mapping */
-    uint64_t memory_type;  /* device: ENTRY_PBMT_* */
-    uint64_t id;           /* shown as inode number */
-    uint64_t serial;       /* which one it was to be made */
+    uint64_t kind;             /* enum object_kind */
+    uint64_t start;            /* archive: physical address of its first byte */
+    const struct vma_ops *ops; /* of the VMAs that map it */
+    uint32_t seals;            /* F_SEAL_* */
+    uint32_t handle;           /* 0: none */
+    uint32_t segment;          /* bool: SysV shared memory */
+    uint32_t until_unused;     /* bool: the handle goes with the last mapping */
+    uint64_t id;               /* shown as inode number */
+    uint64_t serial;           /* which one it was to be made */
     LIST_ENTRY(object) link;
     char name[OBJECT_NAME_BYTES];
 };
@@ -99,10 +98,9 @@ static inline struct object *object_memory(struct worker *w, uint64_t bytes, uin
 {
     return object_create(w, OBJECT_MEMORY, bytes, id, name);
 }
-/* `pages` pages of device memory from the extent of Memory capability `slot`, with that memory type
- * for all who map it; one reference. NULL without memory. */
-struct object *object_device(struct worker *w, uint32_t slot, pfn_t first, uint64_t pages,
-                             uint64_t memory_type, const char *name);
+/* One whose VMAs have those operations; one reference. NULL without memory. */
+struct object *object_special(struct worker *w, const struct vma_ops *ops, uint64_t bytes,
+                              const char *name);
 void object_ref(struct object *o, uint64_t count);
 /* One reference less; the object may be gone afterwards. No lock from LOCK_OBJECT on is held. */
 void object_put(struct worker *w, struct object *o);
@@ -209,11 +207,7 @@ long object_seal(struct object *o, uint32_t seals);
 /* ---- mappings ---- */
 
 /* How VMAs of objects behave (vma_ops.h). */
-extern const struct vma_ops object_vma_ops, device_vma_ops;
-static inline const struct vma_ops *object_vma_ops_of(const struct object *o)
-{
-    return o->kind == OBJECT_DEVICE ? &device_vma_ops : &object_vma_ops;
-}
+extern const struct vma_ops object_vma_ops;
 static inline struct vma *object_vma_of(struct interval *i)
 {
     return (struct vma *)((char *)i - offsetof(struct vma, i_map));

@@ -457,31 +457,3 @@ void object_unmap(struct worker *w, struct object *o, uint64_t first, uint64_t l
     while (unmap_step(&u))
         mm_count(w, object_unmap);
 }
-
-/* ---- devices ---- */
-
-/* Registers: the same memory type for all who map them, so that there is no cacheable alias. */
-static enum fault_outcome device_fault(struct fault *f)
-{
-    const struct object *o = f->vma->object;
-    uint64_t index = fault_index(f), bits = ENTRY_ALWAYS | o->memory_type;
-
-    if (f->entry || index >= object_pages(o))
-        return f->entry ? FAULT_ACCERR : FAULT_BUSERR;
-    if (f->vma->flags & VM_WRITE)
-        bits |= ENTRY_W | ENTRY_D;
-    mm_assert(!(f->vma->flags & VM_EXEC));
-    struct batch_op *op = op_add(f->w, f->mm, BATCH_MAP, f->address);
-    op->entry = entry_make(o->start + index, bits);
-    op->memory = o->slot;
-    long error = op_try(f->w);
-    return !error ? FAULT_DEVICE : error == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
-}
-
-const struct vma_ops device_vma_ops = {
-    .name = object_name,
-    .open = object_vma_open,
-    .close = object_vma_close,
-    .resized = object_vma_resized,
-    .fault = device_fault,
-};

@@ -255,7 +255,10 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     if (unlikely((flags & VM_HUGETLB) && !(flags & VM_ACCESS)))
         zap_range(w, mm, start, end); /* its object keeps them */
     huge_protect(w, mm, start, end, flags);
-    protect_pages(w, mm, v, start, end, flags, old);
+    if (unlikely(flags & VM_DEVICE))
+        zap_range(w, mm, start, end); /* they come back by faults, with the rights they have then */
+    else
+        protect_pages(w, mm, v, start, end, flags, old);
     /* Locked private pages that may be written from now on are made the program's own at once. */
     if (unlikely((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE))) {
         ops_send(w);

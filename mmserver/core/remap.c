@@ -146,7 +146,7 @@ static long resize_check(const struct remap *r, const struct vma *v)
         return -LINUX_EFAULT;
     if (r->new_bytes > r->old_bytes && (v->flags & VM_DEVICE))
         return -LINUX_EFAULT;
-    if (v->flags & VM_DEVICE)
+    if ((v->flags & VM_DEVICE) && !v->ops)
         return -LINUX_EINVAL;
     return 0;
 }

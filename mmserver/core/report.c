@@ -5,6 +5,7 @@
 #include "mmserver/core/report.h"
 #include "mmserver/core/report_mm.h"
 #include "mmserver/core/vmap.h"
+#include "mmserver/core/device.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/fault.h"
@@ -355,6 +356,9 @@ bool report_write(struct text *t, uint64_t kind, uint64_t id, struct mm *mm, str
         return true;
     case MM_REPORT_CMA:
         cma_report(t);
+        return true;
+    case MM_REPORT_IOMEM:
+        device_report(t);
         return true;
     case MM_REPORT_VMALLOCINFO:
         vmap_report(t);

@@ -129,14 +129,15 @@ static void flags_line(struct text *t, uint64_t flags)
         uint64_t flag;
         char text[4];
     } names[] = {
-        {VM_READ, "rd "},       {VM_WRITE, "wr "},      {VM_EXEC, "ex "},
-        {VM_SHARED, "sh "},     {VM_MAYREAD, "mr "},    {VM_MAYWRITE, "mw "},
-        {VM_MAYEXEC, "me "},    {VM_MAYSHARE, "ms "},   {VM_GROWSDOWN, "gd "},
-        {VM_DEVICE, "io "},     {VM_LOCKED, "lo "},     {VM_LOCKONFAULT, "lf "},
-        {VM_SEQ_READ, "sr "},   {VM_RAND_READ, "rr "},  {VM_DONTFORK, "dc "},
-        {VM_DONTEXPAND, "de "}, {VM_ACCOUNT, "ac "},    {VM_NORESERVE, "nr "},
-        {VM_HUGETLB, "ht "},    {VM_DONTDUMP, "dd "},   {VM_WIPEONFORK, "wf "},
-        {VM_HUGEPAGE, "hg "},   {VM_NOHUGEPAGE, "nh "}, {VM_MERGEABLE, "mg "},
+        {VM_READ, "rd "},       {VM_WRITE, "wr "},       {VM_EXEC, "ex "},
+        {VM_SHARED, "sh "},     {VM_MAYREAD, "mr "},     {VM_MAYWRITE, "mw "},
+        {VM_MAYEXEC, "me "},    {VM_MAYSHARE, "ms "},    {VM_GROWSDOWN, "gd "},
+        {VM_DEVICE, "pf "},     {VM_LOCKED, "lo "},      {VM_DEVICE, "io "},
+        {VM_SEQ_READ, "sr "},   {VM_RAND_READ, "rr "},   {VM_DONTFORK, "dc "},
+        {VM_DONTEXPAND, "de "}, {VM_LOCKONFAULT, "lf "}, {VM_ACCOUNT, "ac "},
+        {VM_NORESERVE, "nr "},  {VM_HUGETLB, "ht "},     {VM_DONTDUMP, "dd "},
+        {VM_WIPEONFORK, "wf "}, {VM_HUGEPAGE, "hg "},    {VM_NOHUGEPAGE, "nh "},
+        {VM_MERGEABLE, "mg "},
     };
 
     text_string(t, "VmFlags: ");

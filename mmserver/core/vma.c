@@ -266,7 +266,7 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
     v->chain.anon = NULL;
     v->chain.next = NULL;
     if (v->object) {
-        v->ops = object_vma_ops_of(v->object);
+        v->ops = v->object->ops;
         object_ref(v->object, 1);
     }
     if (kind->like && rmap_clone(w, v, kind->like)) {

@@ -7,6 +7,7 @@
 #include "mmserver/core/check.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/compact.h"
+#include "mmserver/core/device_map.h"
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/fault.h"
@@ -310,6 +311,17 @@ static long call_advise(struct worker *w, const uint64_t a[6])
     return error;
 }
 
+static long call_device_grant(const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long error = native_device_grant(mm, a[1], a[2], a[3]);
+    mm_put(mm);
+    return error;
+}
+
 static long call_fault_in(struct worker *w, const uint64_t a[6])
 {
     struct mm *mm = mm_get(a[0]);
@@ -395,6 +407,21 @@ static long map_archive(struct worker *w, struct client *c, struct mm *mm,
     return at;
 }
 
+/* Registers of a device: the offset is their physical address. */
+static long map_device(struct worker *w, struct mm *mm, const struct mm_map_file *m)
+{
+    const struct map_request r = {.address = m->address,
+                                  .bytes = m->bytes,
+                                  .prot = m->prot,
+                                  .flags = m->flags,
+                                  .offset = m->offset >> PAGE_SHIFT,
+                                  .nowrite = m->nowrite != 0};
+
+    if ((m->offset & PAGE_MASK) || (m->flags & MAP_ANONYMOUS))
+        return -LINUX_EINVAL;
+    return device_map(w, mm, &r);
+}
+
 static long map_handle(struct worker *w, struct mm *mm, const struct mm_map_file *m)
 {
     struct object *o = object_of_handle(m->object);
@@ -415,7 +442,9 @@ static long call_map_file(struct worker *w, struct client *c, const uint64_t a[6
     struct mm *mm = mm_get(m.mm);
     if (!mm)
         return -LINUX_ESRCH;
-    long at = m.object ? map_handle(w, mm, &m) : map_archive(w, c, mm, &m);
+    long at = m.device   ? map_device(w, mm, &m)
+              : m.object ? map_handle(w, mm, &m)
+                         : map_archive(w, c, mm, &m);
     mm_put(mm);
     return at;
 }
@@ -596,6 +625,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_word_key(w, c, a);
     case MM_WORD_SWAP:
         return call_word_swap(w, a);
+    case MM_DEVICE_GRANT:
+        return call_device_grant(a);
     case MM_ACCESS:
         return call_access(w, c, a);
     default:

@@ -59,6 +59,7 @@ static struct uart uart_find(const struct boot_info *info)
         if (r->kind != BOOT_DEVICE || (address >> PAGE_SHIFT) - r->first_page >= r->pages)
             continue;
         uart.found = true;
+        device_claim(address);
         uart.slot = SLOT_MEMORY + i;
         uart.first_page = r->first_page;
         uart.pages = r->pages;
@@ -87,7 +88,7 @@ static bool uart_map(struct worker *w, struct mm *mm, const struct uart *uart)
     struct batch_op *op = op_add(w, mm, BATCH_MAP, LINUX_UART_ADDRESS);
     op->count = (uint32_t)uart->pages;
     op->memory = uart->slot;
-    op->entry = entry_make(uart->first_page, ENTRY_ALWAYS | ENTRY_W | ENTRY_D);
+    op->entry = entry_make(uart->first_page, ENTRY_ALWAYS | ENTRY_W | ENTRY_D | device_bits(true));
     long error = op_try(w);
     mm_unlock(mm);
     return error ? complain("the UART cannot be mapped") : true;

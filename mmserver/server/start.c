@@ -11,6 +11,7 @@
 #include "mmserver/core/around.h"
 #include "mmserver/core/cma.h"
 #include "mmserver/core/device.h"
+#include "mmserver/core/device_map.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/hugetlb.h"
@@ -179,6 +180,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     if (info->features & BOOT_HAS_FP)
         exec_hwcap |= HWCAP('f') | HWCAP('d');
     device_init(info);
+    device_map_init();
     report_command_line = info->args;
     report_table_entries = info->table_entries;
     require(caches_init(boot, info->args), "no memory for object caches");

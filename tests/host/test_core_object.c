@@ -378,53 +378,6 @@ KTAP_CASE(core_object_shrinks_while_a_reply_is_refused)
     shrink_under_reply(true);
 }
 
-/* ---- devices ---- */
-
-#define DEVICE_SLOT 9
-#define MEMORY_SLOT 10
-
-KTAP_CASE(core_device_is_mapped_by_its_capability)
-{
-    start();
-    struct client *c = core_world_program(1), *other = core_world_program(2);
-    const struct boot_info *info = sim_boot_info();
-    uint32_t range = 0;
-
-    while (info->range[range].kind != BOOT_DEVICE)
-        range++;
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ, 0, 0, 0), -LINUX_EINVAL);
-    EXPECT_EQ(core_world_call(c, MM_NATIVE_ENABLE, 64, 0, 0, 0, 0), 0);
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ, 0, 0, 0), -LINUX_EBADF);
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, 1UL << 40, PROT_READ, 0, 0, 0), -LINUX_EINVAL);
-    EXPECT_EQ(core_world_call(c, MM_NATIVE_CREATE, CAP_MEMORY, MEMORY_SLOT, 1, 0, 0), 0);
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, MEMORY_SLOT, PROT_READ, 0, 0, 0), -LINUX_EACCES);
-    EXPECT_EQ(place_cap_copy(SLOT_MEMORY + range, c->mm->native_table_slot, DEVICE_SLOT, RIGHT_IO,
-                             0, info->range[range].pages),
-              0);
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ | PROT_WRITE, 0, 0, 0),
-              -LINUX_EACCES);
-    EXPECT_EQ(core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ | PROT_EXEC, 0, 0, 0),
-              -LINUX_EINVAL);
-    long at = core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ, 0, 0, 0);
-    EXPECT(at > 0);
-    EXPECT_EQ(pt_leaf(c->mm, (vaddr_t)at), 0);
-    fault_in(sim_worker(1), c->mm, (vaddr_t)at, 1, false);
-    uint64_t entry = pt_leaf(c->mm, (vaddr_t)at);
-    EXPECT_EQ(entry_page(entry), info->range[range].first_page);
-    EXPECT(!(entry & (ENTRY_W | ENTRY_X)));
-    EXPECT_EQ(core_world_call(c, NR_mprotect, (uint64_t)at, PAGE_BYTES, RW, 0, 0), -LINUX_EACCES);
-    EXPECT_EQ(sim_access(c, (vaddr_t)at, SIM_WRITE, NULL).signal, LINUX_SIGSEGV);
-    core_world_check();
-    EXPECT_EQ(core_world_call(c, NR_munmap, (uint64_t)at, info->range[range].pages << PAGE_SHIFT, 0,
-                              0, 0),
-              0);
-    EXPECT_EQ(pt_leaf(c->mm, (vaddr_t)at), 0);
-    EXPECT(core_world_call(c, MM_DEVICE_MAP, DEVICE_SLOT, PROT_READ, 0, 0, 0) > 0);
-    core_world_end(c);
-    core_world_end(other);
-    core_world_check();
-}
-
 /* ---- bad requests ---- */
 
 KTAP_CASE(core_object_calls_are_checked)

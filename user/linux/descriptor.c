@@ -6,6 +6,7 @@
 #include "user/linux/file.h"
 #include "user/linux/filelock.h"
 #include "user/linux/memfile.h"
+#include "user/linux/mmcall.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
@@ -306,6 +307,18 @@ static long readable(const struct file *file)
     return -LINUX_ENOTTY;
 }
 
+/* Registers by a capability instead of by a mapping, for a program that has a table of its own. */
+static long device_grant(struct thread *t, const struct file *file, uint64_t address)
+{
+    struct mm_device_grant grant;
+
+    if ((file->flags & LINUX_O_ACCMODE) != LINUX_O_RDWR)
+        return -LINUX_EACCES;
+    if (copy_in(t->process->space, &grant, address, sizeof(grant)))
+        return -LINUX_EFAULT;
+    return mmcall_device_grant(t->process->space->mm, &grant);
+}
+
 long linux_ioctl(struct thread *t, const uint64_t *a)
 {
     struct file *file = get(t, a[0]);
@@ -326,6 +339,9 @@ long linux_ioctl(struct thread *t, const uint64_t *a)
             (file->flags & ~(uint32_t)LINUX_O_NONBLOCK) | (value ? (uint32_t)LINUX_O_NONBLOCK : 0);
         return 0;
     }
+    if (file->kind == FILE_NODE && file->place.node->kind == NODE_DEVMEM &&
+        request == MM_DEVICE_GRANT_IOCTL)
+        return device_grant(t, file, a[2]);
     if (file->kind != FILE_NODE || file->place.node->kind != NODE_CONSOLE)
         return -LINUX_ENOTTY;
     return tty_ioctl(t, request, a[2]);

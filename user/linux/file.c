@@ -176,6 +176,8 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
     case NODE_ZERO:
     case NODE_FULL:
         return read_endless(false, space, address, bytes);
+    case NODE_DEVMEM:
+        return bytes ? -LINUX_EFAULT : 0; /* they can only be mapped */
     case NODE_RANDOM:
         return read_endless(true, space, address, bytes);
     default:
@@ -230,6 +232,8 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
         return (long)bytes;
     case NODE_FULL:
         return -LINUX_ENOSPC;
+    case NODE_DEVMEM:
+        return -LINUX_EFAULT;
     case NODE_TEXT:
         return write_text(&file->place, space, address, bytes);
     case NODE_PID_MEM:

@@ -157,6 +157,7 @@ static bool add_devices(void)
     static const struct extra devices[] = {
         {"console", NODE_CONSOLE, CHARACTER, DEVICE(5, 1)},
         {"tty", NODE_CONSOLE, CHARACTER, DEVICE(5, 0)},
+        {"mem", NODE_DEVMEM, LINUX_S_IFCHR | 0640, DEVICE(1, 1)},
         {"null", NODE_NULL, CHARACTER, DEVICE(1, 3)},
         {"zero", NODE_ZERO, CHARACTER, DEVICE(1, 5)},
         {"full", NODE_FULL, CHARACTER, DEVICE(1, 7)},

@@ -37,6 +37,7 @@ enum node_kind {
     NODE_ZERO,
     NODE_FULL,
     NODE_RANDOM,
+    NODE_DEVMEM,  /* /dev/mem: registers of devices, for mmap */
     NODE_TEXT,    /* /proc: text made when it is read */
     NODE_SELF,    /* /proc/self: a link to the directory of who asks */
     NODE_EXE,     /* /proc/PID/exe: a link to its program */

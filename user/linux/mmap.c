@@ -42,7 +42,8 @@ long linux_mmap(struct thread *t, const uint64_t *a)
         return -LINUX_EACCES;
     bool writable = (file->flags & LINUX_O_ACCMODE) == LINUX_O_RDWR;
     const struct node *node = file->kind == FILE_NODE ? file->place.node : NULL;
-    if (!node || (node->kind != NODE_FILE && node->kind != NODE_MEMORY))
+    if (!node ||
+        (node->kind != NODE_FILE && node->kind != NODE_MEMORY && node->kind != NODE_DEVMEM))
         return -LINUX_ENODEV;
     if ((a[3] & MAP_SHARED_BITS) && (a[2] & PROT_WRITE_BIT) && !writable)
         return -LINUX_EACCES;
@@ -62,6 +63,7 @@ long linux_mmap(struct thread *t, const uint64_t *a)
         .name = (uint64_t)name,
         .object = node->object,
         .nowrite = !writable,
+        .device = node->kind == NODE_DEVMEM,
     };
     return mmcall_map_file(&map);
 }

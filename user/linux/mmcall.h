@@ -127,6 +127,11 @@ static inline long mmcall_access(uint64_t mm, uint64_t address, uint64_t other, 
     return kcall6(MM_ACCESS, mm, address, other, at, bytes, write);
 }
 
+static inline long mmcall_device_grant(uint64_t mm, const struct mm_device_grant *grant)
+{
+    return kcall6(MM_DEVICE_GRANT, mm, grant->slot, grant->address, grant->bytes, 0, 0);
+}
+
 static inline long mmcall_report(unsigned kind, uint64_t id, char *buffer, size_t bytes,
                                  uint64_t offset)
 {

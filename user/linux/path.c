@@ -148,6 +148,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
             return -LINUX_ELOOP;
         if (kind == NODE_SOCKET)
             return -LINUX_ENXIO;
+        if (kind == NODE_DEVMEM && !cred_can(&t->process->cred, CAP_SYS_RAWIO))
+            return -LINUX_EPERM;
         if (directory && (write || (flags & LINUX_O_CREAT)))
             return -LINUX_EISDIR;
         bool knob = kind == NODE_TEXT && (place->node->mode & 0200);

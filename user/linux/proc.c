@@ -263,6 +263,9 @@ static void of_system(struct text *text, enum proc_text kind)
     case PROC_VMSTAT:
         text_report(text, MM_REPORT_VMSTAT, 0);
         break;
+    case PROC_IOMEM:
+        text_report(text, MM_REPORT_IOMEM, 0);
+        break;
     case PROC_SLABINFO:
         text_report(text, MM_REPORT_SLABINFO, 0);
         break;

@@ -26,6 +26,7 @@ const struct fs_special fs_specials[] = {
     {"/proc/zoneinfo", NODE_TEXT, TEXT_MODE, PROC_ZONEINFO},
     {"/proc/vmallocinfo", NODE_TEXT, TEXT_MODE, PROC_VMALLOCINFO},
     {"/proc/slabinfo", NODE_TEXT, TEXT_MODE, PROC_SLABINFO},
+    {"/proc/iomem", NODE_TEXT, LINUX_S_IFREG | 0400, PROC_IOMEM},
     {"/proc/stat", NODE_TEXT, TEXT_MODE, PROC_SYSTEM_STAT},
     {"/proc/uptime", NODE_TEXT, TEXT_MODE, PROC_UPTIME},
     {"/proc/cmdline", NODE_TEXT, TEXT_MODE, PROC_KERNEL_CMDLINE},
