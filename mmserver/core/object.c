@@ -143,12 +143,10 @@ struct object *object_create(struct worker *w, enum object_kind kind, uint64_t b
 struct object *object_special(struct worker *w, const struct vma_ops *ops, uint64_t bytes,
                               const char *name)
 {
-    struct object *o = object_make(w, OBJECT_SPECIAL, bytes, name);
+    struct object *o = object_create(w, OBJECT_SPECIAL, bytes, 0, name);
 
-    if (!o)
-        return NULL;
-    o->ops = ops;
-    list_add(o);
+    if (o)
+        o->ops = ops;
     return o;
 }
 
