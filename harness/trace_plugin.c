@@ -9,47 +9,13 @@
  *   i ADDRESS CODE   an instruction, in hex
  *   m ADDRESS W      physical address of an access of that instruction; W: 1 for a store
  *
- * QEMU's plugin interface, version 1, as far as it is used here, is declared below: Debian packages
- * no header for it. One hart only.
+ * One hart only.
  */
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t plugin_id;
-typedef uint32_t mem_info;
-struct tb;
-struct insn;
-struct hwaddr;
-
-/* qemu-plugin.h */
-extern size_t qemu_plugin_tb_n_insns(const struct tb *tb);
-extern struct insn *qemu_plugin_tb_get_insn(const struct tb *tb, size_t index);
-extern const void *qemu_plugin_insn_data(const struct insn *insn);
-extern size_t qemu_plugin_insn_size(const struct insn *insn);
-extern uint64_t qemu_plugin_insn_vaddr(const struct insn *insn);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
-                                                  void (*done)(plugin_id id, struct tb *tb));
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *insn,
-                                                   void (*done)(unsigned vcpu, void *data),
-                                                   int flags, void *data);
-extern void qemu_plugin_register_vcpu_mem_cb(struct insn *insn,
-                                             void (*done)(unsigned vcpu, mem_info info,
-                                                          uint64_t vaddr, void *data),
-                                             int flags, int rw, void *data);
-extern struct hwaddr *qemu_plugin_get_hwaddr(mem_info info, uint64_t vaddr);
-extern bool qemu_plugin_hwaddr_is_io(const struct hwaddr *h);
-extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct hwaddr *h);
-extern bool qemu_plugin_mem_is_store(mem_info info);
-extern void qemu_plugin_register_atexit_cb(plugin_id id, void (*done)(plugin_id id, void *data),
-                                           void *data);
-
-#define NO_REGISTERS 0
-#define READ_WRITE   3
+#include "qemu_plugin.h"
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -64,11 +30,10 @@ static bool tracing;
 static void executed(unsigned vcpu, void *data)
 {
     const struct instruction *i = data;
-    const uint32_t mark = 0x00002013, mask = 0x000fffff;
 
     (void)vcpu;
-    if ((i->code & mask) == mark) {
-        unsigned k = i->code >> 20;
+    if (is_hint(i->code, HINT_SLTI)) {
+        unsigned k = hint_number(i->code);
 
         tracing = !(k & 1);
         if (tracing)

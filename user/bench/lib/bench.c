@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "native.h"
+#include "user/bench/lib/mark.h"
 
 #define POOL_SAMPLES         65536u
 #define NATIVE_SLOT_KERNEL   NATIVE_FREE
@@ -71,8 +72,7 @@ static bool counters_open(void)
     return result == 0;
 }
 
-/* Does this stand on the kernel's command line? */
-static bool command_line_has(const char *word)
+bool bench_command_line_has(const char *word)
 {
     char text[1024] = "";
     FILE *file = fopen("/proc/cmdline", "r");
@@ -117,7 +117,7 @@ void bench_start(void)
 {
     memset(pool, 1, sizeof(pool));
     memset(&events, 0, sizeof events);
-    if (command_line_has("bench_count=clock"))
+    if (bench_command_line_has("bench_count=clock"))
         count_by_clock();
     uint64_t start = bench_now(), end = bench_now();
     bench_overhead = end - start;
@@ -126,7 +126,7 @@ void bench_start(void)
         if (end - start < bench_overhead)
             bench_overhead = end - start;
     }
-    pager_in_kernel = command_line_has("pager=kernel");
+    pager_in_kernel = bench_command_line_has("pager=kernel");
     have_counters = counters_open();
     struct bench_row nothing = {.op = "nothing"};
     bench_events_begin();
@@ -143,6 +143,7 @@ void bench_open(struct bench_row *row, const char *op, enum bench_answer answer,
         .op = op, .per = per, .answer = answer, .max = max, .sample = &pool[pool_used]};
     pool_used += max;
     open_rows++;
+    MARK_AT(MARK_ROW_BEGINS, row);
 }
 
 void bench_add(struct bench_row *row, uint64_t instructions)
@@ -161,10 +162,12 @@ void bench_events_over_fork(void)
 void bench_events_begin(void)
 {
     counters(events.before);
+    mark_open();
 }
 
 void bench_events_end(struct bench_row *row)
 {
+    MARK_AT(MARK_CLOSE, row);
     counters(events.after);
     for (unsigned i = 0; i < COUNT_KERNEL; i++)
         row->events[i] += events.after[i] - events.before[i] - events.reading[i];
@@ -227,9 +230,10 @@ static void print_row(const struct bench_row *row)
     print_quotient("median", row->sample[(n - 1) / 2] + row->sample[n / 2], 2UL * row->per);
     printf(", ");
     print_quotient("mean", sum, (uint64_t)n * row->per);
-    printf(", \"n\": %u, ", n);
+    printf(", \"n\": %u, \"per\": %u, ", n, row->per);
     print_events(row, (uint64_t)n * row->per);
     printf("}\n");
+    mark_tell(row, row->op);
 }
 
 void bench_drop(struct bench_row *row)
@@ -256,9 +260,11 @@ void bench_print_sum(const char *op, unsigned per, struct bench_row *const rows[
             total += i < rows[k]->count ? rows[k]->sample[i] : 0;
         bench_add(&sum, total / unit);
     }
-    for (unsigned k = 0; k < count; k++)
+    for (unsigned k = 0; k < count; k++) {
         for (unsigned i = 0; i < COUNT_KERNEL; i++)
             sum.events[i] += rows[k]->events[i];
+        MARK_AT(MARK_ROW_ADDS, rows[k]);
+    }
     bench_close(&sum);
 }
 

@@ -50,6 +50,8 @@ _Noreturn void bench_thread_end(void);
 /* Once, first: calibrates, and gets at the kernel's counters where there are any. */
 void bench_start(void);
 bool bench_on_pagoda(void);
+/* Does this stand on the kernel's command line? */
+bool bench_command_line_has(const char *word);
 /* Room for `max` samples; `per` divides them. At most as many rows are open as the pool holds. */
 void bench_open(struct bench_row *row, const char *op, enum bench_answer answer, unsigned per,
                 unsigned max);
