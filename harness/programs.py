@@ -48,6 +48,8 @@ _LINKS = {
 }
 #: where the scripts of tests/programs are in the initrd
 SCRIPTS = "programs"
+#: what user/bench/programs.c runs, and where it finds it
+WORKLOADS = Path(__file__).with_name("workloads")
 #: what `make run SHELL_PROGRAM=NAME` offers
 SHELLS = {
     "busybox": "/usr/bin/busybox sh",
@@ -153,6 +155,8 @@ def initrd(build_dir: Path, tests_dir: Path) -> Path:
         files[name] = (stat.S_IFLNK | 0o777, target.encode())
     for name, path in scripts(tests_dir).items():
         files[f"{SCRIPTS}/{name}"] = (stat.S_IFREG | 0o755, path.read_bytes())
+    for path in sorted(WORKLOADS.iterdir()):
+        files[f"{WORKLOADS.name}/{path.name}"] = (stat.S_IFREG | 0o755, path.read_bytes())
     whole = mkinitrd.archive(files)
     image = build_dir / "programs" / "initrd.cpio"
     if not image.exists() or image.read_bytes() != whole:
