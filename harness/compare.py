@@ -11,123 +11,43 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import bench, boot, compare_page, debian, jobs, linux, qemu, trace
+from harness import bench, compare_page, debian, jobs, linux, plugins, programs, qemu, trace
+from harness.compare_measure import (
+    COLUMNS,
+    COUNTED,
+    HARTS,
+    HARTS_PROGRAM,
+    TESTS,
+    Column,
+    CompareError,
+    Measured,
+    on_harts,
+    operations,
+    policy_column,
+    whole_programs,
+)
+from harness.events import COUNTS
 
-#: Linux counts by its clock (user/bench/lib/bench.c); huge pages as in Pagoda, on request
-LINUX_WORDS = ("bench_count=clock", "transparent_hugepage=madvise")
 #: the operations of the classic pager interface that userfaultfd can do, and what it does them by
 USERFAULTFD = {
     "anon_write_touch": "uffd_missing_roundtrip_thread_COPY",
     "anon_read_touch_zeropage": "uffd_missing_roundtrip_thread_ZEROPAGE",
 }
+#: what events cost on hardware, with sources
+COSTS = Path(__file__).with_name("hardware_costs.json")
+#: makes a PNG of a picture
+TO_PNG = ("rsvg-convert", "--zoom=2", "--background-color=white")
 SIZES = ("1G", "4G", "16G")
 #: what is measured at each memory size
 SIZE_OPS = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One system, or one variant of it."""
-
-    key: str
-    title: str
-    what: str
-    pager: str = "user"
-    words: tuple[str, ...] = ()
-    on_linux: bool = False
-
-
-COLUMNS = (
-    Column("user", "user pager", "Pagoda as it is: the memory server is a program"),
-    Column(
-        "kernel", "kernel pager", "the same memory server linked into the kernel", pager="kernel"
-    ),
-    Column(
-        "plain",
-        "plain messages",
-        "user pager; faults are queued messages, a map call and then a reply; no straight path",
-        words=("messages=plain",),
-    ),
-    Column(
-        "single",
-        "no batches",
-        "user pager; one kernel call per page changed",
-        words=("batches=off",),
-    ),
-    Column(
-        "alone",
-        "no fault-around",
-        "user pager; one page per file fault",
-        words=("faultaround=4096",),
-    ),
-    Column(
-        "cold",
-        "nothing zeroed ahead",
-        "user pager; no page is cleared while idle",
-        words=("zeroahead=0",),
-    ),
-    Column(
-        "linux",
-        "Linux, Debian 13",
-        "the kernel package as it comes, same QEMU, same programs",
-        on_linux=True,
-    ),
-)
-
-
-class CompareError(Exception):
-    """A column could not be measured."""
-
-
-@dataclass
-class Measured:
-    """What one boot gave."""
-
-    rows: dict[str, bench.Row]
-    text: str
-    command: str
-
-
-def policy_column(name: str) -> Column:
-    return Column(
-        "policy", f"policy {name}", f"user pager with policy={name}", words=(f"policy={name}",)
-    )
-
-
-def _machine(column: Column, programs: str, memory: str = "1G") -> qemu.Machine:
-    words = (f"bench={programs}", *column.words, *(LINUX_WORDS if column.on_linux else ()))
-    return qemu.Machine(pager=column.pager, memory=memory, icount=True, seed=1, words=words)
-
-
-def measure(column: Column, build_dir: Path, programs: str = "all", memory: str = "1G") -> Measured:
-    """Boots `column` and runs these benchmark programs."""
-    machine = _machine(column, programs, memory)
-    log = build_dir / "compare" / f"{column.key}-{programs}-{memory}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if column.on_linux:
-        result = linux.batch(machine, build_dir, total_s=600, log=log)
-        problems = [result.stopped] if result.stopped else []
-        command = " ".join(result.command)
-    else:
-        booted = boot.batch(machine, build_dir, total_s=600, idle_s=120, log=log)
-        problems = list(booted.problems) + (
-            [f"exit status {booted.status}"] if booted.status else []
-        )
-        result, command = booted, booted.shell_command
-    rows = {row["op"]: row for row in bench.parse(result.text, machine)}
-    if problems or not rows:
-        raise CompareError(
-            f"{column.title}: {'; '.join(problems) or 'no rows'}; log in {log}\n{command}"
-        )
-    return Measured(rows, result.text, command)
 
 
 def _distribution(text: str) -> list[dict[str, Any]]:
@@ -150,9 +70,12 @@ def _progress(begun: float, done: int, total: int, what: str) -> None:
 class Results:
     """Everything that was measured, and recorded figures beside it."""
 
-    def __init__(self, columns: list[Column]) -> None:
+    def __init__(self, build_dir: Path, columns: list[Column]) -> None:
+        self.build_dir = build_dir
         self.columns = columns
         self.measured: dict[str, Measured] = {}
+        self.programs: dict[str, Measured] = {}
+        self.harts: dict[tuple[str, int], Measured] = {}
         self.sizes: dict[str, dict[str, float]] = {}
         self.traces: list[trace.Trace] = []
         self.missing: dict[str, str] = {}
@@ -175,24 +98,77 @@ class Results:
         pages = 16 if column == "alone" and "_faultaround_" in op and op.endswith("per_page") else 1
         return float(row["mean"]) * pages
 
+    def _row(self, op: str, keys: list[str]) -> dict[str, Any]:
+        values = {key: self.value(key, op) for key in (*keys, "uffd", "lean", "sel4")}
+        if op not in USERFAULTFD:
+            del values["uffd"]
+        row: dict[str, Any] = {
+            "op": op,
+            "values": {key: value for key, value in values.items() if value is not None},
+            "events": {},
+            "phases": {},
+            "functions": {},
+        }
+        for key in COUNTED:
+            measured = self.measured.get(key)
+            profile = measured.profiles.get(op) if measured else None
+            if measured is None or profile is None or not profile.windows:
+                continue
+            divisor = measured.rows[op]["n"] * measured.rows[op]["per"]
+            row["events"][key] = profile.events_per(divisor)
+            if key != "linux":
+                row["phases"][key] = profile.phases_per(divisor)
+                row["functions"][key] = profile.functions_per(divisor)
+        return row
+
+    def _programs(self) -> list[dict[str, Any]]:
+        """By program: in each column all that is executed from its start to its end."""
+        names = [op for op in self.programs["user"].rows] if "user" in self.programs else []
+        return [
+            {
+                "name": name.removeprefix("program_"),
+                "columns": {
+                    key: {
+                        "events": measured.profiles[name].events_per(1),
+                        "phases": measured.profiles[name].phases_per(1),
+                    }
+                    for key, measured in self.programs.items()
+                    if name in measured.profiles
+                },
+            }
+            for name in names
+        ]
+
+    def _harts(self) -> list[dict[str, Any]]:
+        """Totals over all harts, without the firmware's: there they wait for each other."""
+        found = []
+        for (key, harts), measured in sorted(self.harts.items()):
+            faults = f"threads_{harts}_write_fault_total_all_harts_per_fault"
+            for what, op in (("fault", faults), ("program", f"program_{HARTS_PROGRAM}")):
+                profile, row = measured.profiles.get(op), measured.rows.get(op)
+                if profile is None or row is None:
+                    continue
+                divisor = row["n"] * row["per"]
+                phases = profile.phases_per(divisor)
+                total = sum(count for phase, count in phases.items() if phase != "firmware")
+                found.append(
+                    {
+                        "what": what,
+                        "column": key,
+                        "harts": harts,
+                        "instructions": round(total, 1),
+                        "events": profile.events_per(divisor),
+                    }
+                )
+        return found
+
     def as_json(self) -> dict[str, Any]:
         keys = [column.key for column in self.columns]
         ops = list(self.measured["user"].rows)
         ops += [
             op for op in self.measured.get("linux", self.measured["user"]).rows if op not in ops
         ]
-        rows = []
-        for op in ops:
-            values = {key: self.value(key, op) for key in (*keys, "uffd", "lean", "sel4")}
-            if op not in USERFAULTFD:
-                del values["uffd"]
-            events = {
-                key: self.measured[key].rows[op]["events"]
-                for key in keys
-                if key != "linux" and key in self.measured and op in self.measured[key].rows
-            }
-            kept = {key: value for key, value in values.items() if value is not None}
-            rows.append({"op": op, "values": kept, "events": events})
+        rows = [self._row(op, keys) for op in ops]
         columns = [{"key": c.key, "title": c.title, "what": c.what} for c in self.columns]
         columns += [
             {
@@ -219,9 +195,17 @@ class Results:
                 "compiler": _version("riscv64-unknown-elf-gcc", "--version"),
                 "commit": _version("git", "describe", "--always", "--dirty"),
             },
-            "commands": {key: measured.command for key, measured in self.measured.items()},
+            "commands": {
+                **{key: measured.command for key, measured in self.measured.items()},
+                **{f"{key}, programs": measured.command for key, measured in self.programs.items()},
+                **{f"{key}, {n} harts": measured.command for (key, n), measured in self.harts.items()},
+                **{f"trace, {pager} pager": trace.command(self.build_dir, qemu.Machine(pager=pager)) for pager in qemu.PAGERS},
+            },
             "columns": columns,
             "rows": rows,
+            "programs": self._programs(),
+            "harts": self._harts(),
+            "costs": json.loads(COSTS.read_text()),
             "sizes": self.sizes,
             "distribution": {
                 key: _distribution(self.measured[key].text) for key in (
@@ -233,35 +217,79 @@ class Results:
         }
 
 
+def _fetch(build_dir: Path, missing: dict[str, str]) -> tuple[bool, bool]:
+    """Debian's kernel and Debian's programs, before any two boots want them at once: are they there?"""
+    have = []
+    for name, fetch in (
+        ("Linux", lambda: linux.kernel(build_dir)),
+        ("whole programs", lambda: programs.initrd(build_dir, TESTS)),
+    ):
+        try:
+            fetch()
+            have.append(True)
+        except debian.Unobtainable as error:
+            missing[name] = str(error)
+            have.append(False)
+    return have[0], have[1]
+
+
+#: what is measured and where it goes: ("column", key), ("programs", key), ("harts", key, n), ...
+_Work = dict[tuple[Any, ...], Any]
+
+
+def _work(build_dir: Path, columns: list[Column], have_programs: bool) -> _Work:
+    """Calls, the long ones first: so that two at a time end together."""
+    counted = [column for column in reversed(columns) if column.key in COUNTED]
+    work: _Work = {}
+    if have_programs:
+        for column in counted:
+            work["programs", column.key] = (whole_programs, column, build_dir)
+    for column in counted:
+        work["column", column.key] = (operations, column, build_dir)
+    if have_programs:
+        for column in counted:
+            for harts in reversed(HARTS):
+                work["harts", column.key, harts] = (on_harts, column, build_dir, harts)
+    for column in columns:
+        work["column", column.key] = (operations, column, build_dir)
+    for size in SIZES:
+        work["memory", size] = (operations, columns[0], build_dir, "anon", size)
+    for pager in qemu.PAGERS:
+        work["traces", pager] = (trace.run, build_dir, qemu.Machine(pager=pager))
+    return work
+
+
 def gather(build_dir: Path, columns: list[Column]) -> Results:
     """Boots everything; what cannot be had is named in `missing`, unless it is Pagoda's own."""
-    results = Results(columns)
-    user = columns[0]
-    work: dict[str, Any] = {f"column {c.title}": (measure, c, build_dir) for c in columns}
-    for size in SIZES:
-        work[f"memory {size}"] = (measure, user, build_dir, "anon", size)
-    for pager in qemu.PAGERS:
-        work[f"traces, {pager} pager"] = (trace.run, build_dir, qemu.Machine(pager=pager))
+    results = Results(build_dir, columns)
+    for plugin in ("events", "trace"):
+        plugins.build(build_dir, plugin)
+    have_linux, have_programs = _fetch(build_dir, results.missing)
+    if not have_linux:
+        columns = [column for column in columns if not column.on_linux]
+    work = _work(build_dir, columns, have_programs)
     begun = time.monotonic()
     with ThreadPoolExecutor(jobs.default_parallel()) as pool:
-        futures = {pool.submit(call[0], *call[1:]): name for name, call in work.items()}
+        futures = {pool.submit(call[0], *call[1:]): key for key, call in work.items()}
         found = {}
         for number, future in enumerate(as_completed(futures), 1):
-            name = futures[future]
-            try:
-                found[name] = future.result()
-                _progress(begun, number, len(work), name)
-            except debian.Unobtainable as error:
-                results.missing[name] = str(error)
-                _progress(begun, number, len(work), f"{name}: left out: {error}")
-    for column in columns:
-        if f"column {column.title}" in found:
-            results.measured[column.key] = found[f"column {column.title}"]
-    for size in SIZES:
-        rows = found[f"memory {size}"].rows
-        results.sizes[size] = {op: rows[op]["mean"] for op in SIZE_OPS}
+            key = futures[future]
+            found[key] = future.result()
+            _progress(begun, number, len(work), " ".join(map(str, key)))
+    for (kind, *key), what in found.items():
+        if kind == "column":
+            results.measured[key[0]] = what
+        elif kind == "programs":
+            results.programs[key[0]] = what
+        elif kind == "harts":
+            results.harts[key[0], key[1]] = what
+        elif kind == "memory":
+            results.sizes[key[0]] = {op: what.rows[op]["mean"] for op in SIZE_OPS}
     for pager in qemu.PAGERS:
-        results.traces += found[f"traces, {pager} pager"]
+        results.traces += found["traces", pager]
+    results.sizes = {size: results.sizes[size] for size in SIZES}
+    results.measured = {c.key: results.measured[c.key] for c in columns}
+    results.programs = {c.key: results.programs[c.key] for c in columns if c.key in results.programs}
     return results
 
 
@@ -272,6 +300,29 @@ def _write_csv(path: Path, data: dict[str, Any]) -> None:
         writer.writerow(["operation", *keys])
         for row in data["rows"]:
             writer.writerow([row["op"], *(row["values"].get(key, "") for key in keys)])
+
+
+def _write_events_csv(path: Path, data: dict[str, Any]) -> None:
+    """Operations and whole programs."""
+    counted = [(row["op"], row["events"]) for row in data["rows"]] + [
+        (f"program {program['name']}", {key: column["events"] for key, column in program["columns"].items()})
+        for program in data["programs"]
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["operation", "column", *COUNTS])
+        for name, by_column in counted:
+            for key, events in by_column.items():
+                writer.writerow([name, key, *(events[count] for count in COUNTS)])
+
+
+def _write_pictures(directory: Path, data: dict[str, Any]) -> None:
+    """As SVG, and as PNG where there is the tool for it (packages-compare.txt)."""
+    for name, picture in compare_page.pictures(data).items():
+        path = directory / f"{name}.svg"
+        path.write_text(picture)
+        if shutil.which(TO_PNG[0]):
+            subprocess.run([*TO_PNG, "-o", str(path.with_suffix(".png")), str(path)], check=True)
 
 
 def _cell(value: float | None) -> str:
@@ -299,15 +350,15 @@ def run(build_dir: Path, policy: str = "", docs: Path | None = Path("docs/compar
     columns = [*COLUMNS, *([policy_column(policy)] if policy else [])]
     try:
         data = gather(build_dir, columns).as_json()
-    except (CompareError, trace.TraceError, bench.BenchError) as error:
+    except (CompareError, trace.TraceError, plugins.PluginError, bench.BenchError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 1
     directory = build_dir / "compare"
     (directory / "results.json").write_text(json.dumps(data, indent=1) + "\n")
     _write_csv(directory / "results.csv", data)
+    _write_events_csv(directory / "events.csv", data)
     (directory / "index.html").write_text(compare_page.html(data))
-    for name, picture in compare_page.pictures(data).items():
-        (directory / f"{name}.svg").write_text(picture)
+    _write_pictures(directory, data)
     if docs and not policy:
         docs.write_text(compare_page.markdown(data))
     print(table(data))

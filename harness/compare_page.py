@@ -14,38 +14,26 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from harness import trace
-from harness.compare_text import GROUPS, SHOWN, above_linux, group_of, reason
+from harness import compare_svg as svg
+from harness.compare_svg import number
+from harness.compare_text import GROUPS, SHOWN, above_linux, group_of, misses_l1, program_reason, reason, weighed
 
 Data = dict[str, Any]
 
 TEMPLATE = Path(__file__).with_name("compare_page.html")
-
-COLOURS = {
-    "user": "#1b6ca8",
-    "kernel": "#e08e0b",
-    "plain": "#7aa6c9",
-    "single": "#9dbdd6",
-    "alone": "#b4cbdd",
-    "cold": "#c8d8e4",
-    "policy": "#2a9d8f",
-    "linux": "#8c8c8c",
-    "uffd": "#b03a2e",
-    "lean": "#4d4d4d",
-    "sel4": "#7d3c98",
-}
-PHASE_COLOURS = (
-    "#bdbdbd", "#d95f02", "#e6ab02", "#a6761d", "#9ecae1", "#6baed6", "#1b9e77", "#66a61e", "#e7298a",
-    "#e41a1c", "#7570b3", "#666666", "#1f78b4",
+#: columns whose events are counted, and their names where there is little room
+COUNTED = {"user": "user", "kernel": "kernel", "linux": "Debian"}
+#: operations whose events and weighed costs are shown together
+EVENT_OPS = (
+    "anon_write_touch", "anon_write_touch_prezeroed", "anon_read_touch_zeropage", "cow_break_copy_parent",
+    "tmpfs_read_fault_faultaround", "mmap_munmap_1p_untouched", "munmap_256p_touched_per_page", "mprotect_1p_RW_to_R",
+    "fork_exit_wait_16MiB", "vmas_10000_random_write_fault", "getpid", "sigsegv_pager_page_absent",
 )  # fmt: skip
-
-PHASE_NAMES = list(dict.fromkeys(name for name, _ in trace.PHASES))
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+EVENTS = {
+    "traps": "traps", "satp": "satp writes", "fences_local": "fences", "fences_remote": "remote fences",
+    "code_lines": "lines of code", "data_lines": "lines of data", "misses_l1i": "L1 misses, code",
+    "misses_l1d": "L1 misses, data", "misses_l2": "L2 misses",
+}  # fmt: skip
 
 
 def _ratio(value: float | None) -> str:
@@ -59,141 +47,6 @@ def _divide(values: dict[str, float], above: str, below: str) -> float | None:
 def _mean(ratios: Iterable[float]) -> float:
     found = list(ratios)
     return math.exp(sum(map(math.log, found)) / len(found)) if found else math.nan
-
-
-# ---- SVG ----
-
-
-def _svg(width: float, height: float, parts: list[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="system-ui,sans-serif" font-size="13">{"".join(parts)}</svg>'
-    )
-
-
-def _text(x: float, y: float, text: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{escape.escape(text)}</text>'
-
-
-def _rect(x: float, y: float, width: float, height: float, colour: str, title: str = "") -> str:
-    inner = f"<title>{escape.escape(title)}</title>" if title else ""
-    return f'<rect x="{x:.2f}" y="{y:.1f}" width="{max(width, 0):.2f}" height="{height}" fill="{colour}">{inner}</rect>'
-
-
-def bars(rows: list[tuple[str, str, float]]) -> str:
-    """Horizontal bars from zero: (key of the colour, label, value)."""
-    width, left, step = 860, 230, 26
-    longest = max(value for _, _, value in rows)
-    parts = []
-    for i, (key, label, value) in enumerate(rows):
-        y, length = i * step, value / longest * (width - left - 80)
-        parts.append(_text(left - 8, y + 17, label, 'text-anchor="end" fill="currentColor"'))
-        parts.append(_rect(left, y + 4, length, 18, COLOURS[key], f"{label}: {_number(value)}"))
-        parts.append(_text(left + length + 6, y + 17, _number(value), 'fill="currentColor"'))
-    return _svg(width, len(rows) * step + 4, parts)
-
-
-def _legend(names: list[tuple[str, str]], width: float, y: float) -> tuple[list[str], float]:
-    parts, x = [], 0.0
-    for name, colour in names:
-        if x + 24 + 7.2 * len(name) > width:
-            x, y = 0.0, y + 20
-        parts.append(_rect(x, y, 12, 12, colour))
-        parts.append(_text(x + 17, y + 11, name, 'fill="currentColor"'))
-        x += 34 + 7.2 * len(name)
-    return parts, y + 26
-
-
-def phases(data: Data) -> str:
-    """Stacked bars: where the instructions of each traced operation go, user above kernel."""
-    width, left = 980.0, 60.0
-    longest = max((found["instructions"] for found in data["traces"]), default=1)
-    colour = dict(zip(PHASE_NAMES, PHASE_COLOURS, strict=True))
-    used = [n for n in PHASE_NAMES if any(n in found["phases"] for found in data["traces"])]
-    parts, y = _legend([(name, colour[name]) for name in used], width, 0)
-    for name in dict.fromkeys(found["name"] for found in data["traces"]):
-        parts.append(_text(0, y + 14, name, 'fill="currentColor" font-weight="600"'))
-        y += 20
-        for found in data["traces"]:
-            if found["name"] != name:
-                continue
-            parts.append(
-                _text(left - 8, y + 15, found["pager"], 'text-anchor="end" fill="currentColor"')
-            )
-            x = left
-            for phase in used:
-                count = found["phases"].get(phase, 0)
-                length = count / longest * (width - left - 70)
-                if count:
-                    parts.append(
-                        _rect(x, y, length, 20, colour[phase], f"{phase}: {count} instructions")
-                    )
-                x += length
-            parts.append(
-                _text(x + 6, y + 15, _number(found["instructions"]), 'fill="currentColor"')
-            )
-            y += 24
-        y += 8
-    return _svg(width, y, parts)
-
-
-def distribution(kinds: list[Data]) -> str:
-    """Histogram with logarithmic counts: one band for each kind of fault."""
-    width, left, band = 980.0, 230.0, 74.0
-    top = max((cost for kind in kinds for cost, _ in kind["costs"]), default=1)
-    most = max((times for kind in kinds for _, times in kind["costs"]), default=1)
-
-    def at(cost: float) -> float:
-        return left + (math.log(max(cost, 128)) - math.log(128)) / (math.log(top * 1.2) - math.log(128)) * (
-            width - left - 20
-        )
-
-    parts = []
-    for i, kind in enumerate(kinds):
-        base = (i + 1) * band - 8
-        total = sum(times for _, times in kind["costs"])
-        mean = sum(cost * times for cost, times in kind["costs"]) / max(total, 1)
-        parts.append(_text(0, base - 28, kind["kind"], 'fill="currentColor" font-weight="600"'))
-        parts.append(_text(0, base - 12, f"{total:,} faults, mean {mean:,.0f}", 'fill="currentColor" opacity=".7"'))
-        for cost, times in kind["costs"]:
-            height = 4 + (band - 22) * math.log(times + 1) / math.log(most + 1)
-            title = f"{cost} to {cost + kind['bucket'] - 1} instructions: {times:,} times"
-            parts.append(
-                _rect(at(cost), base - height, 5, round(height, 1), PHASE_COLOURS[i + 4], title)
-            )
-        parts.append(f'<line x1="{left}" x2="{width}" y1="{base}" y2="{base}" stroke="currentColor" opacity=".3"/>')
-    for cost in (128, 256, 512, 1024, 2048, 4096, 8192):
-        if cost < top * 1.2:
-            parts.append(_text(at(cost), len(kinds) * band + 12, f"{cost:,}", 'text-anchor="middle" fill="currentColor"'))
-    return _svg(width, len(kinds) * band + 20, parts)
-
-
-def lines(title: str, xs: list[str], series: list[tuple[str, str, list[float | None]]]) -> str:
-    """A small chart of means over ordered, evenly spaced conditions."""
-    width, height, left, bottom = 470.0, 240.0, 56.0, 40.0
-    top = max((y for _, _, ys in series for y in ys if y is not None), default=1) * 1.15
-    step = (width - left - 110) / max(len(xs) - 1, 1)
-    parts = [_text(left, 16, title, 'font-weight="600" fill="currentColor"')]
-    for part in range(5):
-        y = height - bottom - part / 4 * (height - bottom - 30)
-        parts.append(f'<line x1="{left}" x2="{width - 100}" y1="{y:.0f}" y2="{y:.0f}" stroke="currentColor" opacity=".15"/>')
-        parts.append(_text(left - 6, y + 4, _number(top * part / 4), 'text-anchor="end" fill="currentColor" font-size="11"'))
-    for i, label in enumerate(xs):
-        parts.append(_text(left + i * step, height - 20, label, 'text-anchor="middle" fill="currentColor" font-size="11"'))
-    for key, label, ys in series:
-        points = [(left + i * step, height - bottom - y / top * (height - bottom - 30)) for i, y in enumerate(ys) if y is not None]
-        if not points:
-            continue
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{COLOURS[key]}" stroke-width="2"/>'
-        )
-        parts += [
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[key]}"/>' for x, y in points
-        ]
-        drop = 15 if key == "kernel" and len(series) > 1 and series[0][0] == "user" else 4
-        parts.append(_text(points[-1][0] + 8, points[-1][1] + drop, label, f'fill="{COLOURS[key]}" font-size="11"'))
-    return _svg(width, height, parts)
 
 
 # ---- what is said ----
@@ -250,22 +103,33 @@ def _ratio_cell(ratio: float | None) -> str:
 
 def _rows(data: Data, group: str) -> str:
     out = []
-    for number, row in enumerate(data["rows"]):
+    for index, row in enumerate(data["rows"]):
         if group_of(row["op"]) != group:
             continue
         v = row["values"]
-        cells = "".join(f"<td>{_number(v.get(key))}</td>" for key in ("user", "kernel"))
+        cells = "".join(f"<td>{number(v.get(key))}</td>" for key in ("user", "kernel"))
         cells += _ratio_cell(_divide(v, "user", "kernel"))
-        cells += f"<td>{_number(v.get('lean'))}</td>" + _ratio_cell(_divide(v, "user", "lean"))
-        cells += "".join(f"<td>{_number(v.get(key))}</td>" for key in ("linux", "sel4"))
-        out.append(f'<tr data-row="{number}"><th>{row["op"]}</th>{cells}<td class=why>{escape.escape(reason(row))}</td></tr>')
+        cells += f"<td>{number(v.get('lean'))}</td>" + _ratio_cell(_divide(v, "user", "lean"))
+        cells += "".join(f"<td>{number(v.get(key))}</td>" for key in ("linux", "sel4"))
+        cells += "".join(f"<td>{_ratio(ratio)}</td>" for ratio in _weighed_ratios(data, row))
+        out.append(
+            f'<tr data-row="{index}"><th>{row["op"]}</th>{cells}</tr>'
+            f'<tr class=why><td colspan=11>{escape.escape(reason(row))}</td></tr>'
+        )
     return "".join(out)
+
+
+def _weighed_ratios(data: Data, row: Data) -> list[float | None]:
+    """User ÷ kernel pager and user pager ÷ Debian's Linux, events at their costs on hardware."""
+    costs = {key: weighed(row, key, data["costs"]["costs"]) for key in COUNTED}
+    user = costs["user"]
+    return [user / other if user and other else None for other in (costs["kernel"], costs["linux"])]
 
 
 def _big_table(data: Data) -> str:
     head = (
         "<tr><th>operation<th>user<br>pager<th>kernel<br>pager<th>user ÷ kernel<th>Linux<br>lean<th>user ÷ lean"
-        "<th>Linux<br>Debian<th>seL4<th class=why>why</tr>"
+        "<th>Linux<br>Debian<th>seL4<th>weighed,<br>÷ kernel<th>weighed,<br>÷ Debian</tr>"
     )
     parts = []
     for group, (title, text) in GROUPS.items():
@@ -296,8 +160,8 @@ def _variants(data: Data) -> str:
         for key in keys:
             ratio = _divide(v, key, "user")
             strong = "bad" if ratio and ratio > 1.05 else "good" if ratio and ratio < 0.95 else "same"
-            cells += f'<td class="{strong}">{_number(v.get(key))} <small>×{_ratio(ratio)}</small></td>'
-        body.append(f"<tr><th>{op}</th><td>{_number(v.get('user'))}</td>{cells}</tr>")
+            cells += f'<td class="{strong}">{number(v.get(key))} <small>×{_ratio(ratio)}</small></td>'
+        body.append(f"<tr><th>{op}</th><td>{number(v.get('user'))}</td>{cells}</tr>")
     return f"<div class=wide><table class=ops>{head}{''.join(body)}</table></div>"
 
 
@@ -305,7 +169,7 @@ def _hero(data: Data) -> str:
     v, titles = _by_op(data)["anon_write_touch"], _titles(data)
     order = ("user", "kernel", "plain", "lean", "linux", "uffd", "policy")
     rows = [(key, titles[key], v[key]) for key in order if key in v]
-    return bars(rows)
+    return svg.bars(rows)
 
 
 def _scaling(data: Data) -> str:
@@ -323,7 +187,7 @@ def _scaling(data: Data) -> str:
         series = [
             (key, _titles(data)[key], over(suffix, key)) for key in ("user", "kernel", "lean")
         ]
-        parts.append(lines(title, list(counts), series))
+        parts.append(svg.lines(title, list(counts), series))
     sizes = list(data["sizes"])
     ops = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
     series = [
@@ -335,16 +199,139 @@ def _scaling(data: Data) -> str:
             strict=True,
         )
     ]
-    parts.append(lines("faults, by size of memory", sizes, series))
+    parts.append(svg.lines("faults, by size of memory", sizes, series))
+    parts += _harts(data)
     return '<div class="grid">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
+
+
+def _harts(data: Data) -> list[str]:
+    """Charts over the number of harts."""
+    counts = sorted({found["harts"] for found in data["harts"]})
+    parts = []
+    for what, unit, title in (
+        ("fault", 1.0, "write faults of as many threads as harts: each, all harts together"),
+        ("program", 1e6, "the shell that forks: millions, all harts together"),
+    ):
+        by = {(f["column"], f["harts"]): f["instructions"] / unit for f in data["harts"] if f["what"] == what}
+        keys = [key for key in COUNTED if any(column == key for column, _ in by)]
+        if keys:
+            series = [(key, _titles(data)[key], [by.get((key, n)) for n in counts]) for key in keys]
+            parts.append(svg.lines(title, [f"{n} hart{'s' if n > 1 else ''}" for n in counts], series))
+    return parts
+
+
+def _short(value: float) -> str:
+    """Three digits or so."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.005 else "0"
+
+
+def _by_system(values: dict[str, float]) -> str:
+    """One cell: user / kernel / Debian."""
+    return " / ".join(_short(values[key]) if key in values else "–" for key in COUNTED)
+
+
+def _events(data: Data) -> str:
+    """Events of chosen operations, on all systems that were counted."""
+    head = "<tr><th>operation" + "".join(f"<th>{title}" for title in EVENTS.values()) + "</tr>"
+    by_op = {row["op"]: row for row in data["rows"]}
+    body = []
+    for op in EVENT_OPS:
+        events = by_op.get(op, {}).get("events", {})
+        if events:
+            cells = "".join(f"<td>{_by_system({k: e[name] for k, e in events.items()})}</td>" for name in EVENTS)
+            body.append(f"<tr><th>{op}</th>{cells}</tr>")
+    return f"<div class=wide><table class=ops>{head}{''.join(body)}</table></div>"
+
+
+def _program_parts(column: Data) -> tuple[float, float]:
+    """Millions of instructions: of the program itself, of the system around it."""
+    own = column["phases"].get("program", 0)
+    return own / 1e6, (sum(column["phases"].values()) - own) / 1e6
+
+
+def _weighed_program(data: Data, column: Data) -> float:
+    events = column["events"]
+    counts = {**events, "misses_l1": misses_l1(events)}
+    costs = data["costs"]["costs"]
+    return float(sum(column["phases"].values()) + sum(cost["cycles"] * counts[cost["event"]] for cost in costs))
+
+
+PROGRAM_HEAD = (
+    "program", "system", "millions", "of it the system", "traps", "satp writes", "fences", "L1 misses, thousands",
+    "L2 misses, thousands", "weighed, ÷ user pager",
+)  # fmt: skip
+
+
+def _program_rows(data: Data) -> list[list[str]]:
+    rows = []
+    for program in data["programs"]:
+        user = _weighed_program(data, program["columns"]["user"])
+        for key, column in program["columns"].items():
+            own, system = _program_parts(column)
+            e = column["events"]
+            rows.append(
+                [
+                    program["name"], _titles(data)[key], f"{own + system:,.1f}", f"{system:,.1f}", f"{e['traps']:,.0f}",
+                    f"{e['satp']:,.0f}", f"{e['fences_local'] + e['fences_remote']:,.0f}", f"{misses_l1(e) / 1e3:,.0f}",
+                    f"{e['misses_l2'] / 1e3:,.0f}", f"{_weighed_program(data, column) / user:.2f}",
+                ]
+            )  # fmt: skip
+    return rows
+
+
+def _program_bars(data: Data) -> list[tuple[str, str, float, float]]:
+    return [
+        (key, f"{program['name']}, {COUNTED[key]}", *_program_parts(column))
+        for program in data["programs"]
+        for key, column in program["columns"].items()
+    ]
+
+
+def _programs(data: Data) -> str:
+    """Whole programs: bars, table, and why."""
+    if not data["programs"]:
+        return "<p>Debian's programs could not be had.</p>"
+    head = "<tr>" + "".join(f"<th>{title}" for title in PROGRAM_HEAD) + "</tr>"
+    body = "".join("<tr><th>" + "<td>".join(row) + "</tr>" for row in _program_rows(data))
+    why = "".join(
+        f"<li><b>{program['name']}</b>: {escape.escape(program_reason(program))}" for program in data["programs"]
+    )
+    return f"{svg.split_bars(_program_bars(data))}<div class=wide><table class=ops>{head}{body}</table></div><ul>{why}</ul>"
+
+
+def _costs(data: Data) -> str:
+    """Where the sliders begin, and why there."""
+    return "".join(
+        f"<dt>{escape.escape(cost['label'])}: {cost['cycles']} cycles<dd>{escape.escape(cost['from'])} "
+        f"<i>{escape.escape(cost['source'])}</i>, {escape.escape(cost['url'])}"
+        for cost in data["costs"]["costs"]
+    )
+
+
+def _tail(data: Data) -> str:
+    """The tail in words: how many, and how dear, by where the fault was."""
+    out = []
+    for kind in dict.fromkeys(found["kind"] for found in data["distribution"].get("user", [])):
+        places = [found for found in data["distribution"]["user"] if found["kind"] == kind]
+        total = sum(times for place in places for _, times in place["costs"])
+        parts = []
+        for place in places:
+            count = sum(times for _, times in place["costs"])
+            if count:
+                mean = sum((cost + place["bucket"] / 2) * times for cost, times in place["costs"]) / count
+                parts.append(f"{place['place']}: {100 * count / total:.1f} %, mean {mean:,.0f}")
+        dearest = max((cost for place in places for cost, _ in place["costs"]), default=0)
+        out.append(f"<li><b>{escape.escape(kind)}</b>, {total:,} faults: {'; '.join(parts)}; dearest {dearest:,}.")
+    return "".join(out)
 
 
 def pictures(data: Data) -> dict[str, str]:
     """The pictures by themselves."""
     found: dict[str, Callable[[], str]] = {
         "first-write": lambda: _hero(data),
-        "phases": lambda: phases(data),
-        "distribution": lambda: distribution(data["distribution"].get("user", [])),
+        "phases": lambda: svg.phases(data),
+        **({"programs": lambda: svg.split_bars(_program_bars(data))} if data["programs"] else {}),
+        "distribution": lambda: svg.distribution(data["distribution"].get("user", [])),
     }
     return {name: make() for name, make in found.items()}
 
@@ -361,17 +348,58 @@ def html(data: Data) -> str:
         "HERO": _hero(data),
         "TABLE": _big_table(data),
         "VARIANTS": _variants(data),
-        "PHASES": phases(data),
-        "DISTRIBUTION": distribution(data["distribution"].get("user", [])),
+        "PHASES": svg.phases(data),
+        "DISTRIBUTION": svg.distribution(data["distribution"].get("user", [])),
         "SCALING": _scaling(data),
+        "EVENTS": _events(data),
+        "PROGRAMS": _programs(data),
+        "COSTS": _costs(data),
+        "COSTS_WHAT": escape.escape(data["costs"]["what"]),
+        "TAIL": _tail(data),
+        "EVENT_OPS": json.dumps(EVENT_OPS),
         "COLUMNS": "".join(f"<dt>{escape.escape(c['title'])}<dd>{escape.escape(c['what'])}" for c in data["columns"]),
         "CONDITIONS": conditions,
         "COMMANDS": commands,
         "MISSING": "".join(f"<p class=bad>Left out: {escape.escape(k)}: {escape.escape(v)}</p>" for k, v in data["missing"].items()),
         "DATA": json.dumps(data).replace("</", "<\\/"),
-        "PHASE_COLOURS": json.dumps(dict(zip(PHASE_NAMES, PHASE_COLOURS, strict=True))),
+        "PHASE_COLOURS": json.dumps(svg.PHASE_COLOUR),
     }
     return re.sub(r"\{\{([A-Z_]+)\}\}", lambda match: parts[match[1]], TEMPLATE.read_text())
+
+
+def _markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows] + [""]
+
+
+def _markdown_programs(data: Data) -> list[str]:
+    if not data["programs"]:
+        return []
+    why = [f"* {program['name']}: {program_reason(program)}" for program in data["programs"]]
+    text = "Debian's programs, the same files on all systems (`harness/workloads`), from start to end, one hart."
+    return ["## Whole programs", "", text, "", *_markdown_table(PROGRAM_HEAD, _program_rows(data)), *why, ""]
+
+
+def _markdown_events(data: Data) -> list[str]:
+    """Events and what they are taken to cost."""
+    rows = []
+    for row in data["rows"]:
+        if row["op"] in EVENT_OPS and row["events"]:
+            cells = [_by_system({k: e[name] for k, e in row["events"].items()}) for name in EVENTS]
+            rows.append([f"`{row['op']}`", *cells])
+    costs = [
+        [c["label"], str(c["cycles"]), f"{c['from']} {c['source']}, {c['url']}"] for c in data["costs"]["costs"]
+    ]
+    return [
+        "## Events at their costs on hardware",
+        "",
+        f"{data['costs']['what']} For each: user pager / kernel pager / Debian's Linux. Lines are of 64 bytes; misses are those of a",
+        "model of the caches of SiFive's FU740 (32 KiB for code, 32 KiB for data, 2 MiB behind them; `harness/cache_model.h`).",
+        "",
+        *_markdown_table(["operation", *EVENTS.values()], rows),
+        *_markdown_table(["event", "cycles", "where from"], costs),
+    ]
 
 
 def markdown(data: Data) -> str:
@@ -389,8 +417,9 @@ def markdown(data: Data) -> str:
         "## How to read it",
         "",
         "Figures are instructions per operation (per page where the name says so), counted exactly under `-icount shift=0`:",
-        "user, kernel and firmware together, no time. Instructions flatter whoever switches much and touches much memory; the",
-        "page weighs traps, address-space switches and fences by figures of your choice.",
+        "user, kernel and firmware together, no time. Instructions flatter whoever switches much and touches much memory; so",
+        "“weighed” adds what events cost on hardware ([below](#events-at-their-costs-on-hardware)): a what-if, which the page",
+        "lets you set as you like.",
         "",
         *(f"* **{column['title']}**: {column['what']}" for column in data["columns"]),
         "",
@@ -404,18 +433,19 @@ def markdown(data: Data) -> str:
             "",
             text,
             "",
-            "| operation | user | kernel | u÷k | Linux lean | u÷lean | Debian | seL4 | why |",
+            "| operation | user | kernel | u÷k | Linux lean | u÷lean | Debian | seL4 | weighed u÷k | weighed u÷Debian | why |",
         ]
-        out.append("|---|--:|--:|--:|--:|--:|--:|--:|---|")
+        out.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")
         for row in rows:
             v = row["values"]
-            cells = [_number(v.get("user")), _number(v.get("kernel")), _ratio(_divide(v, "user", "kernel")),
-                     _number(v.get("lean")), _ratio(_divide(v, "user", "lean")), _number(
+            cells = [number(v.get("user")), number(v.get("kernel")), _ratio(_divide(v, "user", "kernel")),
+                     number(v.get("lean")), _ratio(_divide(v, "user", "lean")), number(
                          v.get("linux")
                      ),
-                     _number(v.get("sel4")), reason(row)]  # fmt: skip
+                     number(v.get("sel4")), *map(_ratio, _weighed_ratios(data, row)), reason(row)]  # fmt: skip
             out.append(f"| `{row['op']}` | " + " | ".join(cells) + " |")
         out.append("")
+    out += _markdown_programs(data) + _markdown_events(data)
     above = above_linux(data["rows"])
     out += ["## Above lean Linux", ""] + [f"* `{op}`: {why}" for op, why in above] + [""]
     return "\n".join(out)

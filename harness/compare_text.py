@@ -1,7 +1,8 @@
 """What the comparison says about operations: groups, and why a row is dearer here or there.
 
-A reason for user ÷ kernel is made from the counted events; why a row is above Linux is knowledge,
-and stands here by operation. A row above Linux without an entry says so on the page.
+A reason for user ÷ kernel is measured: every instruction of both was counted by phase and function
+(harness/events.py), and what differs is named. Why a row is above Linux is knowledge, and stands here by
+operation, with the phases that its instructions go to. A row above Linux without an entry says so on the page.
 """
 
 from __future__ import annotations
@@ -49,11 +50,6 @@ _GROUP = (
 
 _ABOVE_LINUX = (
     (
-        r"cow_break_reuse",
-        "Linux sets one bit. Here the entry is replaced under a lock of its leaf table by an answer that the kernel checks again, "
-        "and the hart's translation is fenced.",
-    ),
-    (
         r"mprotect|vmas_\d+_mprotect|appel_(prot1|unprot)",
         "VMAs are cut or joined in the server and the page is changed by a batch of its own; set-up, checks and fence of that batch "
         "serve one page only.",
@@ -93,22 +89,97 @@ def above_linux(rows: list[Row]) -> list[tuple[str, str]]:
     return found
 
 
+#: a difference is named if it is at least so large: as a part of all differences, and 2 instructions or a part of the whole
+_NAMED_PART, _NAMED_LEAST, _NAMED_OF_ALL = 0.08, 2.0, 0.005
+#: a function is named if it makes up this part of its phase's difference
+_FUNCTION_PART = 0.4
+
+
+def amount(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}"
+
+
+def phase_differences(row: Row) -> dict[str, float]:
+    """Instructions that the user pager has more, by phase; the benchmark itself left out."""
+    phases = row["phases"]
+    if not {"user", "kernel"} <= phases.keys():
+        return {}
+    user, kernel = phases["user"], phases["kernel"]
+    names = dict.fromkeys([*user, *kernel])
+    return {name: user.get(name, 0) - kernel.get(name, 0) for name in names if name != "program"}
+
+
+def _function_of(row: Row, phase: str, difference: float) -> str:
+    """The function that makes most of a phase's difference; the kernel pager's pager_X stands for X."""
+    found: dict[str, float] = {}
+    shown: dict[str, str] = {}
+    for placement, sign in (("user", 1), ("kernel", -1)):
+        for name, count in row["functions"].get(placement, {}).get(phase, {}).items():
+            plain = name.removeprefix("pager_")
+            found[plain] = found.get(plain, 0) + sign * count
+            if sign * difference > 0 or plain not in shown:
+                shown[plain] = name
+    if not found:
+        return ""
+    plain = max(found, key=lambda name: found[name] * (1 if difference > 0 else -1))
+    return shown[plain] if found[plain] / difference >= _FUNCTION_PART else ""
+
+
+def _knowledge(row: Row, phase: str) -> str:
+    """Why the user pager has more of this phase, where the phase's name does not say it."""
+    entries = row["events"]["user"]["traps"] - row["events"]["kernel"]["traps"]
+    if phase == "trap entry" and entries > 1.5:
+        return f"{entries:,.0f} entries more: its calls of the kernel"
+    if phase == "trap entry" and entries > 0.5:
+        return "its answer is a second entry"
+    if phase == "address-space switch":
+        return "to the server and back"
+    return ""
+
+
+def _side(row: Row, differences: dict[str, float], user: bool) -> str:
+    """What one placement has more: phases with amounts and reasons."""
+    least = max(
+        min(_NAMED_LEAST, _NAMED_OF_ALL * row["values"]["user"]), _NAMED_PART * sum(map(abs, differences.values()))
+    )
+    parts = []
+    for phase, more in sorted(differences.items(), key=lambda item: -abs(item[1])):
+        if (more > 0) != user or abs(more) < least:
+            continue
+        why = _knowledge(row, phase) if user else ""
+        why = why or _function_of(row, phase, more)
+        parts.append(f"{phase} {amount(abs(more))}" + (f" ({why})" if why else ""))
+    return ", ".join(parts)
+
+
 def _placement(row: Row) -> str:
     """Why the two placements differ."""
-    values, events = row["values"], row["events"]
-    if not {"user", "kernel"} <= values.keys() or not {"user", "kernel"} <= events.keys():
+    values = row["values"]
+    if not {"user", "kernel"} <= values.keys():
         return ""
-    user, kernel = events["user"], events["kernel"]
     more = values["user"] - values["kernel"]
-    switches = user["satp"] - kernel["satp"]
-    if abs(more) <= 0.005 * values["kernel"] + 0.5 and switches < 0.5:
-        return "The same within half a percent."
-    text = f"{more:+,.0f} instructions" if abs(more) >= 10 else f"{more:+.1f} instructions"
-    if switches >= 0.5:
-        text += f", {switches:.0f} address-space switches more"
-    if more < -0.005 * values["kernel"]:
-        return text + ": the kernel pager answers through the general call interface where the user one has a straight path."
-    return text + "."
+    differences = phase_differences(row)
+    sides = {who: _side(row, differences, who == "user") for who in ("user", "kernel")}
+    if abs(more) <= 0.005 * values["kernel"] + 0.5 and not any(sides.values()):
+        return "The same: it does not come to the pager." if _pagerless(row) else "The same within half a percent."
+    text = f"{'+' if more >= 0 else '−'}{amount(abs(more))}."
+    for who, side in sides.items():
+        if side:
+            text += f" The {who} pager has more {side}."
+    return text if differences else text + " Calculated from other rows."
+
+
+def _pagerless(row: Row) -> bool:
+    """No instruction of it is the memory server's."""
+    phases = row["phases"].get("user", {})
+    return bool(phases) and phases.get("server: look-up and decision", 0) < 1
+
+
+def _goes_to(row: Row) -> str:
+    """The phases that most of its instructions belong to."""
+    phases = {k: v for k, v in row["phases"].get("user", {}).items() if k != "program"}
+    most = sorted(phases.items(), key=lambda item: -item[1])[:4]
+    return ", ".join(f"{name} {amount(count)}" for name, count in most)
 
 
 def reason(row: Row) -> str:
@@ -117,4 +188,42 @@ def reason(row: Row) -> str:
     parts = [_placement(row)]
     if values.get("lean") and values.get("user", 0) > 1.005 * values["lean"]:
         parts.append("Above Linux: " + _above(row["op"]))
+        if goes := _goes_to(row):
+            parts.append(f"It goes to: {goes}.")
     return " ".join(part for part in parts if part)
+
+
+# ---- events with costs ----
+
+
+def misses_l1(events: dict[str, float]) -> float:
+    return events["misses_l1i"] + events["misses_l1d"]
+
+
+def weighed(row: Row, key: str, costs: list[dict[str, Any]]) -> float | None:
+    """Instructions, and for each event what hardware makes it cost beyond them."""
+    value, events = row["values"].get(key), row["events"].get(key)
+    if value is None or events is None:
+        return None
+    counts = {**events, "misses_l1": misses_l1(events)}
+    return float(value) + sum(float(cost["cycles"]) * counts[cost["event"]] for cost in costs)
+
+
+# ---- whole programs ----
+
+
+def program_reason(program: dict[str, Any]) -> str:
+    """Where a program's instructions differ between Pagoda and Debian's Linux."""
+    columns = program["columns"]
+    if "linux" not in columns:
+        return ""
+    user, linux = columns["user"]["phases"], columns["linux"]["phases"]
+    own, theirs = user.get("program", 0), linux.get("program", 0)
+    system = sum(user.values()) - own
+    other = sum(linux.values()) - theirs
+    parts = sorted(((n, c) for n, c in user.items() if n != "program"), key=lambda item: -item[1])[:3]
+    goes = ", ".join(f"{name} {count / 1e6:,.1f}" for name, count in parts)
+    return (
+        f"The program itself executes {own / 1e6:,.0f} million (on Linux {theirs / 1e6:,.0f}); the system around it "
+        f"{system / 1e6:,.0f} where Linux's kernel has {other / 1e6:,.0f}, above all: {goes}."
+    )
