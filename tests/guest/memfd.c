@@ -455,6 +455,20 @@ KTAP_CASE(ftruncate_checks_its_arguments)
     close(fd);
 }
 
+/* As when it becomes shorter. */
+KTAP_CASE(cut_to_its_own_size_what_is_behind_the_end_is_zero)
+{
+    int fd = memfd_of(100);
+    volatile uint8_t *p = map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+    REQUIRE(p != NULL);
+    p[99] = p[100] = 7;
+    EXPECT_EQ(SYSCALL(SYS_ftruncate, (long)fd, 100l), 0);
+    EXPECT(p[99] == 7 && p[100] == 0);
+    unmap(p, PAGE);
+    close(fd);
+}
+
 KTAP_CASE(what_was_cut_off_is_zero_when_it_comes_back)
 {
     int fd = memfd_of(3 * PAGE);
