@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define STACK_FIRST_BYTES (132UL << 10)
-#define STRINGS_MAX_BYTES (STACK_LIMIT_BYTES / 4)
+#define STRINGS_MAX_BYTES (6UL << 20) /* with the pointers to them */
 #define CLOCK_TICKS       100
 #define AUX_PAIRS         16
 
@@ -198,8 +198,8 @@ static long load_interpreter(struct loader *l)
     if (!l->image.interpreter_bytes)
         return 0;
     long error = image_open(l, image, file, &l->heads[1]);
-    if (error || image->interpreter_bytes)
-        return error ? error : -LINUX_ENOEXEC;
+    if (error)
+        return error == -LINUX_ENOEXEC ? -LINUX_ELIBBAD : error;
     if (image->dynamic) {
         uint64_t start = PAGE_DOWN(image->start), bytes = PAGE_UP(image->end) - start;
         vaddr_t at = bytes < mm_user_end ? placement_find(l->mm, 0, bytes, 0, &above) : 0;
@@ -217,7 +217,7 @@ static long stack_plan(struct loader *l)
     struct exec_request *r = l->r;
     uint64_t words = 1 + r->argc + 1UL + r->envc + 1 + 2 * (AUX_PAIRS + 1);
 
-    if (r->strings_bytes > STRINGS_MAX_BYTES || words * 8 > STRINGS_MAX_BYTES)
+    if (r->strings_bytes > STRINGS_MAX_BYTES || words * 8 > STRINGS_MAX_BYTES + PAGE_BYTES)
         return -LINUX_E2BIG;
     l->path = l->mm->stack_top - 8 - (strlen(r->path) + 1);
     l->strings = l->path - r->strings_bytes;

@@ -52,6 +52,7 @@ enum linux_errno {
     LINUX_ENOSPC = 28,
     LINUX_ENOSYS = 38,
     LINUX_EOVERFLOW = 75,
+    LINUX_ELIBBAD = 80,
     LINUX_EOPNOTSUPP = 95,
 };
 

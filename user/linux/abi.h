@@ -33,6 +33,7 @@ enum linux_errno {
     LINUX_ENFILE = 23,
     LINUX_EMFILE = 24,
     LINUX_ENOTTY = 25,
+    LINUX_ETXTBSY = 26,
     LINUX_EFBIG = 27,
     LINUX_ENOSPC = 28,
     LINUX_ESPIPE = 29,

@@ -1,5 +1,5 @@
 /*
- * execve.
+ * execve and execveat.
  *
  *   1. Read path, arguments and environment from the client.
  *   2. Find the file; for a script (#!) its interpreter, again and again up to a limit.
@@ -10,26 +10,37 @@
  */
 #include "user/linux/exec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/file.h"
 #include "user/linux/futex.h"
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/path.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
 
-#define STRING_MAX    131072UL /* bytes of one argument */
-#define STRINGS_MAX   262144UL /* bytes of all */
-#define SCRIPTS_MAX   4        /* interpreters that are scripts themselves */
-#define SCRIPT_LINE   256      /* bytes of a #! line that count */
+/*
+ * Strings and the pointers to them may take a quarter of the stack, within these bounds; one string
+ * with its NUL takes at most the lower one.
+ */
+#define STRINGS_LEAST 131072UL
+#define STRINGS_MAX   (6UL << 20)
+#define STRINGS_KEPT  262144UL /* bytes of our own memory that stay for the next */
+#define STRING_MAX    STRINGS_LEAST
+#define SCRIPTS_MAX   4   /* interpreters that are scripts themselves */
+#define SCRIPT_LINE   256 /* bytes of a #! line that count */
 #define HEADROOM      ((SCRIPTS_MAX + 1) * (LINUX_PATH_MAX + SCRIPT_LINE))
 #define CMDLINE_MAX   4096
 #define POINTERS_ONCE 64
+#define ELF_LEAST     64 /* bytes of a file header */
+#define PAGE_BYTES    4096UL
 
 /*
  * Arguments, then environment, from `start` to `end`; scripts add arguments at the front, into the
@@ -39,14 +50,37 @@ static struct {
     char bytes[HEADROOM + STRINGS_MAX];
     size_t start, end;
     unsigned argc, envc;
+    size_t room; /* what strings and pointers may still take, in bytes */
 } strings;
 
-static char path[LINUX_PATH_MAX];
+static char path[LINUX_PATH_MAX]; /* the program's, as it is told; then its interpreter's */
+static bool path_goes;            /* what it leads through is closed before it would be used */
 
 static void strings_reset(void)
 {
     strings.start = strings.end = HEADROOM;
     strings.argc = strings.envc = 0;
+}
+
+/* Take bytes of the room for strings and pointers: 0 or -E2BIG. */
+static long room_take(size_t bytes)
+{
+    if (bytes > strings.room)
+        return -LINUX_E2BIG;
+    strings.room -= bytes;
+    return 0;
+}
+
+/* One string of a client, behind the others. */
+static long add_string(struct space *space, uint64_t from)
+{
+    size_t room = strings.room < STRING_MAX ? strings.room : STRING_MAX;
+    long bytes = copy_in_string(space, strings.bytes + strings.end, from, room);
+
+    if (bytes < 0)
+        return bytes == -LINUX_ENAMETOOLONG ? -LINUX_E2BIG : bytes;
+    strings.end += (size_t)bytes + 1;
+    return room_take((size_t)bytes + 1);
 }
 
 /* Append the strings of a client's NULL-terminated vector: how many, or -errno. */
@@ -65,12 +99,11 @@ static long add_vector(struct space *space, uint64_t vector)
         for (size_t i = 0; i < got; i++, count++) {
             if (!pointers[i])
                 return count;
-            size_t room = sizeof(strings.bytes) - strings.end;
-            long bytes = copy_in_string(space, strings.bytes + strings.end, pointers[i],
-                                        room < STRING_MAX ? room : STRING_MAX);
-            if (bytes < 0)
-                return bytes == -LINUX_ENAMETOOLONG ? -LINUX_E2BIG : bytes;
-            strings.end += (size_t)bytes + 1;
+            long error = room_take(sizeof(uint64_t));
+            if (!error)
+                error = add_string(space, pointers[i]);
+            if (error)
+                return error;
         }
         vector += got * sizeof(uint64_t);
     }
@@ -91,26 +124,44 @@ static void drop_front(void)
     strings.argc--;
 }
 
-static long read_arguments(struct thread *t, const uint64_t *a)
+/* What strings and pointers of a program that p starts may take. */
+static size_t strings_limit(const struct process *p)
 {
-    long bytes = copy_in_string(t->process->space, path, a[0], sizeof(path));
+    uint64_t limit = p->limit[LINUX_RLIMIT_STACK].soft / 4;
 
-    if (bytes < 0)
-        return bytes;
+    return limit < STRINGS_LEAST ? STRINGS_LEAST : limit > STRINGS_MAX ? STRINGS_MAX : limit;
+}
+
+/* The arguments and the environment at these addresses; `path` is there. */
+static long read_arguments(struct thread *t, uint64_t argv, uint64_t envp)
+{
+    struct space *space = t->process->space;
+
     strings_reset();
-    long argc = add_vector(t->process->space, a[1]);
+    strings.room = strings_limit(t->process);
+    long argc = room_take(strlen(path) + 1);
+    if (!argc)
+        argc = add_vector(space, argv);
     if (argc < 0)
         return argc;
     strings.argc = (unsigned)argc;
-    if (argc == 0) {
-        strings.end = strings.start;
-        push_front("", 0);
-    }
-    long envc = add_vector(t->process->space, a[2]);
+    if (argc == 0)
+        push_front("", 0); /* nobody is started without a name */
+    long envc = add_vector(space, envp);
     if (envc < 0)
         return envc;
     strings.envc = (unsigned)envc;
     return 0;
+}
+
+/* The memory of unusually many strings is given back. */
+static void strings_done(void)
+{
+    uint64_t kept = ((uint64_t)strings.bytes + HEADROOM + STRINGS_KEPT) & -PAGE_BYTES;
+    uint64_t end = (uint64_t)strings.bytes + strings.end;
+
+    if (end > kept)
+        mmcall_own_forget(kept, (end - kept + PAGE_BYTES - 1) & -PAGE_BYTES);
 }
 
 /* ---- finding the image ---- */
@@ -155,12 +206,22 @@ struct head {
     uint64_t bytes;
 };
 
+/* A file that may be executed, and that nobody changes. */
+static long may_run(const struct node *node)
+{
+    if (!(node->mode & 0111) || (node->kind != NODE_FILE && node->kind != NODE_MEMORY))
+        return -LINUX_EACCES;
+    return node->writers ? -LINUX_ETXTBSY : 0;
+}
+
 static long read_head(const struct node *node, struct head *head)
 {
     static char room[4096]; /* under the big lock */
 
-    if (!(node->mode & 0111) || (node->kind != NODE_FILE && node->kind != NODE_MEMORY))
-        return -LINUX_EACCES;
+    long error = may_run(node);
+
+    if (error)
+        return error;
     *head = (struct head){fs_data(node), node->bytes};
     if (node->kind == NODE_FILE)
         return 0;
@@ -170,11 +231,14 @@ static long read_head(const struct node *node, struct head *head)
     return got < 0 ? got : 0;
 }
 
-/* The image that `path` leads to, scripts followed: 0 or -errno. */
+/*
+ * The image to load, scripts followed: 0 or -errno. *image is the file that `path` tells of, at
+ * first; where that is a script, `path` and *image become its interpreter.
+ */
 static long find_image(const struct place *cwd, int pid, struct place *image, struct head *head)
 {
     for (unsigned depth = 0; depth <= SCRIPTS_MAX; depth++) {
-        long error = fs_walk(cwd, path, strlen(path), FS_FOLLOW, pid, image);
+        long error = depth ? fs_walk(cwd, path, strlen(path), FS_FOLLOW, pid, image) : 0;
         if (!error)
             error = read_head(image->node, head);
         if (error)
@@ -183,6 +247,8 @@ static long find_image(const struct place *cwd, int pid, struct place *image, st
         uint64_t bytes = head->bytes;
         if (bytes < 2 || data[0] != '#' || data[1] != '!')
             return 0;
+        if (path_goes)
+            return -LINUX_ENOENT;
         error = use_interpreter(data, bytes < SCRIPT_LINE ? bytes : SCRIPT_LINE);
         if (error)
             return error;
@@ -212,8 +278,8 @@ static const char *image_interpreter(const struct head *head)
 {
     const char *data = head->data;
     uint64_t bytes = head->bytes;
-    uint64_t at = bytes >= 64 ? number_at(data, ELF_HEADERS_AT, 8) : bytes;
-    uint64_t count = bytes >= 64 ? number_at(data, ELF_HEADER_COUNT, 2) : 0;
+    uint64_t at = bytes >= ELF_LEAST ? number_at(data, ELF_HEADERS_AT, 8) : bytes;
+    uint64_t count = bytes >= ELF_LEAST ? number_at(data, ELF_HEADER_COUNT, 2) : 0;
 
     for (; count && at < bytes && bytes - at >= ELF_HEADER_BYTES; count--, at += ELF_HEADER_BYTES) {
         uint64_t offset = number_at(data, at + ELF_HEADER_OFFSET, 8);
@@ -240,9 +306,12 @@ static long find_interpreter(const struct process *p, const struct head *head, s
     long error = fs_walk(&p->fs->cwd, name, strlen(name), FS_FOLLOW, p->pid, &loader);
     if (error)
         return error;
-    if ((loader.node->kind != NODE_FILE && loader.node->kind != NODE_MEMORY) ||
-        !(loader.node->mode & 0111))
-        return -LINUX_EACCES;
+    error = may_run(loader.node);
+    if (error)
+        return error;
+    if (loader.node->kind == NODE_FILE ? loader.node->bytes < ELF_LEAST
+                                       : memfile_bytes(loader.node) < ELF_LEAST)
+        return -LINUX_EIO;
     exec->interpreter_object = loader.node->object;
     exec->interpreter_start = loader.node->start;
     exec->interpreter_bytes = loader.node->bytes;
@@ -301,7 +370,7 @@ static void set_cmdline(struct process *p)
 /* Names of the new program, while the strings are at hand. */
 static void set_names(struct process *p, const struct place *image)
 {
-    place_set(&p->exe, image);
+    process_set_exe(p, image);
     process_set_comm(p, path);
     set_cmdline(p);
 }
@@ -353,29 +422,94 @@ static long end_others(struct thread *t)
     return REQUEST_WAITS;
 }
 
-long linux_execve(struct thread *t, const uint64_t *a)
+/* ---- the calls ---- */
+
+/*
+ * The file that a descriptor and a path name, and in `path` the name that is told of it: the path,
+ * or one through /dev/fd if the descriptor is a part of it. 0 or -errno.
+ */
+static long find_program(struct thread *t, int fd, uint64_t address, uint32_t flags,
+                         struct place *image)
+{
+    struct process *p = t->process;
+    unsigned how = (flags & LINUX_AT_SYMLINK_NOFOLLOW ? 0 : FS_FOLLOW) |
+                   (flags & LINUX_AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    long bytes = copy_in_string(p->space, path, address, sizeof(path));
+    const struct file *file = bytes == 0 ? fd_get(p->files, fd) : NULL;
+
+    if (bytes < 0)
+        return bytes;
+    if (file && file->kind != FILE_NODE && (flags & LINUX_AT_EMPTY_PATH))
+        return -LINUX_EACCES;
+    long error = path_find(t, fd, address, how, image);
+    if (error)
+        return error;
+    if (fs_is_link(image))
+        return -LINUX_ELOOP;
+    path_goes = false;
+    if (path[0] == '/' || fd == LINUX_AT_FDCWD)
+        return 0;
+    char prefix[32];
+    size_t more =
+        (size_t)snprintf(prefix, sizeof(prefix), bytes ? "/dev/fd/%d/" : "/dev/fd/%d", fd);
+    if (more + (size_t)bytes >= sizeof(path))
+        return -LINUX_ENAMETOOLONG;
+    memmove(path + more, path, (size_t)bytes + 1);
+    memcpy(path, prefix, more);
+    path_goes = fd_is_close_exec(p->files, (unsigned)fd);
+    return 0;
+}
+
+/* The new space, and the names that go with it: 0 or -errno. */
+static long prepare(struct thread *t, int fd, const uint64_t *strings_at, uint32_t flags)
 {
     struct process *p = t->process;
     struct place image;
     struct head head;
 
+    long error = find_program(t, fd, strings_at[0], flags, &image);
+    if (!error)
+        error = read_arguments(t, strings_at[1], strings_at[2]);
+    if (!error)
+        error = find_image(&p->fs->cwd, p->pid, &image, &head);
+    if (error)
+        return error;
+    t->exec_space = load(p, &image, &head, &t->exec_pc, &t->exec_sp, &error);
+    if (!t->exec_space)
+        return error;
+    if (!fd_table_unshare(&p->files) || !sighand_unshare(&p->sighand)) {
+        space_put(t->exec_space);
+        t->exec_space = NULL;
+        return -LINUX_ENOMEM;
+    }
+    set_names(p, &image);
+    return 0;
+}
+
+/* strings_at: addresses of the path, the arguments and the environment. */
+static long exec(struct thread *t, int fd, const uint64_t *strings_at, uint32_t flags)
+{
     if (!t->exec_space) {
-        long error = read_arguments(t, a);
-        if (error == 0)
-            error = find_image(&p->fs->cwd, p->pid, &image, &head);
+        long error = prepare(t, fd, strings_at, flags);
+        strings_done();
         if (error)
             return error;
-        t->exec_space = load(p, &image, &head, &t->exec_pc, &t->exec_sp, &error);
-        if (!t->exec_space)
-            return error;
-        if (!fd_table_unshare(&p->files) || !sighand_unshare(&p->sighand)) {
-            space_put(t->exec_space);
-            t->exec_space = NULL;
-            return -LINUX_ENOMEM;
-        }
-        set_names(p, &image);
     }
-    return p->thread_count > 1 ? end_others(t) : become(t);
+    return t->process->thread_count > 1 ? end_others(t) : become(t);
+}
+
+long linux_execve(struct thread *t, const uint64_t *a)
+{
+    return exec(t, LINUX_AT_FDCWD, a, 0);
+}
+
+long linux_execveat(struct thread *t, const uint64_t *a)
+{
+    uint32_t flags = (uint32_t)a[4];
+
+    if (flags & ~(uint32_t)(LINUX_AT_SYMLINK_NOFOLLOW | LINUX_AT_EMPTY_PATH))
+        return -LINUX_EINVAL;
+    return exec(t, (int32_t)a[0], a + 1, flags);
 }
 
 long exec_first(struct process *p, const char *program, const char *text, size_t bytes,
@@ -393,7 +527,9 @@ long exec_first(struct process *p, const char *program, const char *text, size_t
     strings.end = strings.start + bytes;
     strings.argc = argc;
     strings.envc = envc;
-    error = find_image(&p->fs->cwd, p->pid, &image, &head);
+    error = fs_walk(&p->fs->cwd, path, strlen(path), FS_FOLLOW, p->pid, &image);
+    if (!error)
+        error = find_image(&p->fs->cwd, p->pid, &image, &head);
     if (error)
         return error;
     p->space = load(p, &image, &head, pc, sp, &error);

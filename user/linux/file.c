@@ -53,6 +53,19 @@ struct file *file_open_place(const struct place *place, uint32_t flags)
     return file;
 }
 
+void file_set_writer(struct file *file)
+{
+    file->writer = true;
+    file->place.node->writers++;
+}
+
+static void place_let_go(struct file *file)
+{
+    if (file->writer)
+        file->place.node->writers--;
+    node_put(file->place.node);
+}
+
 void file_get(struct file *file)
 {
     linux_assert(file->users > 0);
@@ -69,7 +82,7 @@ void file_put(struct file *file)
     if (file->ops)
         file->ops->close(file);
     if (file_has_place(file))
-        node_put(file->place.node);
+        place_let_go(file);
     free(file->text);
     file_discard(file);
 }

@@ -54,6 +54,7 @@ struct file {
     uint32_t flags;             /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
     uint64_t offset;
     struct place place; /* FILE_NODE, FILE_PIPE: what was opened */
+    bool writer;        /* counted as one there */
     union {
         struct {
             struct pipe *pipe;
@@ -86,6 +87,8 @@ struct file *file_open_place(const struct place *place, uint32_t flags);
 /* The same, of another kind. The caller puts in what belongs to it, or discards it, unclosed. */
 struct file *file_open(enum file_kind kind, const struct file_ops *ops, uint32_t flags);
 void file_discard(struct file *file);
+/* It was opened by a name, to write: that file is not to be executed meanwhile. */
+void file_set_writer(struct file *file);
 void file_get(struct file *file);
 void file_put(struct file *file);
 

@@ -81,6 +81,8 @@ struct node {
     struct node *more; /* of its further names one, which leads to the next; NULL: none */
     unsigned links;    /* names of all kinds */
     unsigned users;    /* what else keeps it */
+    unsigned writers;  /* files that were opened by its name to write, and */
+    unsigned runners;  /* processes whose program it is: never both */
     bool memory;       /* made by fs_make(), or a directory where that may be done */
     bool seals;        /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
     bool huge;         /* NODE_MEMORY: of huge pages */

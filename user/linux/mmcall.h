@@ -38,6 +38,14 @@ static inline long mmcall_advise(uint64_t mm, uint64_t address, uint64_t bytes, 
     return kcall6(MM_ADVISE, mm, address, bytes, advice, 0, 0);
 }
 
+/* The caller's own pages of [start, start + bytes) are given back; they read as zeros then. */
+static inline long mmcall_own_forget(uint64_t start, uint64_t bytes)
+{
+    const long madvise = 233;
+
+    return kcall6(madvise, start, bytes, 4 /* MADV_DONTNEED */, 0, 0, 0);
+}
+
 /* ~0: only tell. */
 static inline long mmcall_huge_pool(uint64_t pages)
 {

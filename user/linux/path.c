@@ -155,6 +155,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         bool knob = kind == NODE_TEXT && (place->node->mode & 0200);
         if ((write || (flags & LINUX_O_TRUNC)) && !knob && (kind == NODE_FILE || kind == NODE_TEXT))
             return kind == NODE_FILE ? -LINUX_EROFS : -LINUX_EACCES;
+        if ((write || (flags & LINUX_O_TRUNC)) && place->node->runners)
+            return -LINUX_ETXTBSY;
     }
     if ((flags & LINUX_O_DIRECTORY) && !directory)
         return -LINUX_ENOTDIR;
@@ -173,6 +175,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         file_put(file);
         return error;
     }
+    if (write && !(flags & LINUX_O_PATH))
+        file_set_writer(file);
     return fd_install_new(t->process->files, file, close_exec);
 }
 
@@ -567,5 +571,7 @@ long linux_truncate(struct thread *t, const uint64_t *a)
         return error;
     if (node->kind == NODE_DIR)
         return -LINUX_EISDIR;
+    if (node->runners)
+        return -LINUX_ETXTBSY;
     return node->kind == NODE_MEMORY ? memfile_resize(node, (int64_t)a[1]) : -LINUX_EINVAL;
 }

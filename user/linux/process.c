@@ -101,12 +101,21 @@ static void parent_set(struct process *p, struct process *parent)
     TAILQ_INSERT_TAIL(&parent->children, p, sibling);
 }
 
+void process_set_exe(struct process *p, const struct place *exe)
+{
+    if (exe->node)
+        exe->node->runners++;
+    if (p->exe.node)
+        p->exe.node->runners--;
+    place_set(&p->exe, exe);
+}
+
 /* What a child has of whom it is like; the space is left to the caller. */
 static void inherit(struct process *p, const struct process *like)
 {
     p->pgid = like->pgid;
     p->sid = like->sid;
-    place_set(&p->exe, &like->exe);
+    process_set_exe(p, &like->exe);
     memcpy(p->comm, like->comm, sizeof(p->comm));
     memcpy(p->limit, like->limit, sizeof(p->limit));
     p->persona = like->persona;
@@ -145,7 +154,7 @@ static void tables_put(struct process *p)
 {
     const struct place nowhere = {0};
 
-    place_set(&p->exe, &nowhere);
+    process_set_exe(p, &nowhere);
     if (p->files)
         fd_table_put(p->files);
     fs_context_put(p->fs);

@@ -111,6 +111,8 @@ void process_vfork_release(struct process *p);
 void process_reap(struct process *p);
 /* Whether a living process of that group is in that session (any: 0). */
 bool process_group_exists(int pgid, int sid);
+/* The program that it runs; nobody may write to that meanwhile. */
+void process_set_exe(struct process *p, const struct place *exe);
 void process_set_comm(struct process *p, const char *path);
 /* A thread's name: of the one that the process is named after, the process's. */
 char *thread_comm(struct thread *t);
