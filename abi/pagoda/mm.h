@@ -51,6 +51,10 @@
  * mm_device_map(). -EPERM if they are not to be had, -EBUSY while a
  * program has one of that device, -EEXIST, -EINVAL. */
 #define MM_DEVICE_GRANT 1053
+/* privileged: mm_oom(mm) -> its oom_score, as /proc/PID has it. mm_oom(0) -> the mm whose processes
+ * should end so that others have memory, which is what a fault with SIGKILL says in `code`; 0:
+ * there is none. */
+#define MM_OOM 1049
 /* privileged: mm_tune(enum mm_tune, value) -> the value in use afterwards. ~0: only tell. -EINVAL
  * for a value that cannot be. */
 #define MM_TUNE 1054
@@ -201,11 +205,12 @@ struct mm_device_grant {
 /* What mm_limit() sets, in bytes unless it says otherwise; ~0: no limit. A new mm has none but the
  * stack's, of 8 MiB. */
 enum mm_limit {
-    MM_LIMIT_AS,        /* RLIMIT_AS: all that is mapped */
-    MM_LIMIT_DATA,      /* RLIMIT_DATA: private writable mappings, and brk with the data segment */
-    MM_LIMIT_STACK,     /* RLIMIT_STACK: how far the stack grows */
-    MM_LIMIT_MEMLOCK,   /* RLIMIT_MEMLOCK */
-    MM_LIMIT_LOCK_FREE, /* not 0: it need not respect the last one (CAP_IPC_LOCK) */
+    MM_LIMIT_AS,         /* RLIMIT_AS: all that is mapped */
+    MM_LIMIT_DATA,       /* RLIMIT_DATA: private writable mappings, and brk with the data segment */
+    MM_LIMIT_STACK,      /* RLIMIT_STACK: how far the stack grows */
+    MM_LIMIT_MEMLOCK,    /* RLIMIT_MEMLOCK */
+    MM_LIMIT_LOCK_FREE,  /* not 0: it need not respect the last one (CAP_IPC_LOCK) */
+    MM_LIMIT_OOM_ADJUST, /* no limit, but kept like one: oom_score_adj, in two's complement; 0 */
     MM_LIMITS
 };
 

@@ -11,6 +11,7 @@
 #include "mmserver/core/huge.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/oom.h"
 #include "mmserver/core/vma_ops.h"
 
 const char *const fault_outcome_text[FAULT_OUTCOMES] = {
@@ -30,7 +31,7 @@ static uint64_t cause_access(uint64_t cause)
     return cause == CAUSE_STORE_PAGE ? VM_WRITE : cause == CAUSE_FETCH_PAGE ? VM_EXEC : VM_READ;
 }
 
-static struct answer answer_bad(enum fault_outcome outcome)
+static struct answer answer_bad(struct worker *w, enum fault_outcome outcome)
 {
     switch (outcome) {
     case FAULT_MAPERR:
@@ -43,7 +44,7 @@ static struct answer answer_bad(enum fault_outcome outcome)
     case FAULT_POISONED:
         return answer_make(ANSWER_FORWARD, LINUX_SIGBUS, BUS_MCEERR_AR);
     case FAULT_OOM:
-        return answer_make(ANSWER_FORWARD, LINUX_SIGKILL, 0);
+        return answer_make(ANSWER_FORWARD, LINUX_SIGKILL, oom_choose(w));
     default:
         return answer_make(ANSWER_FORWARD, 0, 0); /* not ours: the personality knows the cause */
     }
@@ -101,7 +102,7 @@ static inline struct answer fault_end(struct fault *f, struct client *c, vaddr_t
         w->count[outcome_counter[outcome]]++;
     fault_record(w, c->id, address, pc, FAULT_WHAT(cause & 0xff, outcome), begun);
     if (unlikely(outcome == FAULT_NONE || fault_is_bad(outcome)))
-        return answer_bad(outcome);
+        return answer_bad(w, outcome);
     c->minor_faults++;
     if (unlikely(f->vma->flags & VM_EXEC) && code_is_new(outcome))
         mm_assert(!place_instruction_fence(f->mm->space_slot));

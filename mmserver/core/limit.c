@@ -9,6 +9,7 @@ void limit_init(struct mm *mm)
     for (unsigned i = 0; i < MM_LIMITS; i++)
         mm->limit[i] = LIMIT_NONE;
     mm->limit[MM_LIMIT_STACK] = STACK_LIMIT_BYTES;
+    mm->limit[MM_LIMIT_OOM_ADJUST] = 0;
 }
 
 long limit_set(struct mm *mm, uint64_t which, uint64_t value)

@@ -342,8 +342,10 @@ static long copy_bytes(struct worker *w, struct mm *mm, vaddr_t at, char *local,
             continue;
         }
         /* Another thread may take the page away again and again; give up after a few times. */
-        if (++stuck > 8 || fault_in(w, mm, at, 1, direction == COPY_TO_SPACE))
-            return -LINUX_EFAULT;
+        long error =
+            ++stuck > 8 ? -LINUX_EFAULT : fault_in(w, mm, at, 1, direction == COPY_TO_SPACE);
+        if (error)
+            return error;
     }
     return 0;
 }

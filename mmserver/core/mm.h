@@ -331,8 +331,8 @@ static inline void mm_account_locked(struct mm *mm, uint64_t flags, int64_t page
     mm_account_promised(mm, flags, pages);
 }
 
-/* Unlocked: copy between the server's memory and a client's, faulting pages in. 0 or
- * -LINUX_EFAULT. */
+/* Unlocked: copy between the server's memory and a client's, faulting pages in. 0, -LINUX_EFAULT,
+ * or -LINUX_ENOMEM. */
 long mm_copy_in(struct worker *w, struct mm *mm, void *to, vaddr_t from, uint64_t bytes);
 long mm_copy_out(struct worker *w, struct mm *mm, vaddr_t to, const void *from, uint64_t bytes);
 

@@ -1,9 +1,11 @@
 /*
- * The report of an allocation that failed, and the count of pages by use that it rests on. Both
- * look without locks, so that they can be made from anywhere: what another hart changes meanwhile
- * is counted as it is found.
+ * The report of an allocation that failed, the count of pages by use that it rests on, and whose
+ * processes should end when nothing else helps. All look without locks of what they look at, so
+ * that they can be made from anywhere: what another hart changes meanwhile is counted as it is
+ * found.
  */
 #include "mmserver/core/oom.h"
+#include "mmserver/core/mm.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
 
@@ -75,4 +77,49 @@ void oom_report(struct worker *w, const struct request *r)
         if (c->slabs)
             text_log("  slab %s: %lu kB", c->name, (c->slabs << c->order) * 4);
     }
+}
+
+/* ---- who should end ---- */
+
+/*
+ * How much its end would give, in pages, as Linux counts: what is resident, with the tables for it,
+ * and oom_score_adj in thousandths of all memory. False: it is not to be ended.
+ */
+static bool badness(const struct mm *mm, int64_t *pages)
+{
+    int64_t adjust = (int64_t)mm->limit[MM_LIMIT_OOM_ADJUST];
+
+    *pages = (int64_t)(mm_resident(mm) + mm->tables) +
+             adjust * (int64_t)(phys.total_pages / OOM_ADJUST_MAX);
+    return adjust != OOM_ADJUST_NEVER;
+}
+
+uint64_t oom_score(const struct mm *mm)
+{
+    int64_t pages;
+
+    if (!badness(mm, &pages))
+        return 0;
+    int64_t thousandths = pages * OOM_ADJUST_MAX / (int64_t)phys.total_pages;
+    return thousandths <= -OOM_ADJUST_MAX ? 0 : (uint64_t)(OOM_ADJUST_MAX + thousandths) * 2 / 3;
+}
+
+uint64_t oom_choose(struct worker *w)
+{
+    uint64_t chosen = 0;
+    int64_t most = INT64_MIN;
+
+    mm_count(w, oom_chosen);
+    for (uint64_t id = 0; (id = mm_next_id(id));) {
+        struct mm *mm = mm_get(id);
+        int64_t pages;
+
+        if (mm && mm->clients && badness(mm, &pages) && pages > most) {
+            most = pages;
+            chosen = id;
+        }
+        if (mm)
+            mm_put(mm);
+    }
+    return chosen;
 }

@@ -251,14 +251,14 @@ static inline pfn_t page_give(struct worker *w, pfn_t pfn)
 
 /*
  * All processes stand still when the process personality has no memory, and fall when it is killed:
- * it may have the last page. One at a time, so that what is left does not end in a list for
- * everybody.
+ * it may have the last page, unless that is for a client. One at a time, so that what is left does
+ * not end in a list for everybody.
  */
 static uint64_t last_page(struct worker *w, pfn_t *list, gfp_t gfp)
 {
     const struct client *c = w->serving;
 
-    return c && c->personality ? list_fill(w, list, 1, gfp | GFP_MEMALLOC) : 0;
+    return c && c->personality && !w->for_clients ? list_fill(w, list, 1, gfp | GFP_MEMALLOC) : 0;
 }
 
 /* The list is empty. Pages zeroed ahead are pages too, before anything is reclaimed. */

@@ -136,6 +136,7 @@ struct worker {
     struct page_stock stock[2]; /* unmovable, reclaimable */
     uint64_t hot_batch, zeroed_high, stock_high;
     uint64_t node;         /* that the hart is near to */
+    uint64_t for_clients;  /* bool: the personality's call makes memory of a client */
     uint64_t drain_wanted; /* bool: another hart is short of memory; it has sent a signal */
     uint32_t signal_slot;  /* notification bound to the worker; 0 with one hart only */
 

@@ -17,6 +17,7 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
+#include "mmserver/core/oom.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/word.h"
 #include "mmserver/core/zone.h"
@@ -330,7 +331,18 @@ static long call_fault_in(struct worker *w, const uint64_t a[6])
         return -LINUX_ESRCH;
     long error = fault_in(w, mm, a[1], a[2], a[3] != 0);
     mm_put(mm);
-    return error ? -LINUX_EFAULT : 0;
+    return error;
+}
+
+static long call_oom(struct worker *w, uint64_t id)
+{
+    struct mm *mm = id ? mm_get(id) : NULL;
+
+    if (!mm)
+        return id ? -LINUX_ESRCH : (long)oom_choose(w);
+    long score = (long)oom_score(mm);
+    mm_put(mm);
+    return score;
 }
 
 static long call_word_key(struct worker *w, struct client *c, const uint64_t a[6])
@@ -579,17 +591,27 @@ static long mm_call_open(struct worker *w, struct client *c, long number, const 
     }
 }
 
-long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6])
+/* Does the call make memory of clients? */
+static bool makes_memory(long number)
 {
-    bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
-                      number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      (number >= MM_WORD_KEY && number <= MM_CMA) ||
-                      (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
+    switch (number) {
+    case MM_CREATE:
+    case MM_FORK:
+    case MM_EXEC:
+    case MM_FAULT_IN:
+    case MM_MAP_FILE:
+    case MM_ACCESS:
+    case MM_OBJECT_READ:
+    case MM_OBJECT_WRITE:
+    case MM_OBJECT_ALLOCATE:
+        return true;
+    default:
+        return false;
+    }
+}
 
-    if (!privileged)
-        return mm_call_open(w, c, number, a);
-    if (!c->personality)
-        return -LINUX_EPERM;
+static long mm_call_privileged(struct worker *w, struct client *c, long number, const uint64_t a[6])
+{
     if (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH)
         return object_call(w, c, number, a);
     switch (number) {
@@ -603,6 +625,8 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
         return call_limit(a);
     case MM_ADVISE:
         return call_advise(w, a);
+    case MM_OOM:
+        return call_oom(w, a[0]);
     case MM_TUNE:
         return call_tune(a);
     case MM_HUGE_POOL:
@@ -632,4 +656,21 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
     default:
         return call_on_thread(w, c, number, a);
     }
+}
+
+long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6])
+{
+    bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
+                      number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
+                      (number >= MM_OOM && number <= MM_CMA) ||
+                      (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
+
+    if (!privileged)
+        return mm_call_open(w, c, number, a);
+    if (!c->personality)
+        return -LINUX_EPERM;
+    w->for_clients = makes_memory(number);
+    long value = mm_call_privileged(w, c, number, a);
+    w->for_clients = false;
+    return value;
 }

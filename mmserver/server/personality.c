@@ -7,7 +7,9 @@
 #include "mmserver/core/device.h"
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
+#include "mmserver/core/oom.h"
 #include "mmserver/core/kobj.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/map.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/text.h"
@@ -222,6 +224,7 @@ bool personality_make(struct worker *w, const struct boot_info *info)
 
     if (!mm)
         return complain("no memory for its address space");
+    mm_assert(!limit_set(mm, MM_LIMIT_OOM_ADJUST, (uint64_t)OOM_ADJUST_NEVER));
     return image_load(w, mm, info, &r) && archive_map(w, mm, info) &&
            start_page_map(w, mm, info, &uart) && (!uart.found || uart_map(w, mm, &uart)) &&
            objects_give(w, mm, &uart) && threads_make(w, mm, info, &r);

@@ -24,7 +24,8 @@
 #define SOME            (64 * PAGE)
 #define HUGE            0x40000 /* MAP_HUGETLB */
 #define BLOCK           (2UL << 20)
-#define SLACK_KIB       256 /* what caches may keep of a set of rounds */
+#define EATEN_KIB       (48L << 10) /* that are left to who ends by exhaustion */
+#define SLACK_KIB       256         /* what caches may keep of a set of rounds */
 #define MM_ID_OF_SERVER 1
 
 static volatile int *ready; /* in memory shared with the children: one is set up */
@@ -154,7 +155,26 @@ static const struct kind {
 
 /* ---- ways ---- */
 
-enum way { BY_FAULT, BY_KILL, BY_TERM, BY_ABORT_STOPPED, BY_EXIT_OF_A_THREAD, WAYS };
+enum way { BY_FAULT, BY_KILL, BY_TERM, BY_ABORT_STOPPED, BY_EXIT_OF_A_THREAD, WAYS, BY_OOM };
+
+/* All memory that there is, until somebody ends; who calls it wants to be that one. */
+static void eat(size_t bytes)
+{
+    char *at = mmap(NULL, bytes, RW, ANON, -1, 0);
+
+    madvise(at, bytes, 14); /* in huge pages, as far as there are any */
+    for (size_t i = 0; i < bytes; i += PAGE)
+        at[i] = 1;
+}
+
+static void oom_score_adj(const char *value)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+
+    if (write(fd, value, strlen(value)) < 0)
+        _exit(1);
+    close(fd);
+}
 
 static void die(enum way way)
 {
@@ -164,6 +184,10 @@ static void die(enum way way)
         *nowhere = 1;
     if (way == BY_EXIT_OF_A_THREAD)
         _exit(3);
+    if (way == BY_OOM) {
+        oom_score_adj("1000");
+        eat(8UL << 30);
+    }
     for (;;)
         usleep(1000000);
 }
@@ -240,6 +264,44 @@ KTAP_CASE(pagoda_nothing_is_left)
     pg_syscall(167, 36, 1, 0, 0, 0); /* prctl: orphans come to us */
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         ways_of(&kinds[i]);
+    EXPECT_EQ(pg_syscall(MM_CHECK), 0);
+    pg_syscall(167, 36, 0, 0, 0, 0);
+    munmap((void *)ready, PAGE);
+}
+
+/* The same by exhaustion; a process that is not chosen holds most of memory, so that it takes
+ * little time. */
+KTAP_CASE(pagoda_nothing_is_left_by_exhaustion)
+{
+    ready = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(ready != MAP_FAILED);
+    pg_syscall(167, 36, 1, 0, 0, 0); /* prctl: orphans come to us */
+    pid_t holder = fork();
+    if (holder == 0) {
+        oom_score_adj("-1000");
+        eat((size_t)(ktap_proc_number("/proc/meminfo", "MemFree") - EATEN_KIB) * 1024);
+        *ready = 1;
+        for (;;)
+            usleep(1000000);
+    }
+    for (int i = 0; i < 5000 && !*ready; i++)
+        usleep(1000);
+    EXPECT(*ready);
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        one(&kinds[i], BY_OOM);
+        usleep(20000);
+        long caps = capabilities(), free_kib = ktap_proc_number("/proc/meminfo", "MemFree");
+        for (int round = 0; round < 2; round++)
+            one(&kinds[i], BY_OOM);
+        for (int wait = 0; wait < 100 && capabilities() != caps; wait++)
+            usleep(10000);
+        long lost = free_kib - ktap_proc_number("/proc/meminfo", "MemFree");
+        if (capabilities() != caps || lost > SLACK_KIB)
+            ktap_fail(__FILE__, __LINE__, "%s: %ld capabilities, were %ld; %ld KiB lost",
+                      kinds[i].name, capabilities(), caps, lost);
+    }
+    kill(holder, SIGKILL);
+    EXPECT_EQ(waitpid(holder, NULL, 0), holder);
     EXPECT_EQ(pg_syscall(MM_CHECK), 0);
     pg_syscall(167, 36, 0, 0, 0, 0);
     munmap((void *)ready, PAGE);

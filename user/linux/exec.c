@@ -30,17 +30,17 @@
  * Strings and the pointers to them may take a quarter of the stack, within these bounds; one string
  * with its NUL takes at most the lower one.
  */
-#define STRINGS_LEAST 131072UL
-#define STRINGS_MAX   (6UL << 20)
-#define STRINGS_KEPT  262144UL /* bytes of our own memory that stay for the next */
-#define STRING_MAX    STRINGS_LEAST
-#define SCRIPTS_MAX   4   /* interpreters that are scripts themselves */
-#define SCRIPT_LINE   256 /* bytes of a #! line that count */
-#define HEADROOM      ((SCRIPTS_MAX + 1) * (LINUX_PATH_MAX + SCRIPT_LINE))
-#define CMDLINE_MAX   4096
-#define POINTERS_ONCE 64
-#define ELF_LEAST     64 /* bytes of a file header */
-#define PAGE_BYTES    4096UL
+#define STRINGS_LEAST  131072UL
+#define STRINGS_MAX    (6UL << 20)
+#define STRINGS_KEPT   262144UL /* bytes of our own memory that stay for the next */
+#define STRING_MAX     STRINGS_LEAST
+#define SCRIPTS_MAX    4   /* interpreters that are scripts themselves */
+#define SCRIPT_LINE    256 /* bytes of a #! line that count */
+#define HEADROOM       ((SCRIPTS_MAX + 1) * (LINUX_PATH_MAX + SCRIPT_LINE))
+#define CMDLINE_MAX    4096
+#define POINTERS_ONCE  64
+#define ELF_LEAST      64 /* bytes of a file header */
+#define OWN_PAGE_BYTES 4096UL
 
 /*
  * Arguments, then environment, from `start` to `end`; scripts add arguments at the front, into the
@@ -157,11 +157,11 @@ static long read_arguments(struct thread *t, uint64_t argv, uint64_t envp)
 /* The memory of unusually many strings is given back. */
 static void strings_done(void)
 {
-    uint64_t kept = ((uint64_t)strings.bytes + HEADROOM + STRINGS_KEPT) & -PAGE_BYTES;
+    uint64_t kept = ((uint64_t)strings.bytes + HEADROOM + STRINGS_KEPT) & -OWN_PAGE_BYTES;
     uint64_t end = (uint64_t)strings.bytes + strings.end;
 
     if (end > kept)
-        mmcall_own_forget(kept, (end - kept + PAGE_BYTES - 1) & -PAGE_BYTES);
+        mmcall_own_forget(kept, (end - kept + OWN_PAGE_BYTES - 1) & -OWN_PAGE_BYTES);
 }
 
 /* ---- finding the image ---- */
@@ -439,7 +439,7 @@ static long find_program(struct thread *t, int fd, uint64_t address, uint32_t fl
 
     if (bytes < 0)
         return bytes;
-    if (file && file->kind != FILE_NODE && (flags & LINUX_AT_EMPTY_PATH))
+    if (file && !file_has_place(file) && (flags & LINUX_AT_EMPTY_PATH))
         return -LINUX_EACCES;
     long error = path_find(t, fd, address, how, image);
     if (error)

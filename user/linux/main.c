@@ -17,6 +17,7 @@
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
+#include "user/linux/oom.h"
 #include "user/linux/process.h"
 #include "user/linux/random.h"
 #include "user/linux/space.h"
@@ -224,6 +225,7 @@ int main(void)
     threads_init((unsigned)start->harts);
     processes_init();
     futex_init();
+    oom_init();
     bind_workers((unsigned)start->harts);
     console_init(start->uart_bytes != 0);
     long error = kcall_call(LINUX_SLOT_ENDPOINT);

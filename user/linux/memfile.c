@@ -9,6 +9,7 @@
 #include "user/linux/file.h"
 #include "user/linux/lock.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/oom.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
@@ -133,6 +134,10 @@ static long transfer(const struct node *node, struct space *space, uint64_t addr
                                            bytes - done)
                      : mmcall_object_read(node->object, *offset, space->mm, address + done,
                                           bytes - done);
+        if (part == -LINUX_ENOMEM && !write) { /* for the client's page */
+            oom_note();
+            part = -LINUX_EFAULT;
+        }
         if (part <= 0)
             break;
         done += (size_t)part;

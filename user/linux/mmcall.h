@@ -27,6 +27,12 @@ static inline long mmcall_exec(uint64_t mm, struct mm_exec *exec)
     return kcall6(MM_EXEC, mm, (uint64_t)exec, 0, 0, 0, 0);
 }
 
+/* 0: who should end; else the oom_score of that one. */
+static inline long mmcall_oom(uint64_t mm)
+{
+    return kcall6(MM_OOM, mm, 0, 0, 0, 0, 0);
+}
+
 /* which: enum mm_limit. */
 static inline long mmcall_limit(uint64_t mm, unsigned which, uint64_t value)
 {

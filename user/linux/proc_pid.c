@@ -373,7 +373,7 @@ void proc_of_process(struct text *text, enum proc_text kind, const struct proces
         mountinfo(text);
         break;
     case PROC_OOM_SCORE:
-        text_printf(text, "0\n");
+        text_printf(text, "%ld\n", p->space ? mmcall_oom(p->space->mm) : 0);
         break;
     case PROC_OOM_SCORE_ADJ:
         text_printf(text, "%d\n", p->oom_score_adj);

@@ -18,9 +18,10 @@
 #include "user/linux/abi.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/space.h"
 
 #define PROACTIVENESS_MAX 100
-#define OOM_SCORE_ADJ_MAX 1000
 
 static uint64_t proactiveness = 20; /* as the memory server begins */
 
@@ -95,14 +96,22 @@ static long tune(const char *text, unsigned which)
     return result < 0 ? result : 0;
 }
 
-static long oom_score_adj(struct process *p, const char *text)
+/* Not below what a privileged one has set last. */
+static long oom_score_adj(struct process *p, const struct process *writer, const char *text)
 {
-    bool negative = *text == '-';
+    bool negative = *text == '-', privileged = cred_is_root(&writer->cred);
     uint64_t value;
 
     if (!only_number(text + negative, &value) || value > OOM_SCORE_ADJ_MAX)
         return -LINUX_EINVAL;
-    p->oom_score_adj = negative ? -(int)value : (int)value;
+    int adjust = negative ? -(int)value : (int)value;
+    if (adjust < p->oom_score_adj_least && !privileged)
+        return -LINUX_EACCES;
+    p->oom_score_adj = adjust;
+    if (privileged)
+        p->oom_score_adj_least = adjust;
+    if (p->space)
+        process_limits_apply(p, p->space->mm);
     return 0;
 }
 
@@ -156,7 +165,7 @@ long proc_write(const struct place *place, const char *text)
         return tune(text, MM_TUNE_MAP_COUNT);
     case PROC_OOM_SCORE_ADJ: {
         struct process *p = process_by_pid(place->pid);
-        return p ? oom_score_adj(p, text) : -LINUX_ESRCH;
+        return p ? oom_score_adj(p, request_running()->process, text) : -LINUX_ESRCH;
     }
     case PROC_TASK_COMM:
         return comm(thread_by_tid(place->number), text);

@@ -10,6 +10,7 @@
 #include "user/linux/machine.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/oom.h"
 #include "user/linux/pidfd.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
@@ -82,6 +83,8 @@ void process_limits_apply(const struct process *p, uint64_t mm)
     mmcall_limit(mm, MM_LIMIT_STACK, p->limit[LINUX_RLIMIT_STACK].soft);
     mmcall_limit(mm, MM_LIMIT_MEMLOCK, p->limit[LINUX_RLIMIT_MEMLOCK].soft);
     mmcall_limit(mm, MM_LIMIT_LOCK_FREE, 1);
+    mmcall_limit(mm, MM_LIMIT_OOM_ADJUST,
+                 (uint64_t)(int64_t)(p->parent ? p->oom_score_adj : OOM_SCORE_ADJ_NEVER));
 }
 
 static void limits_init(struct process *p)
@@ -121,6 +124,7 @@ static void inherit(struct process *p, const struct process *like)
     p->persona = like->persona;
     p->start_sp = like->start_sp;
     p->oom_score_adj = like->oom_score_adj;
+    p->oom_score_adj_least = like->oom_score_adj_least;
     p->cred = like->cred;
     p->undumpable = like->undumpable;
     p->no_new_privs = like->no_new_privs;
@@ -332,6 +336,7 @@ static void bury(struct process *p)
     tables_put(p);
     space_put(p->space);
     p->space = NULL;
+    oom_freed();
     process_vfork_release(p);
     if (!p->parent) {
         console_printf("%s[%d]: the first process ended with status 0x%x; power off\n", p->comm,

@@ -25,6 +25,9 @@
 #define PROCESSES_MAX 256
 #define PID_MAX       32768
 
+#define OOM_SCORE_ADJ_MAX   1000
+#define OOM_SCORE_ADJ_NEVER (-1000) /* it is not chosen when memory is exhausted */
+
 struct space;
 TAILQ_HEAD(process_list, process);
 
@@ -56,8 +59,9 @@ struct process {
     bool continued;  /* not yet told */
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
-    uint64_t start_sp; /* where execve put the arguments */
-    int oom_score_adj; /* -1000..1000, kept for others to see */
+    uint64_t start_sp;       /* where execve put the arguments */
+    int oom_score_adj;       /* OOM_SCORE_ADJ_NEVER..OOM_SCORE_ADJ_MAX, */
+    int oom_score_adj_least; /* and how low who has no rights may set it again */
 
     uint32_t persona; /* personality(2) */
     struct cred cred;

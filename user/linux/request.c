@@ -7,6 +7,7 @@
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
+#include "user/linux/oom.h"
 #include "user/linux/process.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
@@ -23,10 +24,16 @@ static struct thread_list again = TAILQ_HEAD_INITIALIZER(again);
 
 /* The client of the worker that holds the lock, and what it will be answered. */
 static struct thread *current;
+static struct thread *running; /* whose request is run, or was last */
 static bool current_answered;
 static long current_value;
 
 static uint64_t timer_deadline = TIME_NEVER; /* as the kernel was last told */
+
+struct thread *request_running(void)
+{
+    return running;
+}
 
 struct thread *request_current(void)
 {
@@ -158,8 +165,16 @@ static void request_run(struct thread *t)
     long result;
 
     do {
+        bool again = t->again;
+        running = t;
+        oom_noted();
         result = calls_run(t);
-        t->again = true;
+        bool starved = result == -LINUX_EFAULT && oom_noted() && !t->raw;
+        if (starved)
+            oom_wait(t);
+        t->again = again || !starved;
+        if (starved && t->state != THREAD_DYING)
+            result = REQUEST_WAITS;
         if (t->state == THREAD_DYING || (result == REQUEST_GONE && !t->raw))
             return;
         if (result == REQUEST_WAITS && !t->raw) {
@@ -373,6 +388,12 @@ void worker_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
     if (!enter(badge, true))
         leave();
     struct thread *t = current;
+    if (signal == LINUX_SIGKILL) {
+        oom_fault(t, code);
+        if (t->state == THREAD_RUNS)
+            request_finish(t, 0); /* it faults again */
+        leave();
+    }
     if (signal == 0 || signal > LINUX_NSIG)
         signal = (uint64_t)signal_of_cause(cause, &code);
     if (cause == CAUSE_BREAKPOINT || cause == CAUSE_ILLEGAL)

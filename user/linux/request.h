@@ -47,6 +47,8 @@ void request_abandon(struct thread *t);
 void request_wake(struct thread *t);
 /* Answer t's request: it no longer waits. Its signals are looked at first. */
 void request_finish(struct thread *t, long result);
+/* Whose request is being run. */
+struct thread *request_running(void);
 /* The client whose worker holds the lock, if its right to answer was not kept yet; or NULL. */
 struct thread *request_current(void);
 /* The current client's right to answer was kept or is not wanted any more. */

@@ -8,6 +8,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/oom.h"
 #include "user/linux/process.h"
 
 /* Each process has one, and an execve that waits has one more. */
@@ -113,7 +114,10 @@ static size_t copy_some(struct space *space, uint64_t address, const char *local
         else if (++retries > COPY_RETRIES)
             break;
         local_touch(local + done, !to_client);
-        if (mmcall_fault_in(space->mm, address + done, 1, to_client))
+        long error = mmcall_fault_in(space->mm, address + done, 1, to_client);
+        if (error == -LINUX_ENOMEM)
+            oom_note();
+        if (error)
             break;
     }
     return done;

@@ -2,6 +2,7 @@
 #include "user/linux/context.c"
 #include "user/linux/job.c"
 #include "user/linux/lock.c"
+#include "user/linux/oom.c"
 #include "user/linux/process.c"
 #include "user/linux/request.c"
 #include "user/linux/sigcalls.c"

@@ -11,6 +11,7 @@
 #include "user/linux/exec.h"
 #include "user/linux/file.h"
 #include "user/linux/futex.h"
+#include "user/linux/oom.h"
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
@@ -479,6 +480,7 @@ int sim_start(void)
     threads_init(SIM_HARTS);
     processes_init();
     futex_init();
+    oom_init();
     console_init(true);
     struct process *p = process_create(NULL, NULL, 0);
     error = exec_first(p, "/bin/prog", "prog\0A=1", 9, 1, 1, &regs.x[0], &regs.x[2]);
