@@ -127,15 +127,16 @@ static inline __attribute__((always_inline)) bool few_move(struct hart *h, struc
     return true;
 }
 
-/* The operation that `f` is at; `alone`: there is no other. Space locked. */
-static inline __attribute__((always_inline)) bool few_perform(struct hart *h, struct few *f,
-                                                              bool alone, uint64_t *entries)
+/* The operation that `f` is at; `alone`: there is no other; `one`: it is known to be on one page.
+ * Space locked. */
+static inline __attribute__((always_inline)) bool
+few_perform(struct hart *h, struct few *f, bool alone, bool one, uint64_t *entries)
 {
     const uint64_t plain = 0xff | (uint64_t)BATCH_DIRTY_STAYS << 16 | ~0UL << 32;
     const uint64_t head = *(const volatile uint64_t *)f->op, code = head & 0xff;
 
     f->address = f->op->address;
-    f->count = head >> 32;
+    f->count = one ? 1 : head >> 32;
     if (unlikely(f->count - 1 >= FEW) || unlikely(head & ~plain) ||
         unlikely((f->slot = few_slots(f, f->address)) == NULL))
         return false;
@@ -184,29 +185,120 @@ static inline __attribute__((always_inline)) void few_fence(struct hart *h, cons
     count(h, COUNT_fence_local);
 }
 
-bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t count, uint64_t value)
+/* The space in that slot, if it is the client's and may be changed here, and is locked now. */
+static inline __attribute__((always_inline)) bool few_begin(struct few *f, uint64_t space)
 {
-    struct thread *c = w->client;
-    struct batch_page *page = w->operation_page;
-    struct few f = {.worker = w, .client = c, .space = straight_space(w, space)};
+    f->client = f->worker->client;
+    f->space = straight_space(f->worker, space);
+    if (unlikely(f->space == NULL || f->space != f->client->space || f->space->linear_end))
+        return false;
+    if (unlikely(f->worker->operation_page == NULL))
+        return false;
+    f->op = ((struct batch_page *)f->worker->operation_page)->op;
+    return likely(space_trylock(f->space));
+}
+
+/* All is done and fenced. */
+static inline __attribute__((always_inline)) void few_end(struct hart *h, const struct few *f,
+                                                          const uint64_t *entries, uint64_t value)
+{
+    for (uint64_t i = 0; i < f->gone; i++)
+        __atomic_fetch_sub(block_of_entry(h->blocks, entries[i]), 1, __ATOMIC_RELEASE);
+    h->counter[COUNT_batch_straight]++;
+    batch_finished(f->worker);
+    f->client->x[10] = value;
+}
+
+/* Does the client wait for a call, and has the worker nothing more to do? */
+static inline bool call_waits(const struct thread *w)
+{
+    return likely(w->client->state == THREAD_CALL && !w->attention);
+}
+
+static __attribute__((noinline)) bool call_few(struct hart *h, struct thread *w, uint64_t space,
+                                               uint64_t count, uint64_t value)
+{
+    struct few f = {.worker = w};
     uint64_t entries[FEW];
 
-    if (unlikely(f.space == NULL || f.space != c->space || f.space->linear_end || page == NULL))
+    if (!call_waits(w) || unlikely(count - 1 >= FEW_OPS) || !few_begin(&f, space))
         return false;
-    if (unlikely(count - 1 >= FEW_OPS) || unlikely(!space_trylock(f.space)))
-        return false;
-    f.op = &page->op[0];
     for (uint64_t i = 0; i < count; i++, f.op++) {
-        if (likely(few_perform(h, &f, count == 1, entries)))
+        if (likely(few_perform(h, &f, count == 1, false, entries)))
             continue;
         few_fence(h, &f);
         return false;
     }
     few_fence(h, &f);
-    for (uint64_t i = 0; i < f.gone; i++)
-        __atomic_fetch_sub(block_of_entry(h->blocks, entries[i]), 1, __ATOMIC_RELEASE);
-    h->counter[COUNT_batch_straight]++;
-    batch_finished(w);
-    c->x[10] = value;
+    few_end(h, &f, entries, value);
     return true;
+}
+
+/* What call_one() has done: also on other harts? */
+static __attribute__((noinline)) void one_elsewhere(struct hart *h, struct few f, uint64_t entry,
+                                                    uint64_t value)
+{
+    fence_others(h, f.space, f.start, f.end);
+    few_end(h, &f, &entry, value);
+}
+
+/* The same for one operation on one page, which most calls end with. Inlined with that known, it
+ * keeps nothing on the stack. */
+static inline __attribute__((always_inline)) bool call_one(struct hart *h, struct thread *w,
+                                                           uint64_t space, uint64_t value)
+{
+    struct few f = {.worker = w};
+    uint64_t entry = 0;
+
+    if (!call_waits(w) || !few_begin(&f, space))
+        return false;
+    if (unlikely(f.op->count != 1 || !few_perform(h, &f, true, true, &entry))) {
+        straight_unlock(f.space);
+        return false;
+    }
+    if (f.lost) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (unlikely(!straight_only_here(h, f.space))) {
+            one_elsewhere(h, f, entry, value);
+            return true;
+        }
+    }
+    straight_unlock(f.space);
+    if (f.lost)
+        straight_fence_page(h, f.space, f.address);
+    few_end(h, &f, &entry, value);
+    return true;
+}
+
+static __attribute__((noinline)) bool reply_few(uint64_t space, uint64_t count, uint64_t value,
+                                                struct thread *w)
+{
+    const struct batch_page *page = w->operation_page;
+    struct thread *c = w->client;
+
+    if ((page != NULL && page->op[0].count > FEW) || !call_few(this_hart(), w, space, count, value))
+        return straight_refused(space, count, value, 0, w);
+    w->client = NULL;
+    return resume_full(c);
+}
+
+bool reply_call(uint64_t space, uint64_t count, uint64_t value, struct thread *w)
+{
+    struct thread *c = w->client;
+
+    if (unlikely(count != 1 || !call_one(this_hart(), w, space, value)))
+        return reply_few(space, count, value, w);
+    w->client = NULL;
+    return resume_full(c);
+}
+
+bool pager_reply_call(struct hart *h, uint64_t space, uint64_t count, uint64_t value)
+{
+    struct thread *w = h->pager_thread, *c = w->client;
+
+    if (h->look_again ||
+        ((count != 1 || !call_one(h, w, space, value)) && !call_few(h, w, space, count, value)))
+        return false;
+    w->client = &thread_in_kernel;
+    return resume_same(c);
 }

@@ -272,9 +272,8 @@ static void replaced_fence(struct hart *h, struct space *s, struct was was)
     __atomic_fetch_sub(block_of_entry(h->blocks, was.entry), 1, __ATOMIC_RELEASE);
 }
 
-/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[13]. */
-static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, uint64_t value,
-                                                long stopped, struct thread *w)
+bool straight_refused(uint64_t space, uint64_t count, uint64_t value, long stopped,
+                      struct thread *w)
 {
     hart_idle(this_hart());
     this_hart()->current = w;
@@ -286,15 +285,6 @@ static __attribute__((noinline)) bool not_plain(uint64_t space, uint64_t count, 
 }
 
 /* ---- the answers ---- */
-
-/* The client waits for no fault, or the worker has more to do. Did the answer to a call go
- * straight? Inside hart_busy(). */
-static inline bool call_answered(struct hart *h, struct thread *w, uint64_t space, uint64_t count,
-                                 uint64_t value)
-{
-    return w->client->state == THREAD_CALL && !w->attention &&
-           straight_call(h, w, space, count, value);
-}
 
 /* What straight() has not done is perhaps a list, or in another leaf table than the cached one, or
  * it is a table and its first leaf. */
@@ -311,18 +301,6 @@ static inline enum outcome straight_other(struct hart *h, struct thread *w, stru
     if (op->code == BATCH_MAP_LIST)
         return straight_list(h, w, c, space);
     return straight_leaf(c, op->address) ? straight(h, w, c, space, was) : NOT_PLAIN;
-}
-
-/* To a call; inside hart_busy(). */
-static __attribute__((noinline)) bool pager_reply_call(struct hart *h, uint64_t space,
-                                                       uint64_t count, uint64_t value)
-{
-    struct thread *w = h->pager_thread, *c = w->client;
-
-    if (h->look_again || !call_answered(h, w, space, count, value))
-        return false;
-    w->client = &thread_in_kernel;
-    return resume_same(c);
 }
 
 /* These two are of an in-kernel pager, whose answer may come back with why a list stopped; the
@@ -379,17 +357,6 @@ static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address
     return resume_full(c);
 }
 
-static __attribute__((noinline)) bool reply_call(uint64_t space, uint64_t count, uint64_t value,
-                                                 struct thread *w)
-{
-    struct thread *c = w->client;
-
-    if (!call_answered(this_hart(), w, space, count, value))
-        return not_plain(space, count, value, 0, w);
-    w->client = NULL;
-    return resume_full(c);
-}
-
 static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, uint64_t value,
                                                   struct thread *w)
 {
@@ -404,7 +371,7 @@ static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome != DONE))
-        return not_plain(space, count, value, outcome == STOPPED ? -ERR_MAPPED : 0, w);
+        return straight_refused(space, count, value, outcome == STOPPED ? -ERR_MAPPED : 0, w);
     w->client = NULL;
     return resume_full(c);
 }
@@ -428,7 +395,7 @@ bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, ui
     if (unlikely(outcome == REPLACED))
         return replaced(w, was.address, was.entry);
     if (unlikely(outcome == NOT_PLAIN))
-        return not_plain(space, count, value, 0, w);
+        return straight_refused(space, count, value, 0, w);
     w->client = NULL;
     return resume_full(c);
 }

@@ -60,12 +60,16 @@ static inline bool straight_leaf(struct thread *c, vaddr_t address)
     return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
 }
 
+/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[13]. False. */
+bool straight_refused(uint64_t space, uint64_t count, uint64_t value, long stopped,
+                      struct thread *w);
+
 /*
- * batch_call.c: perform the operations of w's page, if they are plain, and give its client, which
- * waits for a call on the straight path, that value. False: not plain; all is still to be done, and
- * the hart is busy. The client is the caller's to resume.
+ * batch_call.c: perform the operations of w's page, if they are plain, give its client, which waits
+ * for a call on the straight path, that value, and let it go on. False: not plain; all is still to
+ * be done. Inside hart_busy(); the first of a worker, the other of an in-kernel pager.
  */
-bool straight_call(struct hart *h, struct thread *w, uint64_t space, uint64_t count,
-                   uint64_t value);
+bool reply_call(uint64_t space, uint64_t count, uint64_t value, struct thread *w);
+bool pager_reply_call(struct hart *h, uint64_t space, uint64_t count, uint64_t value);
 
 #endif

@@ -305,6 +305,18 @@ static inline uint64_t *mm_account_class(struct mm *mm, uint64_t flags)
         return &mm->data_pages;
     return (flags & (VM_EXEC | VM_WRITE)) == VM_EXEC ? &mm->exec_pages : NULL;
 }
+/* Locked: that many mapped pages get other flags, but none that is promised or locked by them. */
+static inline void mm_reclass_locked(struct mm *mm, uint64_t flags, uint64_t other, int64_t pages)
+{
+    uint64_t *from = mm_account_class(mm, flags), *to = mm_account_class(mm, other);
+
+    if (from == to)
+        return;
+    if (from)
+        *from -= (uint64_t)pages;
+    if (to)
+        *to += (uint64_t)pages;
+}
 /* A step of background work: give back what some mm keeps and has not needed lately. Looks at
  * most at `limit` mms; is there more to look at? */
 bool mm_sweep(struct worker *w, unsigned limit);

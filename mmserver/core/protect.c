@@ -24,16 +24,25 @@ static bool entry_may_park(uint64_t entry)
     return page_is_ours(pfn) && page_of(pfn)->state != PAGE_SERVER;
 }
 
-/* And may its entry be writable? A private page if nobody else maps it; of a shared mapping, the
- * object's page. */
-static bool entry_may_write(uint64_t entry, bool shared)
-{
-    pfn_t pfn = entry_page(entry);
+/*
+ * What leaves that get rights by one operation have in common: the Memory capability that covers
+ * them, and in bit 8 whether they may be writable: a private page if nobody else maps it; of a
+ * shared mapping, the object's page.
+ */
+#define LEAF_MAY_WRITE 0x100U
 
-    if (!page_is_ours(pfn))
-        return false;
-    const struct page *page = page_of(pfn);
-    return shared ? page->state == PAGE_FILE : page->state == PAGE_ANON && page->maps == 1;
+static inline uint32_t leaf_kind(const struct vma *v, uint64_t entry)
+{
+    const struct page *page = page_of_entry(phys.pages_bias, entry);
+    bool own;
+
+    if (!vma_is_private_anon(v) && !page_is_ours(entry_page(entry)))
+        return page->slot;
+    if (v->flags & VM_SHARED)
+        own = page->state == PAGE_FILE;
+    else
+        own = page->state == PAGE_ANON && page->maps == 1;
+    return page->slot | (own ? LEAF_MAY_WRITE : 0);
 }
 
 static void protect_run(struct worker *w, struct mm *mm, vaddr_t at, uint64_t count, uint64_t bits,
@@ -63,24 +72,21 @@ static void protect_more(struct worker *w, struct mm *mm, const struct vma *v,
                          const uint64_t *table, vaddr_t base, uint64_t i, uint64_t stop,
                          uint64_t bits)
 {
-    bool shared = v->flags & VM_SHARED;
+    const uint32_t which = bits & ENTRY_W ? ~0U : ~LEAF_MAY_WRITE;
 
     while (i < stop) {
-        uint64_t entry = table[i], first = i++;
+        uint64_t first = i++;
 
-        if (!entry_is_leaf(entry))
+        if (!entry_is_leaf(table[first]))
             continue;
-        bool own = (bits & ENTRY_W) && entry_may_write(entry, shared);
-        uint32_t slot = page_of(entry_page(entry))->slot;
-        for (; i < stop && entry_is_leaf(table[i]); i++) {
-            if (page_of(entry_page(table[i]))->slot != slot ||
-                ((bits & ENTRY_W) && entry_may_write(table[i], shared) != own))
-                break;
-        }
-        for (uint64_t p = first; own && shared && p < i; p++)
+        uint32_t kind = leaf_kind(v, table[first]) & which;
+        while (i < stop && entry_is_leaf(table[i]) && (leaf_kind(v, table[i]) & which) == kind)
+            i++;
+        bool own = kind & LEAF_MAY_WRITE;
+        for (uint64_t p = first; own && (v->flags & VM_SHARED) && p < i; p++)
             object_page_dirty(v->object, page_of(entry_page(table[p])));
         protect_run(w, mm, base + (first << PAGE_SHIFT), i - first, own ? bits : bits & ~ENTRY_W,
-                    slot);
+                    kind & ~LEAF_MAY_WRITE);
     }
 }
 

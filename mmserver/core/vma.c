@@ -328,15 +328,9 @@ void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 
 static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)
 {
-    uint64_t *from = mm_account_class(mm, v->flags), *to = mm_account_class(mm, flags);
     uint64_t changed = v->flags ^ flags;
 
-    if (from != to) {
-        if (from)
-            *from -= vma_pages(v);
-        if (to)
-            *to += vma_pages(v);
-    }
+    mm_reclass_locked(mm, v->flags, flags, (int64_t)vma_pages(v));
     if (unlikely(changed & (VM_ACCOUNT | VM_LOCKED))) {
         mm_account_promised(mm, v->flags, -(int64_t)vma_pages(v));
         mm_account_promised(mm, flags, (int64_t)vma_pages(v));

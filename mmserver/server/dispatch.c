@@ -1,8 +1,8 @@
 /* One function for each way in which a worker is entered; faults go straight to the core. */
+#include "mmserver/core/call_straight.h"
 #include "mmserver/core/compact.h"
 #include "mmserver/core/fault.h"
 #include "mmserver/core/linux_abi.h"
-#include "mmserver/core/map.h"
 #include "mmserver/core/slab.h"
 #include "mmserver/core/text.h"
 #include "mmserver/core/vmap.h"
@@ -15,80 +15,56 @@
 #define IDLE_MMS_ONCE   4 /* looked at in one step */
 #define LINUX_CALLS_END 512
 
-/* The answer to a call: operations that are left go with it. */
-static inline struct answer call_answer(struct worker *w, uint64_t value)
-{
-    uint32_t ops = w->ops_count;
-
-    if (!ops)
-        return answer_make(ANSWER_REPLY, value, 0);
-    w->ops_count = 0;
-    w->batch_ops = ops;
-    mm_count(w, batch_calls);
-    return answer_make(ANSWER_CALL, value, w->ops_mm->space_slot);
-}
-
 /* Everything but the frequent calls. */
-static __attribute__((noinline)) struct answer call_other(struct worker *w, struct client *c,
-                                                          long number, const uint64_t a[6])
+static __attribute__((noinline)) struct answer call_other(uint64_t a0, uint64_t a1, uint64_t a2,
+                                                          uint64_t a3, uint64_t a4, uint64_t a5,
+                                                          long number, struct worker *w)
 {
+    const uint64_t a[6] = {a0, a1, a2, a3, a4, a5};
     struct answer answer = answer_make(ANSWER_REPLY, 0, 0);
     long value;
 
     if (number < LINUX_CALLS_END) {
-        value = linux_call(w, c, number, a, &answer);
+        value = linux_call(w, w->serving, number, a, &answer);
     } else {
         mm_count(w, call_pagoda);
-        value = mm_call(w, c, number, a);
+        value = mm_call(w, w->serving, number, a);
     }
-    if (value < 0 && value >= -4095)
-        mm_count(w, call_refused);
     if (answer_kind(answer) == ANSWER_REPLY)
-        return call_answer(w, (uint64_t)value);
+        return call_answer(w, value);
     mm_assert(!w->ops_count);
     return answer_make(answer_kind(answer), (uint64_t)value, answer_second(answer));
 }
 
 /*
  * The calls that programs make most often go straight to the core with their arguments in
- * registers; that is worth some forty instructions a call.
+ * registers, and end with the core's answer; that is worth some sixty instructions a call.
  */
 struct answer server_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                           uint64_t a5, uint64_t badge, long number, struct worker *w)
 {
     struct client *c = client_serve(w, badge);
-    long value;
 
     if (unlikely(!c))
         return answer_make(ANSWER_PARK, 0, 0);
     w->count[MMCOUNT_call_linux] += number < LINUX_CALLS_END;
     switch (number) {
     case NR_munmap:
-        value = map_munmap(w, c->mm, a0, a1);
-        break;
+        return call_munmap(w, c->mm, a0, a1);
     case NR_mprotect:
-        value = map_mprotect(w, c->mm, a0, a1, a2);
-        break;
+        return call_mprotect(w, c->mm, a0, a1, a2);
     case NR_brk:
-        value = map_brk(w, c->mm, a0);
-        break;
+        return call_brk(w, c->mm, a0);
     case NR_madvise:
-        value = map_madvise(w, c->mm, a0, a1, a2);
-        break;
+        return call_madvise(w, c->mm, a0, a1, a2);
     case NR_mmap:
-        if (likely((a3 & MAP_ANONYMOUS) && !(a5 & PAGE_MASK))) {
-            const struct map_request r = {.address = a0, .bytes = a1, .prot = a2, .flags = a3};
-
-            value = map_mmap(w, c->mm, &r);
-            break;
-        }
-        /* fall through */
+        if (likely((a3 & MAP_ANONYMOUS) && !(a5 & PAGE_MASK)))
+            return call_mmap(w, c->mm, a0, a1, a2, a3);
+        break;
     default:
-        return call_other(w, c, number, (const uint64_t[]){a0, a1, a2, a3, a4, a5});
+        break;
     }
-    if (unlikely((uint64_t)value >= -4095UL))
-        mm_count(w, call_refused);
-    return call_answer(w, (uint64_t)value);
+    return call_other(a0, a1, a2, a3, a4, a5, number, w);
 }
 
 /* The client went meanwhile, before the operations were performed or after. The mm is there as long
