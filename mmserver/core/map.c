@@ -103,6 +103,13 @@ static void unmap_vmas(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     pt_free_tables(w, mm, start, end, below ? below->end : 0, above ? above->start : mm_user_end);
 }
 
+void map_unmapped_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    const struct vma *above = vma_find(mm, start), *below = above ? above->prev : vma_last(mm);
+
+    pt_free_tables(w, mm, start, end, below ? below->end : 0, above ? above->start : mm_user_end);
+}
+
 void map_unmap_moved_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     mm_fast_drop_locked(mm);

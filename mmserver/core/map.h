@@ -50,6 +50,8 @@ long map_unmap_last_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr
 /* The same where all pages were moved away by operations that may be gathered and not sent; it does
  * not end inside a VMA that began before it. */
 void map_unmap_moved_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+/* The same where the VMA moved too. */
+void map_unmapped_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* Touch every page of a range that can be touched; errors are ignored. */
 void map_populate(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 

@@ -108,7 +108,7 @@ void mm_clear(struct worker *w, struct mm *mm)
     mm_lock(mm);
     mm_settle_locked(w, mm);
     zap_all(w, mm);
-    while ((v = RB_ROOT(&mm->vmas)))
+    while ((v = mm->loose ? mm->loose : RB_ROOT(&mm->vmas)))
         vma_remove(w, mm, v);
     pt_free_all_tables(w, mm);
     mm_assert(!mm->anon_pages && !mm->file_pages && !mm->parked);

@@ -52,6 +52,7 @@ struct mm {
     uint64_t generation; /* of VMAs and tables: what was remembered of another one is void */
     struct vma_tree vmas;
     struct vma *last_hit; /* any reader's */
+    struct vma *loose;    /* the newest, NULL if it is in the tree (vma.c) */
     struct vma *first, *last;
     uint64_t *root;      /* root table, in the linear map */
     uint32_t space_slot; /* Space capability */
@@ -245,6 +246,11 @@ static inline struct vma *vma_of(struct mm *mm, vaddr_t address)
             mm->last_hit = v;
             return v;
         }
+    }
+    v = mm->loose;
+    if (v && address - v->start < v->end - v->start) {
+        mm->last_hit = v;
+        return v;
     }
     for (v = RB_ROOT(&mm->vmas); v; v = RB_LEFT(v, node)) {
         while (v->start <= address) {

@@ -101,6 +101,19 @@ static void rejoin_anon(struct vma *lower, struct vma *upper)
     }
 }
 
+/* A whole VMA that keeps its length goes itself, and needs no copy. Did it? */
+static bool move_vma(struct remap *r, struct vma *v, vaddr_t to)
+{
+    vaddr_t end = r->address + r->old_bytes;
+
+    if (v->start != r->address || v->end != end || r->new_bytes != r->old_bytes ||
+        (r->flags & MREMAP_DONTUNMAP) || !vma_move(r->mm, v, to))
+        return false;
+    move_pages(r, to);
+    map_unmapped_locked(r->w, r->mm, r->address, end);
+    return true;
+}
+
 static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 {
     /* Anonymous pages keep their index, so their VMA keeps its numbering; where there never was a
@@ -118,8 +131,11 @@ static long remap_move(struct remap *r, struct vma *v, vaddr_t to)
 
     if (huge_split_all(r->w, r->mm, r->address, end) || (stays && !cut_unlocked(r, v)) ||
         (cut && !vma_split(r->w, r->mm, v, cut)) ||
-        (huge ? hugetlb_move_ready(r->w, r->mm, r->address, end, to) : move_tables_ready(r, to)) ||
-        !vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
+        (huge ? hugetlb_move_ready(r->w, r->mm, r->address, end, to) : move_tables_ready(r, to)))
+        return -LINUX_ENOMEM;
+    if (move_vma(r, v, to))
+        return (long)to;
+    if (!vma_add(r->w, r->mm, vma_find(r->mm, to), to, to + r->new_bytes, &kind))
         return -LINUX_ENOMEM;
     if (cut && !kind.object)
         rejoin_anon(vma_at(r->mm, cut - PAGE_BYTES), vma_at(r->mm, cut));

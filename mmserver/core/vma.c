@@ -5,6 +5,10 @@
  * A new VMA's place in the tree is known from its neighbours: of two neighbours in the order, one
  * is an ancestor of the other, so there is room either on the left of the upper one or on the right
  * of the lower one. A change of a gap is carried up only as far as it changes a gap_max.
+ *
+ * The newest VMA is loose (mm->loose): it is in the list and in the accounts, and not in the tree,
+ * whose gaps are as if it were not there. What is unmapped before anything else is mapped or
+ * changed never gets there. Whoever changes the tree, or looks for room in it, ties it in first.
  */
 #include "mmserver/core/types.h"
 
@@ -52,7 +56,7 @@ static void gap_carry(struct vma *v)
 
 struct vma *vma_find(struct mm *mm, vaddr_t address)
 {
-    struct vma *v = mm->last_hit;
+    struct vma *v = mm->last_hit, *loose = mm->loose;
     struct vma *found = NULL;
 
     if (v && address - v->start < v->end - v->start)
@@ -69,6 +73,8 @@ struct vma *vma_find(struct mm *mm, vaddr_t address)
         }
         v = RB_LEFT(v, node);
     }
+    if (loose && loose->end > address && (!found || loose->start < found->start))
+        found = loose;
     return found;
 }
 
@@ -117,17 +123,11 @@ static void gap_update(struct vma *v)
 
 /* ---- in and out ---- */
 
-/* v, complete and in nobody's way, goes in below `above` (NULL: it will be the last). */
-static void link_below(struct mm *mm, struct vma *v, struct vma *above)
+/* v, which is in the list, goes into the tree. */
+static void tree_insert(struct mm *mm, struct vma *v)
 {
-    struct vma *below = above ? above->prev : mm->last;
-    struct vma *parent = above;
+    struct vma *below = v->prev, *above = v->next, *parent = above;
 
-    v->mm = mm;
-    v->prev = below;
-    v->next = above;
-    *(below ? &below->next : &mm->first) = v;
-    *(above ? &above->prev : &mm->last) = v;
     v->gap = v->gap_max = gap_now(v);
     if (above && !RB_LEFT(above, node)) {
         RB_LEFT(above, node) = v;
@@ -148,12 +148,52 @@ static void link_below(struct mm *mm, struct vma *v, struct vma *above)
         gap_carry(below);
     }
     vma_tree_RB_INSERT_COLOR(&mm->vmas, v);
-    mm->map_count++;
+}
+
+static __attribute__((noinline)) void tie_loose(struct mm *mm)
+{
+    struct vma *v = mm->loose;
+
+    mm->loose = NULL;
+    tree_insert(mm, v);
+}
+
+/* Nothing is loose. */
+static inline void tie(struct mm *mm)
+{
+    if (mm->loose)
+        tie_loose(mm);
+}
+
+/* v goes into the list below `above` (NULL: it will be the last), and is the next hit. */
+static inline void list_insert(struct mm *mm, struct vma *v, struct vma *above)
+{
+    struct vma *below = above ? above->prev : mm->last;
+
+    v->prev = below;
+    v->next = above;
+    *(below ? &below->next : &mm->first) = v;
+    *(above ? &above->prev : &mm->last) = v;
     mm->last_hit = v;
+}
+
+/* v, complete and in nobody's way, is one of mm's from now on. */
+static inline void list_link(struct mm *mm, struct vma *v, struct vma *above)
+{
+    v->mm = mm;
+    list_insert(mm, v, above);
+    mm->map_count++;
     mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
     mm_fast_drop_locked(mm);
     if (v->ops && v->ops->open)
         v->ops->open(v);
+}
+
+/* The same, and into the tree. */
+static void link_below(struct mm *mm, struct vma *v, struct vma *above)
+{
+    list_link(mm, v, above);
+    tree_insert(mm, v);
 }
 
 /* Put `in` (or nothing) where `out` was below its parent. */
@@ -219,19 +259,29 @@ static void tree_remove(struct mm *mm, struct vma *v, struct vma *above)
         vma_tree_RB_REMOVE_COLOR(&mm->vmas, parent);
 }
 
-static void vma_unlink(struct worker *w, struct mm *mm, struct vma *v)
+/* Out of list and tree. Nothing else is loose. */
+static inline void order_remove(struct mm *mm, struct vma *v)
 {
     struct vma *below = v->prev, *above = v->next;
 
-    if (v->ops && v->ops->close)
-        v->ops->close(w, v);
     *(below ? &below->next : &mm->first) = above;
     *(above ? &above->prev : &mm->last) = below;
-    if (above)
-        above->gap = gap_now(above);
-    tree_remove(mm, v, above);
+    if (mm->loose == v) {
+        mm->loose = NULL;
+    } else {
+        if (above)
+            above->gap = gap_now(above);
+        tree_remove(mm, v, above);
+    }
     if (mm->last_hit == v)
         mm->last_hit = NULL;
+}
+
+static void vma_unlink(struct worker *w, struct mm *mm, struct vma *v)
+{
+    if (v->ops && v->ops->close)
+        v->ops->close(w, v);
+    order_remove(mm, v);
     mm->map_count--;
     mm_account_locked(mm, v->flags, -(int64_t)vma_pages(v));
     mm_fast_drop_locked(mm);
@@ -278,8 +328,37 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
 
 void vma_remove(struct worker *w, struct mm *mm, struct vma *v)
 {
+    if (v != mm->loose)
+        tie(mm);
     vma_unlink(w, mm, v);
     vma_free(w, v);
+}
+
+bool vma_move(struct mm *mm, struct vma *v, vaddr_t to)
+{
+    vaddr_t end = to + (v->end - v->start);
+    struct vma *above = vma_find(mm, to), *below;
+
+    if (above == v)
+        above = v->next;
+    below = above ? above->prev : mm->last;
+    if (below == v)
+        below = v->prev;
+    if (!vma_is_private_anon(v) || (v->flags & VM_GROWSDOWN) ||
+        (below && below->end == to && below->flags == v->flags) ||
+        (above && above->start == end && above->flags == v->flags))
+        return false;
+    if (v != mm->loose)
+        tie(mm);
+    order_remove(mm, v);
+    if (!v->anon)
+        v->offset = to >> PAGE_SHIFT;
+    v->start = to;
+    v->end = end;
+    list_insert(mm, v, above);
+    mm->loose = v;
+    mm_fast_drop_locked(mm);
+    return true;
 }
 
 bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages)
@@ -320,6 +399,7 @@ void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
     bool up = end != v->end;
 
+    tie(mm);
     bounds_change(mm, v, start, end);
     gap_update(v);
     if (up && v->next)
@@ -388,6 +468,7 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
 {
     struct vma *below = above ? above->prev : mm->last, *next = above;
 
+    tie(mm);
     if (below && !continues_below(below, start, kind))
         below = NULL;
     if (next && !continues_above(next, start, end, kind))
@@ -409,8 +490,10 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
     if (mm->map_count > map_count_max)
         return NULL;
     struct vma *v = vma_make(w, start, end, kind);
-    if (v)
-        link_below(mm, v, above);
+    if (v) {
+        list_link(mm, v, above);
+        mm->loose = v;
+    }
     return v;
 }
 
@@ -419,6 +502,7 @@ void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
     const struct vma_kind kind = {v->flags, v->object, v->offset, v, {0, 0}};
     struct vma *above = v->next;
 
+    tie(mm);
     grow_over(w, mm, v, above && continues_above(above, v->start, end, &kind) ? above->end : end);
 }
 
@@ -445,6 +529,7 @@ struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t ad
         return NULL;
     struct vma *upper = mm->map_count < map_count_max ? part_of(w, v, address, v->end) : NULL;
 
+    tie(mm);
     if (upper)
         cut(w, mm, v, upper);
     return upper;
@@ -457,6 +542,7 @@ struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
 
     if (!upper)
         return NULL;
+    tie(mm);
     bounds_change(mm, v, v->start, start);
     link_below(mm, upper, v->next);
     mm_count(w, vma_split);
@@ -549,6 +635,7 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         return v;
     if (huge_split_edges(w, mm, start, end))
         return NULL;
+    tie(mm);
     if (start != v->start || !below || !continues_below(below, start, &kind))
         below = NULL;
     if (end != v->end || !above || !continues_above(above, start, end, &kind))
@@ -594,6 +681,7 @@ static inline bool gap_clip(const struct vma *v, vaddr_t low, vaddr_t high, uint
 
 vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above)
 {
+    tie(mm);
     struct vma *v = RB_ROOT(&mm->vmas), *next;
     vaddr_t bottom = max_u64(mm->last ? mm->last->end : 0, low), top;
 
@@ -630,6 +718,7 @@ vaddr_t vma_gap_below(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, 
 
 vaddr_t vma_gap_above(struct mm *mm, vaddr_t low, vaddr_t high, uint64_t bytes, struct vma **above)
 {
+    tie(mm);
     struct vma *v = RB_ROOT(&mm->vmas), *next;
     vaddr_t bottom, top;
 

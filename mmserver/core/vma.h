@@ -136,6 +136,10 @@ struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end);
 /* New bounds, still in the same place of the order; what is behind `start` keeps its offset. */
 void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
+/* v, of private anonymous memory, is mapped at `to` from now on, where nothing is that it does not
+ * overlap itself; its pages keep their numbers. False, and nothing was done, where it is another
+ * kind, or may have to be joined with what is next to it there. */
+bool vma_move(struct mm *mm, struct vma *v, vaddr_t to);
 /* Out of the address space, and freed. */
 void vma_remove(struct worker *w, struct mm *mm, struct vma *v);
 

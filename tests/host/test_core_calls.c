@@ -318,3 +318,59 @@ KTAP_CASE(core_calls_pages_leave_with_the_answer)
     EXPECT_EQ(call(NR_munmap, 0, 8, 0, 0), 0);
     end();
 }
+
+/* The newest VMA is in no tree; whatever else is mapped or changed ties it in. */
+KTAP_CASE(core_calls_newest_mapping_is_loose)
+{
+    boot();
+    struct mm *mm = program->mm;
+
+    EXPECT_EQ(map(0, 1, RW, 0), (long)BASE);
+    EXPECT(mm->loose && mm->loose->start == page(0));
+    touch(0, 1);
+    core_world_check();
+    EXPECT_EQ(call(NR_munmap, 0, 1, 0, 0), 0);
+    EXPECT(!mm->loose && !vma_at(mm, page(0)));
+    core_world_check();
+    EXPECT_EQ(map(0, 1, RW, 0), (long)BASE);
+    EXPECT_EQ(map(4, 1, RW, 0), (long)page(4));
+    EXPECT(mm->loose->start == page(4) && vma_at(mm, page(0)) && vma_at(mm, page(4)));
+    EXPECT(vma_find(mm, page(1)) == mm->loose && !vma_at(mm, page(5)));
+    core_world_check();
+    EXPECT_EQ(call(NR_mprotect, 4, 1, PROT_READ, 0), 0);
+    EXPECT_EQ(call(NR_munmap, 0, 1, 0, 0), 0);
+    EXPECT(!mm->loose);
+    core_world_check();
+    /* Room is looked for with the loose one in the way. */
+    vaddr_t high = core_world_mmap(program, 0, PAGE_BYTES, RW, 0);
+    EXPECT(mm->loose->start == high);
+    vaddr_t low = core_world_mmap(program, 0, PAGE_BYTES, PROT_READ, 0);
+    EXPECT_EQ(low, high - PAGE_BYTES);
+    core_world_check();
+    end();
+}
+
+/* A whole mapping that is moved keeps its VMA and its pages' numbers, and joins nobody. */
+KTAP_CASE(core_calls_whole_mapping_moves_itself)
+{
+    boot();
+    struct mm *mm = program->mm;
+    uint64_t bytes = 3 * PAGE_BYTES, flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+
+    EXPECT_EQ(map(0, 3, RW, 0), (long)BASE);
+    touch(0, 3);
+    struct vma *v = vma_at(mm, page(0));
+    uint64_t offset = v->offset;
+    EXPECT_EQ(core_world_call(program, NR_mremap, page(0), bytes, bytes, flags, page(600)),
+              (long)page(600));
+    EXPECT(vma_at(mm, page(600)) == v && v->offset == offset && !vma_at(mm, page(0)));
+    core_world_check();
+    /* Where it may have to be joined with a neighbour it is copied. */
+    EXPECT_EQ(map(3, 3, RW, 0), (long)page(3));
+    touch(3, 3);
+    EXPECT_EQ(core_world_call(program, NR_mremap, page(600), bytes, bytes, flags, page(0)),
+              (long)page(0));
+    EXPECT(vma_at(mm, page(0)) && vma_at(mm, page(3)) && !vma_at(mm, page(600)));
+    core_world_check();
+    end();
+}

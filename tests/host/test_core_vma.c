@@ -35,8 +35,16 @@ static void model_map(uint64_t page, uint64_t count, uint8_t prot)
     memset(content + page, 0, count);
 }
 
+/* A part of the window, or a whole VMA in it: with those calls take their straight ways. */
 static void pick(uint64_t *page, uint64_t *count)
 {
+    const struct vma *v = vma_find(program->mm, address_of(ktap_random_below(PAGES)));
+
+    if (v && v->start >= BASE && v->end < address_of(PAGES) && ktap_random_below(3) == 0) {
+        *page = (v->start - BASE) >> PAGE_SHIFT;
+        *count = vma_pages(v);
+        return;
+    }
     *count = 1 + ktap_random_below(ktap_random_below(4) ? 40 : 700);
     *page = ktap_random_below(PAGES - *count);
 }
@@ -65,6 +73,23 @@ static void step_mmap(void)
     } else {
         EXPECT_EQ(at, -LINUX_EEXIST);
     }
+}
+
+/* A page where the system likes comes and goes, written to or not. */
+static void step_anywhere(void)
+{
+    static vaddr_t at;
+    uint8_t value = 1;
+
+    if (at) {
+        EXPECT_EQ(core_world_call(program, NR_munmap, at, PAGE_BYTES, 0, 0, 0), 0);
+        at = 0;
+        return;
+    }
+    at = core_world_mmap(program, 0, PAGE_BYTES, PROT_READ | PROT_WRITE, 0);
+    EXPECT(at > address_of(PAGES) && !(at & PAGE_MASK));
+    if (ktap_random_below(2))
+        EXPECT(sim_access(program, at, SIM_WRITE, &value).done);
 }
 
 static void step_munmap(void)
@@ -206,9 +231,9 @@ static void compare_vmas(void)
 
 static void run(uint32_t levels)
 {
-    static void (*const steps[])(void) = {step_mmap,     step_mmap,     step_munmap,
-                                          step_mprotect, step_dontneed, step_mremap,
-                                          step_touch,    step_touch,    step_touch};
+    static void (*const steps[])(void) = {step_mmap,   step_mmap,     step_anywhere, step_anywhere,
+                                          step_munmap, step_mprotect, step_dontneed, step_mremap,
+                                          step_touch,  step_touch,    step_touch};
 
     core_world_boot(&(struct world){.levels = levels});
     program = core_world_program(0);
