@@ -86,14 +86,16 @@ static FAULT_WAY(shared_copy)
     /* What may be executed has to be fenced for that too. */
     if (unlikely(mm->clients != 1 || !w->hot_count || (w->fast.bits & ENTRY_X)))
         return fault_anew(FAULT_GO_ON);
-    leaf_lock(leaf);
-    if (unlikely(!displace(leaf, old, page_of_entry(w->pages_bias, old)))) {
-        leaf_unlock(leaf);
-        return fault_anew(FAULT_GO_ON);
-    }
     pfn_t pfn = hot_page(w);
+    leaf_lock(leaf);
     page_copy((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
               (const void *)(w->linear_base + (entry_page(old) << PAGE_SHIFT)));
+    /* Only now: whoever finds itself the old page's last owner writes to it. */
+    if (unlikely(!displace(leaf, old, page_of_entry(w->pages_bias, old)))) {
+        leaf_unlock(leaf);
+        w->hot[w->hot_count++] = pfn;
+        return fault_anew(FAULT_GO_ON);
+    }
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
     page_describe(w, page, address);
     mm_count(w, fault_cow_copy);

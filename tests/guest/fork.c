@@ -141,6 +141,58 @@ KTAP_CASE(fork_cow_reuse_by_the_last_owner)
     munmap(at, PAGES * PAGE);
 }
 
+/* All words of a page: `word` in the first one, else `fill`. */
+static bool page_is(const unsigned char *page, uint64_t word, uint64_t fill)
+{
+    const uint64_t *at = (const uint64_t *)page;
+
+    for (size_t i = 1; i < PAGE / sizeof *at; i++)
+        if (at[i] != fill)
+            return false;
+    return at[0] == word;
+}
+
+/*
+ * Parent and child write to the same shared pages at once, on harts of their own if there are any.
+ * One of them gets a copy, the other one keeps the page: and fills it while the copy is made.
+ */
+KTAP_CASE(fork_copies_are_whole)
+{
+    enum { ROUNDS = 60 };
+    volatile int *go = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned char *at = map(PAGES);
+
+    EXPECT(go != MAP_FAILED && at != NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < PAGES; i++)
+            memset(at + i * PAGE, 0x11, PAGE);
+        *go = 0;
+        pid_t pid = fork();
+        EXPECT(pid >= 0);
+        if (pid == 0)
+            *go = 1;
+        while (*go != (pid ? 1 : 2))
+            sched_yield();
+        *go = 2;
+        for (size_t i = 0; i < PAGES; i++) {
+            volatile uint64_t *word = (volatile uint64_t *)(at + i * PAGE);
+
+            /* The child from the end on, so that it meets who copies from the start. */
+            for (size_t k = pid ? 1 : PAGE / sizeof *word; k-- > 0;)
+                word[k] = pid ? 0x2222222222222222 : 0x3333333333333333;
+        }
+        for (size_t i = 0; pid == 0 && i < PAGES; i++)
+            CHILD_NEEDS(page_is(at + i * PAGE, 0x3333333333333333, 0x3333333333333333));
+        if (pid == 0)
+            _exit(0);
+        EXPECT_CHILD_GOOD(pid);
+        for (size_t i = 0; i < PAGES; i++)
+            EXPECT(page_is(at + i * PAGE, 0x2222222222222222, 0x1111111111111111));
+    }
+    munmap(at, PAGES * PAGE);
+    munmap((void *)go, PAGE);
+}
+
 KTAP_CASE(fork_zero_pages_and_holes)
 {
     unsigned char *at = map(PAGES);
