@@ -1,7 +1,7 @@
 """The job of `make test-programs`: scripts for programs that are none of ours, here and on Linux.
 
 A script of tests/programs is a case. It passes if it ends with status 0 and prints what it prints
-under Linux, where it is run first, once: the output is kept until a program or a script changes.
+under Linux, where it is run first, once: its output is kept until it or a program changes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,19 @@ def parse(text: str) -> dict[str, Run]:
     return {name: Run(body, end) for name, body, end in _BLOCK.findall(text)}
 
 
-def _key(initrd: Path) -> str:
-    """Of what the output under Linux depends on: the programs and the scripts."""
-    sha = hashlib.sha256()
-    for name, (mode, data) in sorted(mkinitrd.read_archive(initrd.read_bytes()).items()):
-        if name.split("/")[0] in ("usr", programs.SCRIPTS):
-            sha.update(f"{name} {mode} {len(data)}\n".encode() + data)
-    return sha.hexdigest()
+def _keys(initrd: Path, names: Collection[str]) -> dict[str, str]:
+    """Of what each script's output under Linux depends on: the programs, and itself."""
+    files = mkinitrd.read_archive(initrd.read_bytes())
+    common = hashlib.sha256()
+    for name, (mode, data) in sorted(files.items()):
+        if name.startswith(("usr/", f"{programs.SHARED}/")):
+            common.update(f"{name} {mode} {len(data)}\n".encode() + data)
+    keys = {}
+    for name in names:
+        sha = common.copy()
+        sha.update(files[f"{programs.SCRIPTS}/{name}"][1])
+        keys[name] = sha.hexdigest()
+    return keys
 
 
 class Reference:
@@ -62,14 +68,15 @@ class Reference:
         """Those of these scripts, as far as they came to their ends."""
         with self._lock:
             kept = self.initrd.with_name("linux.json")
-            key = _key(self.initrd)
+            keys = _keys(self.initrd, names)
             content = json.loads(kept.read_text()) if kept.exists() else {}
-            known = content.get("runs", {}) if content.get("initrd") == key else {}
+            known = [name for name in names if content.get(name, [""])[0] == keys[name]]
             if missing := [name for name in names if name not in known]:
-                found = self._boot(missing)
-                known.update({name: [run.text, run.end] for name, run in found.items()})
-                kept.write_text(json.dumps({"initrd": key, "runs": known}))
-            return {name: Run(*known[name]) for name in names if name in known}
+                for name, run in self._boot(missing).items():
+                    content[name] = [keys[name], run.text, run.end]
+                    known.append(name)
+                kept.write_text(json.dumps(content))
+            return {name: Run(*content[name][1:]) for name in known}
 
     def _boot(self, names: list[str]) -> dict[str, Run]:
         machine = qemu.Machine(

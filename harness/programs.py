@@ -46,8 +46,9 @@ _LINKS = {
     "bin/dash": "../usr/bin/dash",
     "usr/bin/bash": "bash-static",
 }
-#: where the scripts of tests/programs are in the initrd
+#: where the scripts of tests/programs are in the initrd, and what they share
 SCRIPTS = "programs"
+SHARED = f"{SCRIPTS}/lib"
 #: what user/bench/programs.c runs, and where it finds it
 WORKLOADS = Path(__file__).with_name("workloads")
 #: what `make run SHELL_PROGRAM=NAME` offers
@@ -155,6 +156,8 @@ def initrd(build_dir: Path, tests_dir: Path) -> Path:
         files[name] = (stat.S_IFLNK | 0o777, target.encode())
     for name, path in scripts(tests_dir).items():
         files[f"{SCRIPTS}/{name}"] = (stat.S_IFREG | 0o755, path.read_bytes())
+    for path in sorted((tests_dir / SHARED).iterdir()):
+        files[f"{SHARED}/{path.name}"] = (stat.S_IFREG | 0o644, path.read_bytes())
     for path in sorted(WORKLOADS.iterdir()):
         files[f"{WORKLOADS.name}/{path.name}"] = (stat.S_IFREG | 0o755, path.read_bytes())
     whole = mkinitrd.archive(files)

@@ -1,19 +1,6 @@
 #!/usr/bin/dash
-# stress-ng, each stressor with its own checks (--verify), bounded by operations: processes, threads, pipes, signals.
-cd /tmp || exit 1
-run()
-{
-    name=$1
-    shift
-    if stress-ng "$@" --verify --no-rand-seed --temp-path /tmp --timeout 900 > stress.log 2>&1; then
-        echo "$name: passed"
-    else
-        echo "$name: status $?"
-        cat stress.log
-        failed=1
-    fi
-}
-failed=0
+# stress-ng: processes, threads, pipes, signals.
+. /programs/lib/stress.sh
 run fork --fork 1 --fork-ops 100
 run vfork --vfork 1 --vfork-ops 100
 run exec --exec 1 --exec-ops 10
@@ -23,5 +10,4 @@ run signal --signal 1 --signal-ops 1000
 run pthread --pthread 1 --pthread-ops 100
 run kill --kill 1 --kill-ops 500
 run poll --poll 1 --poll-ops 100
-rm -f stress.log
-exit $failed
+end
