@@ -45,6 +45,12 @@
 struct native_object;
 LIST_HEAD(native_list, native_object);
 
+/* How far a text of the VMAs was asked for: this one begins at that byte. */
+struct report_place {
+    uint64_t offset;
+    vaddr_t vma; /* its start */
+};
+
 struct mm {
     uint64_t anon_pages; /* resident private pages. First: it is added to at most faults */
     struct lock lock;    /* the writer's; held: nobody begins to read */
@@ -95,7 +101,8 @@ struct mm {
     uint32_t native_table_slot; /* capability table of its native threads, 0: none */
     uint32_t native_table_entries;
     struct native_list native_objects;
-    char name[32]; /* of the program, for display */
+    struct report_place report_maps, report_smaps; /* report_mm.c */
+    char name[32];                                 /* of the program, for display */
 };
 
 extern uint64_t mm_user_end;

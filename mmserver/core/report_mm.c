@@ -44,12 +44,31 @@ static void maps_line(struct text *t, const struct vma *v)
     text_char(t, '\n');
 }
 
-void report_maps(struct text *t, struct mm *mm)
+/*
+ * A text that is asked for window by window goes on at the VMA where the window before it ended:
+ * the whole costs as much as it is long. Nothing but time depends on the place that is remembered,
+ * unless VMAs change meanwhile, and then what was said of those before it stays said.
+ */
+static void each_vma(struct text *t, struct mm *mm, struct report_place *place,
+                     void (*say)(struct text *, const struct vma *))
 {
     mm_lock(mm);
-    for (const struct vma *v = vma_first(mm); v; v = vma_next(v))
-        maps_line(t, v);
+    bool further = place->offset && t->offset >= place->offset;
+    const struct vma *v = further ? vma_find(mm, place->vma) : NULL;
+    if (v && v->start == place->vma)
+        t->at = place->offset;
+    else
+        v = vma_first(mm);
+    for (; v && !text_is_full(t); v = vma_next(v)) {
+        *place = (struct report_place){t->at, v->start};
+        say(t, v);
+    }
     mm_unlock(mm);
+}
+
+void report_maps(struct text *t, struct mm *mm)
+{
+    each_vma(t, mm, &mm->report_maps, maps_line);
 }
 
 /* ---- smaps ---- */
@@ -153,9 +172,9 @@ static bool may_be_huge(const struct vma *v)
            ROUND_UP(v->start, BLOCK_BYTES) + BLOCK_BYTES <= v->end;
 }
 
-static void smaps_of(struct text *t, const struct mm *mm, const struct vma *v)
+static void smaps_of(struct text *t, const struct vma *v)
 {
-    const struct tally c = tally_vma(mm, v);
+    const struct tally c = tally_vma(v->mm, v);
     uint64_t pss_kib = (c.pss * KIB_PER_PAGE) >> PSS_SHIFT;
 
     maps_line(t, v);
@@ -187,10 +206,7 @@ static void smaps_of(struct text *t, const struct mm *mm, const struct vma *v)
 
 void report_smaps(struct text *t, struct mm *mm)
 {
-    mm_lock(mm);
-    for (const struct vma *v = vma_first(mm); v; v = vma_next(v))
-        smaps_of(t, mm, v);
-    mm_unlock(mm);
+    each_vma(t, mm, &mm->report_smaps, smaps_of);
 }
 
 /* ---- the whole space ---- */

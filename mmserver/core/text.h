@@ -1,6 +1,7 @@
 /*
  * Text for reports: written to a window of a longer text, so that a reader can ask for any part.
- * The whole text is produced each time; only what lies in the window is kept.
+ * The whole text is produced each time; only what lies in the window is kept. A report that knows
+ * where in its text something begins may set `at` and begin there, and may end when it is full.
  */
 #ifndef MMSERVER_CORE_TEXT_H
 #define MMSERVER_CORE_TEXT_H
@@ -26,6 +27,11 @@ static inline uint64_t text_mark(const struct text *t)
 void text_number(struct text *t, uint64_t value, unsigned base, unsigned width, char fill);
 /* %s %c %u %x (64-bit), with a width and a leading 0: "%08x". */
 void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Whether what follows lies behind the window. */
+static inline bool text_is_full(const struct text *t)
+{
+    return t->at >= t->offset + t->bytes;
+}
 /* Bytes that were put into the window. */
 static inline uint64_t text_kept(const struct text *t)
 {

@@ -222,6 +222,50 @@ KTAP_CASE(core_calls_policies)
     end();
 }
 
+/* A text of the VMAs, read in windows of so many bytes from `from` on, into `to`: its length. */
+static uint64_t read_windows(uint64_t kind, uint64_t window, uint64_t from, char *to, uint64_t room)
+{
+    vaddr_t at = program->mm->stack_top - 2 * PAGE_BYTES;
+    long got;
+
+    for (uint64_t done = from; done < room; done += (uint64_t)got) {
+        got = core_world_call(program, MM_REPORT, kind, 0, at, window, done);
+        EXPECT(got >= 0 && got <= (long)window);
+        if (got <= 0)
+            return done;
+        core_world_peek(program, at, to + done, (uint64_t)got);
+    }
+    return room;
+}
+
+/* Texts of many VMAs: the same in windows of any size; and one that goes on after its beginning has
+ * changed goes on where it was. */
+KTAP_CASE(core_calls_texts_in_windows)
+{
+    static char whole[256 << 10], parts[256 << 10];
+    const uint64_t kinds[] = {MM_REPORT_MAPS, MM_REPORT_SMAPS}, windows[] = {100, 1000, 3333};
+
+    boot();
+    for (uint64_t i = 0; i < 200; i++)
+        EXPECT_EQ(map(i, 1, i % 2 ? RW : PROT_READ, 0), (long)page(i));
+    for (unsigned kind = 0; kind < ARRAY_COUNT(kinds); kind++) {
+        uint64_t bytes = read_windows(kinds[kind], PAGE_BYTES, 0, whole, sizeof whole);
+        EXPECT(bytes > 2 * PAGE_BYTES && bytes < sizeof whole);
+        for (unsigned i = 0; i < ARRAY_COUNT(windows); i++) {
+            EXPECT_EQ(read_windows(kinds[kind], windows[i], 0, parts, sizeof parts), bytes);
+            EXPECT(memcmp(whole, parts, bytes) == 0);
+        }
+        uint64_t middle = 2 * PAGE_BYTES;
+        EXPECT_EQ(read_windows(kinds[kind], PAGE_BYTES, 0, parts, middle), middle);
+        EXPECT_EQ(call(NR_munmap, 2, 1, 0, 0), 0);
+        EXPECT_EQ(read_windows(kinds[kind], PAGE_BYTES, middle, parts, sizeof parts), bytes);
+        EXPECT(memcmp(whole, parts, bytes) == 0);
+        EXPECT(read_windows(kinds[kind], PAGE_BYTES, 0, parts, sizeof parts) < bytes);
+        EXPECT_EQ(map(2, 1, PROT_READ, 0), (long)page(2));
+    }
+    end();
+}
+
 KTAP_CASE(core_calls_large_space_ends_in_parts)
 {
     boot();
