@@ -9,7 +9,6 @@
  * before, and the hart need not stand as gathering.
  */
 #include "kernel/straight.h"
-#include "arch/slot.h"
 #include "kernel/assert.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
@@ -22,15 +21,6 @@
 
 #define HEAD_MAP_ONE    (HEAD_ONE | BATCH_MAP)
 #define HEAD_TABLE_LEAF (HEAD_ONE | 1UL << 8 | BATCH_TABLE)
-
-/* What the straight way made of an operation. */
-enum outcome {
-    NOT_PLAIN, /* nothing has changed */
-    OTHER,     /* the same; it may go straight another way: a list, or in another leaf table */
-    DONE,
-    REPLACED, /* done, but other harts have to be fenced */
-    STOPPED   /* another hart was faster in the middle of a list; op->done says how far it came */
-};
 
 static inline __attribute__((always_inline)) enum outcome
 map_one(struct hart *h, struct thread *w, const volatile struct batch_op *op, uint64_t *slot)
@@ -65,38 +55,6 @@ protect_one(struct hart *h, struct thread *w, const struct space *s,
     return DONE;
 }
 
-/* What a REPLACED leaves to be done: the old entry's page is fenced nowhere and still counted. */
-struct was {
-    vaddr_t address;
-    uint64_t entry;
-};
-
-static inline __attribute__((always_inline)) enum outcome
-replace_one(struct hart *h, struct thread *w, const struct space *s,
-            const volatile struct batch_op *op, uint64_t *slot, struct was *was)
-{
-    uint64_t entry = op->entry | ENTRY_ALWAYS, old = slot_load(slot);
-
-    if (unlikely(((old ^ op->extra) & ~(ENTRY_A | ENTRY_D)) || !(old & ENTRY_V) || old & ENTRY_N))
-        return NOT_PLAIN;
-    if (unlikely(!straight_covered(w, op->memory, entry, entry)))
-        return NOT_PLAIN;
-    if (unlikely(s->linear_end)) /* the server's own leaves are not all counted */
-        return NOT_PLAIN;
-    int32_t *counter = block_of_entry(h->blocks, entry);
-    if (unlikely(arch_count_up(counter) < 0 || !arch_slot_replace(slot, old, entry))) {
-        __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
-        return NOT_PLAIN;
-    }
-    was->entry = old;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (unlikely(!straight_only_here(h, s)))
-        return REPLACED;
-    straight_fence_page(h, s, was->address);
-    __atomic_fetch_sub(block_of_entry(h->blocks, old), 1, __ATOMIC_RELAXED);
-    return DONE;
-}
-
 /*
  * Perform the first operation of w's page, if that is plain. Inside hart_busy(). With REPLACED the
  * space is still locked.
@@ -120,7 +78,7 @@ straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot
     if (unlikely(!space_trylock(s)))
         return NOT_PLAIN;
     if (code == BATCH_REPLACE)
-        outcome = replace_one(h, w, s, op, slot, was);
+        outcome = straight_replace(h, w, s, slot, op->entry, op->memory, op->extra, was);
     else if (code == BATCH_PROTECT)
         outcome = protect_one(h, w, s, op, slot, address);
     else if (code == BATCH_MAP)
@@ -257,8 +215,7 @@ static __attribute__((noinline)) bool straight_table(struct hart *h, struct thre
     return done;
 }
 
-/* Other harts forget the translation of the old entry; then its page is no longer counted. */
-static void replaced_fence(struct hart *h, struct space *s, struct was was)
+void replaced_fence(struct hart *h, struct space *s, struct was was)
 {
     struct gather g;
 

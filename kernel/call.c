@@ -202,7 +202,7 @@ long kernel_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3
 
     if (number == CALL_REPLY_BATCH)
         return reply_batch_in_kernel(t, a0, a1, a2, (long)a3, out);
-    if ((number == CALL_FAULT_REPLY && fault_reply_in_kernel(t, a0, a1)) ||
+    if ((number == CALL_FAULT_REPLY && fault_reply_in_kernel(t, a0, a1, a2)) ||
         (number == CALL_REPLY_PARK && reply_park_in_kernel(t, a0))) {
         h->pager_answered = client;
         return 0;

@@ -277,10 +277,13 @@ static long map_for(struct thread *w, struct thread *c, uint64_t entry, uint64_t
 {
     bool rights = memory & REPLY_RIGHTS;
     long error = 0;
-    struct cap *cap = cap_lookup(w, memory & ~REPLY_RIGHTS, CAP_MEMORY, 0, &error);
+    struct cap *cap =
+        cap_lookup(w, memory & ~(REPLY_RIGHTS | REPLY_REPLACE), CAP_MEMORY, 0, &error);
 
     if (!cap)
         return -error;
+    if (memory & REPLY_REPLACE) /* goes straight, or by a batch */
+        return -ERR_AGAIN;
     entry |= ENTRY_ALWAYS;
     if ((entry & (cap->forbid | ENTRY_N)) || entry_pbmt_reserved(entry)) /* runs: by a batch */
         return -ERR_ENTRY;

@@ -30,6 +30,7 @@
 #include "kernel/pager.h"
 #include "kernel/pager_hook.h"
 #include "kernel/space.h"
+#include "kernel/straight.h"
 
 /* Fetch, load and store page faults; 14 is reserved and does not occur. */
 static inline bool is_page_fault(uint64_t cause)
@@ -93,9 +94,9 @@ bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a
 }
 
 enum mapped {
-    NOT_PLAIN, /* nothing has changed */
+    UNPLAIN,   /* nothing has changed */
     ELSEWHERE, /* the same: the client's cached leaf table is another one */
-    RIGHTS,    /* the same: there is no such capability, but perhaps REPLY_RIGHTS */
+    FLAGGED,   /* the same: there is no such capability, but perhaps REPLY_RIGHTS or _REPLACE */
     MAPPED
 };
 
@@ -108,23 +109,23 @@ static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t
 {
     uint64_t address = c->fault_address;
 
+    if (unlikely(memory >= w->table_size))
+        return FLAGGED;
     /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
     if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
         return ELSEWHERE;
-    if (unlikely(memory >= w->table_size))
-        return RIGHTS;
     struct cap *cap = &w->table_caps[memory];
     entry |= ENTRY_ALWAYS;
     /* forbid is all ones for every type but Memory, and `entry` is never zero. Bits above the page
      * number that are not forbidden take the page out of the extent: then it is not plain. */
     pfn_t page = entry >> ENTRY_PAGE_SHIFT;
     if (unlikely(entry & cap->forbid) || unlikely(page - cap->first >= cap->pages))
-        return NOT_PLAIN;
+        return UNPLAIN;
     if (unlikely(!block_get(page)))
-        return NOT_PLAIN;
+        return UNPLAIN;
     if (unlikely(!arch_slot_fill(thread_leaf_slot(c, address), entry))) {
         block_put_n(page, 1);
-        return NOT_PLAIN;
+        return UNPLAIN;
     }
     return MAPPED;
 }
@@ -137,7 +138,7 @@ answer_fault(struct thread *w, uint64_t entry, uint64_t memory, struct thread *p
 
     hart_busy(this_hart());
     if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return NOT_PLAIN;
+        return UNPLAIN;
     enum mapped mapped = reply_map(w, c, entry, memory);
     if (likely(mapped == MAPPED))
         w->client = parked;
@@ -177,24 +178,44 @@ bool reply_rights_add(const struct thread *c, uint64_t *slot, uint64_t entry)
     return rights_add(c, slot, entry);
 }
 
-/* As answer_fault(), which has answered RIGHTS: with REPLY_RIGHTS in `memory`. The hart is busy. */
+/* As answer_fault(), which has answered FLAGGED: with REPLY_RIGHTS in `memory`. The hart is busy.
+ */
 static inline __attribute__((always_inline)) bool
 answer_rights(struct thread *w, uint64_t entry, uint64_t memory, struct thread *parked)
 {
     struct thread *c = w->client;
     uint64_t address = c->fault_address;
 
-    memory ^= REPLY_RIGHTS;
-    if (unlikely(memory >= w->table_size))
-        return false;
-    const struct cap *cap = &w->table_caps[memory];
     entry |= ENTRY_ALWAYS;
-    if (unlikely(entry & cap->forbid) ||
-        unlikely((entry >> ENTRY_PAGE_SHIFT) - cap->first >= cap->pages))
+    if (unlikely(!straight_covered(w, memory ^ REPLY_RIGHTS, entry, entry)) ||
+        unlikely(!straight_leaf(c, address)) ||
+        unlikely(!rights_add(c, thread_leaf_slot(c, address), entry)))
         return false;
-    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
+    w->client = parked;
+    return true;
+}
+
+/* The same with REPLY_REPLACE: `old` is what stands there. The space is locked for it, as for any
+ * batch: who has it may rely on what is not empty. */
+static inline __attribute__((always_inline)) bool answer_replace(struct thread *w, uint64_t entry,
+                                                                 uint64_t memory, uint64_t old,
+                                                                 struct thread *parked)
+{
+    struct hart *h = this_hart();
+    struct thread *c = w->client;
+    struct space *s = c->space; /* who faults has one */
+    struct was was = {.address = c->fault_address};
+
+    if (unlikely(!straight_leaf(c, was.address) || !space_trylock(s)))
         return false;
-    if (unlikely(!rights_add(c, thread_leaf_slot(c, address), entry)))
+    uint64_t *slot = thread_leaf_slot(c, was.address);
+    enum outcome outcome =
+        straight_replace(h, w, s, slot, entry, memory ^ REPLY_REPLACE, old, &was);
+    if (unlikely(outcome == REPLACED))
+        replaced_fence(h, s, was);
+    else
+        straight_unlock(s);
+    if (unlikely(outcome == NOT_PLAIN))
         return false;
     w->client = parked;
     return true;
@@ -216,13 +237,15 @@ static inline __attribute__((always_inline)) bool answer_value(struct thread *w,
     return true;
 }
 
-bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory)
+bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory, uint64_t old)
 {
     enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
 
     return mapped == MAPPED ||
            (mapped == ELSEWHERE && answer_elsewhere(w, entry, memory, &thread_in_kernel)) ||
-           (mapped == RIGHTS && answer_rights(w, entry, memory, &thread_in_kernel));
+           (mapped == FLAGGED &&
+            (memory & REPLY_REPLACE ? answer_replace(w, entry, memory, old, &thread_in_kernel)
+                                    : answer_rights(w, entry, memory, &thread_in_kernel)));
 }
 
 bool reply_park_in_kernel(struct thread *w, uint64_t value)
@@ -237,6 +260,14 @@ static __attribute__((noinline)) bool pager_fault_elsewhere(uint64_t entry, uint
     return answer_elsewhere(w, entry, memory, &thread_in_kernel) && resume_same(c);
 }
 
+static __attribute__((noinline)) bool pager_fault_replace(uint64_t entry, uint64_t memory,
+                                                          uint64_t old)
+{
+    struct thread *w = this_hart()->pager_thread, *c = w->client;
+
+    return answer_replace(w, entry, memory, old, &thread_in_kernel) && resume_same(c);
+}
+
 static __attribute__((noinline)) bool pager_fault_rights(uint64_t entry, uint64_t memory)
 {
     struct thread *w = this_hart()->pager_thread, *c = w->client;
@@ -245,7 +276,7 @@ static __attribute__((noinline)) bool pager_fault_rights(uint64_t entry, uint64_
 }
 
 /* The client's registers are saved, its space is loaded, nobody better is ready: it goes on. */
-bool pager_fault_reply(uint64_t entry, uint64_t memory)
+bool pager_fault_reply(uint64_t entry, uint64_t memory, uint64_t old)
 {
     struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
@@ -255,8 +286,9 @@ bool pager_fault_reply(uint64_t entry, uint64_t memory)
     enum mapped mapped = answer_fault(w, entry, memory, &thread_in_kernel);
     if (likely(mapped == MAPPED))
         return resume_same(c);
-    if (mapped == RIGHTS)
-        return pager_fault_rights(entry, memory);
+    if (mapped == FLAGGED)
+        return memory & REPLY_REPLACE ? pager_fault_replace(entry, memory, old)
+                                      : pager_fault_rights(entry, memory);
     return mapped == ELSEWHERE && pager_fault_elsewhere(entry, memory);
 }
 
@@ -292,7 +324,19 @@ static __attribute__((noinline)) bool fault_reply_elsewhere(uint64_t entry, uint
     return resume_full(c);
 }
 
-/* Its arguments are where fault_reply() has them. */
+/* The arguments of these two are where fault_reply() has them. */
+static __attribute__((noinline)) bool fault_reply_replace(uint64_t entry, uint64_t memory,
+                                                          uint64_t old, uint64_t a3, uint64_t a4,
+                                                          uint64_t a5, struct thread *w)
+{
+    struct thread *c = w->client;
+
+    (void)a3, (void)a4, (void)a5;
+    if (unlikely(!answer_replace(w, entry, memory, old, NULL)))
+        return not_plain(w, entry, memory);
+    return resume_full(c);
+}
+
 static __attribute__((noinline)) bool fault_reply_rights(uint64_t entry, uint64_t memory,
                                                          uint64_t a2, uint64_t a3, uint64_t a4,
                                                          uint64_t a5, struct thread *w)
@@ -305,7 +349,7 @@ static __attribute__((noinline)) bool fault_reply_rights(uint64_t entry, uint64_
     return resume_full(c);
 }
 
-bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t old, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w)
 {
     struct thread *c = w->client;
@@ -313,8 +357,9 @@ bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint
     enum mapped mapped = answer_fault(w, entry, memory, NULL);
     if (likely(mapped == MAPPED))
         return resume_full(c);
-    if (mapped == RIGHTS)
-        return fault_reply_rights(entry, memory, a2, a3, a4, a5, w);
+    if (mapped == FLAGGED)
+        return memory & REPLY_REPLACE ? fault_reply_replace(entry, memory, old, a3, a4, a5, w)
+                                      : fault_reply_rights(entry, memory, old, a3, a4, a5, w);
     return mapped == ELSEWHERE ? fault_reply_elsewhere(entry, memory, w)
                                : not_plain(w, entry, memory);
 }

@@ -98,7 +98,7 @@ bool fault_deliver(uint64_t a0, uint64_t address, uint64_t cause, uint64_t pc, u
                    uint64_t a5, struct thread *t);
 bool call_deliver(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                   struct thread *t, uint64_t number);
-bool fault_reply(uint64_t entry, uint64_t memory, uint64_t a2, uint64_t a3, uint64_t a4,
+bool fault_reply(uint64_t entry, uint64_t memory, uint64_t old, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w);
 /* A fault reply with REPLY_RIGHTS, its entry checked: the page in c's slot gains what it lacks. No
  * lock: only one word changes, and which page it names does not. Whoever remembers the old entry on

@@ -13,7 +13,7 @@ bool pager_foreign(struct thread *t, struct thread *w);
 void pager_run(struct thread *w);
 
 /* fast.c: the straight answers, without the return to user mode. */
-bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory);
+bool fault_reply_in_kernel(struct thread *w, uint64_t entry, uint64_t memory, uint64_t old);
 bool reply_park_in_kernel(struct thread *w, uint64_t value);
 
 /*

@@ -43,7 +43,7 @@ static inline struct thread *pager_worker(void)
  * of which a list may also have stopped in the middle: why is then the third argument of
  * CALL_REPLY_BATCH.
  */
-bool pager_fault_reply(uint64_t entry, uint64_t memory);
+bool pager_fault_reply(uint64_t entry, uint64_t memory, uint64_t old);
 bool pager_reply_park(uint64_t value);
 bool pager_forward_park(uint64_t info0, uint64_t info1);
 bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *stopped);

@@ -8,8 +8,25 @@
 
 #include "kernel/batch.h"
 #include "arch/arch.h"
+#include "arch/slot.h"
 #include "kernel/asid.h"
+#include "kernel/block.h"
 #include "kernel/cap.h"
+
+/* What the straight way made of an operation. */
+enum outcome {
+    NOT_PLAIN, /* nothing has changed */
+    OTHER,     /* the same; it may go straight another way: a list, or in another leaf table */
+    DONE,
+    REPLACED, /* done, but other harts have to be fenced */
+    STOPPED   /* another hart was faster in the middle of a list; op->done says how far it came */
+};
+
+/* What a REPLACED leaves to be done: the old entry's page is fenced nowhere and still counted. */
+struct was {
+    vaddr_t address;
+    uint64_t entry;
+};
 
 /* Does Memory capability `slot` cover the page of the entry and allow these bits in it? */
 static inline __attribute__((always_inline)) bool
@@ -41,6 +58,42 @@ static inline void straight_unlock(struct space *s)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     *(volatile uint32_t *)&s->lock = 0; /* a plain store: the atomic one is an exchange */
 }
+
+/*
+ * The space is locked: `entry`, of Memory capability `memory`, takes the place of `expected`, which
+ * may have been accessed and dirtied meanwhile, at was->address. With REPLACED the lock is still
+ * needed (replaced_fence).
+ */
+static inline __attribute__((always_inline)) enum outcome
+straight_replace(struct hart *h, struct thread *w, const struct space *s, uint64_t *slot,
+                 uint64_t entry, uint64_t memory, uint64_t expected, struct was *was)
+{
+    uint64_t old = slot_load(slot);
+
+    entry |= ENTRY_ALWAYS;
+    if (unlikely(((old ^ expected) & ~(ENTRY_A | ENTRY_D)) || !(old & ENTRY_V) || old & ENTRY_N))
+        return NOT_PLAIN;
+    if (unlikely(!straight_covered(w, memory, entry, entry)))
+        return NOT_PLAIN;
+    if (unlikely(s->linear_end)) /* the server's own leaves are not all counted */
+        return NOT_PLAIN;
+    int32_t *counter = block_of_entry(h->blocks, entry);
+    if (unlikely(arch_count_up(counter) < 0 || !arch_slot_replace(slot, old, entry))) {
+        __atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
+        return NOT_PLAIN;
+    }
+    was->entry = old;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (unlikely(!straight_only_here(h, s)))
+        return REPLACED;
+    straight_fence_page(h, s, was->address);
+    __atomic_fetch_sub(block_of_entry(h->blocks, old), 1, __ATOMIC_RELAXED);
+    return DONE;
+}
+
+/* batch_straight.c: other harts forget the translation of the old entry, then its page is no longer
+ * counted. The space is locked, and the hart busy; neither is so afterwards. */
+void replaced_fence(struct hart *h, struct space *s, struct was was);
 
 /* The Space capability in the slot, if it lets w map; NULL: find out why in full. */
 static inline struct space *straight_space(const struct thread *w, uint64_t slot)

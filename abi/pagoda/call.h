@@ -14,11 +14,14 @@
 #ifndef PAGODA_CALL_H
 #define PAGODA_CALL_H
 
-/* *fault_reply(entry, memory): map `entry` where the client faulted, resume it, park. With
+/* *fault_reply(entry, memory, old): map `entry` where the client faulted, resume it, park. With
  * REPLY_RIGHTS in `memory` the page must stand there already; it gains the rights of `entry` that
- * it lacks, and may have none that `entry` lacks. */
+ * it lacks, and may have none that `entry` lacks. With REPLY_REPLACE `entry` takes the place of
+ * `old`, which must stand there, as by BATCH_REPLACE; that is not always possible: -ERR_AGAIN, and
+ * a batch must do. */
 #define CALL_FAULT_REPLY (-1)
 #define REPLY_RIGHTS     (1UL << 30)
+#define REPLY_REPLACE    (1UL << 29)
 /* *reply_park(value): answer the client (a0 of a foreign call, status of a message, or simply go on
  * after a fault, for which value must be 0), park. */
 #define CALL_REPLY_PARK (-2)

@@ -32,15 +32,22 @@ static inline struct answer answer_make(enum answer_kind kind, uint64_t value, u
 }
 /*
  * How the straight ways of a fault end: jumped to, they send the reply at once. In user mode they
- * are the entry code's own labels; in the kernel they come back only if the reply is not plain.
+ * are the entry code's own labels; in the kernel they come back only if the reply is not plain. The
+ * second is fault_reply with REPLY_REPLACE; `old` is visit.displaced too, for who answers later.
  */
 #if defined(PAGODA_USER_PLACEMENT) || defined(PAGODA_KERNEL)
 struct answer place_fault_answer(uint64_t entry, uint64_t slot);
+struct answer place_replace_answer(uint64_t entry, uint64_t slot, uint64_t old);
 struct answer place_batch_answer(uint64_t space, uint64_t count);
 #else
 static inline struct answer place_fault_answer(uint64_t entry, uint64_t slot)
 {
     return answer_of(entry, slot); /* ANSWER_FAULT */
+}
+static inline struct answer place_replace_answer(uint64_t entry, uint64_t slot, uint64_t old)
+{
+    (void)old;
+    return answer_of(entry, slot);
 }
 static inline struct answer place_batch_answer(uint64_t space, uint64_t count)
 {

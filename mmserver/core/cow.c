@@ -2,7 +2,7 @@
  * Writes to private memory where something stands already, straight:
  *
  *   own page that lacks W     ──▶ REUSE          fault_reply adds the right
- *   the zero page             ──▶ ZERO_REPLACED  one BATCH_REPLACE
+ *   the zero page             ──▶ ZERO_REPLACED  fault_reply replaces the entry
  *   page shared by a fork     ──▶ COW_COPY       the same; the old page is displaced
  *   all else                  ──▶ fault_slow()
  *
@@ -22,22 +22,6 @@
 static inline void page_describe(const struct worker *w, struct page *page, vaddr_t address)
 {
     page_becomes_anon(page, w->fast.anon, (address >> PAGE_SHIFT) + w->fast.index_bias);
-}
-
-/* The answer: `entry` takes the place of `old`. */
-static inline void replace_make(struct worker *w, vaddr_t address, uint64_t old, uint64_t entry,
-                                uint32_t memory)
-{
-    struct batch_op *op = &w->ops->op[0];
-
-    op->code = BATCH_REPLACE;
-    op->level = op->flags = op->reserved = 0;
-    op->count = 1;
-    op->memory = memory;
-    op->address = PAGE_DOWN(address);
-    op->entry = entry;
-    op->extra = old;
-    w->batch_ops = 1;
 }
 
 static FAULT_WAY(zero_replace)
@@ -60,9 +44,9 @@ static FAULT_WAY(zero_replace)
     c->minor_faults++;
     fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ZERO_REPLACED), begun);
     uint64_t entry = entry_make(pfn, w->fast.bits);
-    replace_make(w, address, old, entry, page->slot);
-    mm_read_end_reply(w, PAGE_DOWN(address), entry);
-    return place_batch_answer(mm->space_slot, 1);
+    w->visit.displaced = old;
+    mm_read_end_reply(w, address, entry);
+    return place_replace_answer(entry, page->slot | REPLY_REPLACE, old);
 }
 
 /* The leaf table is locked: the entry is still `old`, and its page not ours alone. The page is
@@ -88,8 +72,8 @@ static FAULT_WAY(shared_copy)
         return fault_anew(FAULT_GO_ON);
     pfn_t pfn = hot_page(w);
     leaf_lock(leaf);
-    page_copy((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
-              (const void *)(w->linear_base + (entry_page(old) << PAGE_SHIFT)));
+    page_copy_here((void *)(w->linear_base + (pfn << PAGE_SHIFT)),
+                   (const void *)(w->linear_base + (entry_page(old) << PAGE_SHIFT)));
     /* Only now: whoever finds itself the old page's last owner writes to it. */
     if (unlikely(!displace(leaf, old, page_of_entry(w->pages_bias, old)))) {
         leaf_unlock(leaf);
@@ -102,11 +86,10 @@ static FAULT_WAY(shared_copy)
     c->minor_faults++;
     fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_COW_COPY), begun);
     uint64_t entry = entry_make(pfn, w->fast.bits);
-    replace_make(w, address, old, entry, page->slot);
     w->visit.displaced = old;
-    mm_read_end_reply(w, PAGE_DOWN(address), entry | VISIT_DISPLACES);
+    mm_read_end_reply(w, address, entry | VISIT_DISPLACES);
     leaf_unlock(leaf);
-    return place_batch_answer(mm->space_slot, 1);
+    return place_replace_answer(entry, page->slot | REPLY_REPLACE, old);
 }
 
 FAULT_WAY(cow_straight)

@@ -323,10 +323,11 @@ struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause,
 static void displaced_finish(struct worker *w, const struct visit *v)
 {
     uint64_t entry = v->entry & ~VISIT_MARKS;
+    vaddr_t address = PAGE_DOWN(v->at);
 
-    if (!pt_replace(w, v->mm, v->at, v->displaced, entry))
+    if (!pt_replace(w, v->mm, address, v->displaced, entry))
         return;
-    op_add(w, v->mm, BATCH_UNMAP, PAGE_DOWN(v->at));
+    op_add(w, v->mm, BATCH_UNMAP, address);
     ops_send(w);
     fault_anon_unaccount(w, v->mm, entry_page(entry));
 }

@@ -10,6 +10,7 @@
  * stands yet. The object's lock is held from the look at its size until its pages are held.
  */
 #include "mmserver/core/around.h"
+#include "mmserver/core/clear.h"
 #include "mmserver/core/fault_straight.h"
 
 /* The word of the page that belongs to `address`, object locked; NULL if it is not cached, or
@@ -82,7 +83,7 @@ static LEAF_WAY(write_private)
     lock_drop(&o->lock);
     pfn_t pfn = hot_page(w);
     struct page *page = (struct page *)(w->pages_bias + pfn * sizeof *page);
-    page_copy(page_pointer(pfn), page_pointer(page_number(from)));
+    page_copy_here(page_pointer(pfn), page_pointer(page_number(from)));
     page_becomes_anon(page, v->anon, rmap_index(v->offset, v->start, address));
     object_page_put(w, from, 1);
     mm_add(&c->mm->anon_pages, 1);

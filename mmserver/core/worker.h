@@ -38,13 +38,13 @@ struct visit {
     struct mm *mm;      /* written only by its worker, but for the taking away */
     uint64_t at;        /* VISIT_READS, VISIT_OVER, or the address that a reply is under way to */
     uint64_t entry;     /* its page: own zero page, or a page fresh from the allocator */
-    uint64_t displaced; /* with VISIT_DISPLACES: the old entry */
+    uint64_t displaced; /* the entry that it replaces, if it replaces one */
     uint64_t failed;
 };
 
 /* In `entry`: the page was mapped before, only its rights change; nothing to take back. */
 #define VISIT_KEEPS ENTRY_G
-/* The page takes the place of another one, `displaced`, which is not counted as mapped any more. So
+/* The page takes the place of another one, of `displaced`, not counted as mapped any more. So
  * it is not taken back: who finds that the reply has failed finishes what it began. */
 #define VISIT_DISPLACES ENTRY_SOFT1
 #define VISIT_MARKS     (VISIT_KEEPS | VISIT_DISPLACES)

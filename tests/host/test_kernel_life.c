@@ -76,6 +76,18 @@ static uint64_t any_entry(void)
                       one_in(2) ? ENTRY_W | ENTRY_D : 0);
 }
 
+/* The second argument of a fault reply, */
+static uint64_t any_reply_memory(void)
+{
+    return SLOT_MEMORY | (one_in(4) ? REPLY_REPLACE : one_in(4) ? REPLY_RIGHTS : 0);
+}
+
+/* and the third: what may stand there. */
+static uint64_t any_old(void)
+{
+    return any_entry() | ENTRY_ALWAYS;
+}
+
 /* Making, always by the world's thread. */
 
 static void make(uint64_t slot, enum cap_type type)
@@ -146,10 +158,12 @@ bool pager_enter(unsigned kind, const uint64_t a[8])
         pager_try();
     if (one_in(4))
         kernel_call(CALL_REPLY_KEEP, any_reply(), 0, 0, 0, 0, 0, out);
-    if (kind == ENTER_FAULT && one_in(3) && pager_fault_reply(any_entry(), SLOT_MEMORY))
+    if (kind == ENTER_FAULT && one_in(3) &&
+        pager_fault_reply(any_entry(), any_reply_memory(), any_old()))
         return true;
     if (kind == ENTER_FAULT && one_in(2) &&
-        kernel_call(CALL_FAULT_REPLY, any_entry(), SLOT_MEMORY, 0, 0, 0, 0, out) == 0)
+        kernel_call(CALL_FAULT_REPLY, any_entry(), any_reply_memory(), any_old(), 0, 0, 0, out) ==
+            0)
         return false;
     if (one_in(4) && pager_reply_batch(any_thread(), 1, 7, &stopped))
         return true;
@@ -346,7 +360,7 @@ static void serve(unsigned h)
     switch (below(8)) {
     case 0:
     case 1:
-        IPC_NATIVE(h, CALL_FAULT_REPLY, any_entry(), SLOT_MEMORY);
+        IPC_NATIVE(h, CALL_FAULT_REPLY, any_entry(), any_reply_memory(), any_old());
         return;
     case 2:
     case 3:

@@ -40,7 +40,7 @@ static long answering(long number, uint64_t a0, uint64_t a1)
 {
     uint64_t out[2];
 
-    gone = straight && ((number == CALL_FAULT_REPLY && pager_fault_reply(a0, a1)) ||
+    gone = straight && ((number == CALL_FAULT_REPLY && pager_fault_reply(a0, a1, 0)) ||
                         (number == CALL_REPLY_PARK && pager_reply_park(a0)) ||
                         (number == CALL_FORWARD_PARK && pager_forward_park(a0, a1)));
     if (gone)

@@ -201,6 +201,90 @@ KTAP_CASE(a_replacement_is_fenced_on_other_harts)
     EXPECT_EQ(harts[1]->counter[COUNT_fence_remote], 1);
 }
 
+static long replace_reply(uint64_t entry, uint64_t memory, uint64_t old)
+{
+    return IPC_NATIVE(1, CALL_FAULT_REPLY, entry, memory | REPLY_REPLACE, old);
+}
+
+KTAP_CASE(a_fault_reply_replaces_and_fences)
+{
+    struct thread *c = start_mapped(2, 0);
+    int32_t old = mappings(DATA), new = mappings(OTHER);
+
+    c->leaf_tag = 0; /* found on the way */
+    /* Accessed and dirty may differ. */
+    replace_reply(page_entry(OTHER, RW), SLOT_MEMORY, page_entry(DATA, ENTRY_ALWAYS | ENTRY_D));
+    EXPECT(!ipc_hart[1].returned && running(1) == c && ipc_filled(c, 0));
+    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    EXPECT(sim_store(1, AT, 1));
+    EXPECT_EQ(sim_page(), world.first + OTHER);
+    EXPECT_EQ(mappings(DATA), old - 1);
+    EXPECT_EQ(mappings(OTHER), new + 1);
+    EXPECT_EQ(tlb_check_all(), 0);
+    ipc_check();
+}
+
+KTAP_CASE(what_a_fault_reply_replaces_is_fenced_on_other_harts)
+{
+    struct thread *c = start_mapped(3, 0);
+    struct thread *d = ipc_t(ipc_usual_client(2));
+    int32_t old = mappings(DATA);
+
+    ipc_run(2);
+    EXPECT(running(2) == d);
+    EXPECT(sim_load(2, AT, NULL));
+    replace_reply(page_entry(OTHER, RW), SLOT_MEMORY, page_entry(DATA, ENTRY_ALWAYS));
+    EXPECT(!ipc_hart[1].returned && running(1) == c);
+    EXPECT_EQ(tlb_check_all(), 0);
+    EXPECT(sim_load(2, AT, NULL));
+    EXPECT_EQ(sim_page(), world.first + OTHER);
+    EXPECT_EQ(mappings(DATA), old - 1);
+    EXPECT_EQ(harts[1]->counter[COUNT_fence_remote], 1);
+    ipc_check();
+}
+
+/* Each in turn on the straight path, and when the client was taken on the slow one. */
+KTAP_CASE(every_refusal_of_a_fault_reply_that_replaces)
+{
+    struct thread *c = start_mapped(2, 0);
+    uint64_t part = IPC_SLOT + 99, entry = page_entry(OTHER, RW);
+    uint64_t old = page_entry(DATA, ENTRY_ALWAYS), before = *slot_at(AT);
+    struct space *s = ipc_object(ipc.space);
+    int32_t count = mappings(DATA), other = mappings(OTHER);
+
+    EXPECT_EQ(IPC_NATIVE(1, CALL_CAP_COPY, SLOT_MEMORY, SELF_TABLE, part, 0, OTHER, 4), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        EXPECT_EQ(replace_reply(entry, world.table->size, old), -ERR_SLOT);
+        EXPECT_EQ(replace_reply(entry, IPC_SLOT + 98, old), -ERR_EMPTY);
+        EXPECT_EQ(replace_reply(entry, SLOT_SPACE, old), -ERR_TYPE);
+        EXPECT_EQ(replace_reply(entry, part, old), -ERR_AGAIN); /* not writable */
+        EXPECT_EQ(replace_reply(page_entry(OTHER + 4, 0), part, old), -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(entry | ENTRY_G, SLOT_MEMORY, old), -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(page_entry(1, RW), SLOT_MEMORY, old), -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(entry, SLOT_MEMORY, 0), -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(entry, SLOT_MEMORY, old | ENTRY_W), -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(entry, SLOT_MEMORY, page_entry(DATA + 1, ENTRY_ALWAYS)),
+                  -ERR_AGAIN);
+        EXPECT_EQ(replace_reply(entry, SLOT_MEMORY | REPLY_RIGHTS, old), -ERR_AGAIN);
+        s->lock = !round; /* somebody else has it */
+        EXPECT(round || replace_reply(entry, SLOT_MEMORY, old) == -ERR_AGAIN);
+        s->lock = 0;
+        EXPECT(running(1)->client == c || running(1)->served == c);
+        EXPECT_EQ(*slot_at(AT), before);
+        EXPECT(mappings(DATA) == count && mappings(OTHER) == other);
+        ipc_check();
+    }
+    EXPECT_EQ(c->state, THREAD_SERVED); /* there it is never done */
+    EXPECT_EQ(replace_reply(entry, SLOT_MEMORY, old), -ERR_AGAIN);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 0), 0);
+    EXPECT(running(1) == c);
+    /* Nothing stands there. */
+    ipc_fault(1, AT + PAGE_BYTES, CAUSE_STORE_PAGE);
+    EXPECT_EQ(replace_reply(entry, SLOT_MEMORY, 0), -ERR_AGAIN);
+    EXPECT_EQ(*slot_at(AT + PAGE_BYTES), 0);
+    ipc_check();
+}
+
 KTAP_CASE(another_leaf_table_is_found_on_the_way)
 {
     struct thread *c = start_mapped(2, 0);

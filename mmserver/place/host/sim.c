@@ -546,7 +546,8 @@ uint64_t place_instructions(void)
     return ++sim.ticks;
 }
 
-static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address);
+static long reply_fault_at(const struct worker *w, struct answer answer, struct sim_object *space,
+                           vaddr_t address);
 
 /* The operations that go with the answer to a call, of which none can fail. */
 static void batch_of_call(struct worker *w, struct answer answer)
@@ -565,7 +566,7 @@ static void held_lands(void)
     uint64_t stopped = 0;
 
     if (answer_kind(sim.held) == ANSWER_FAULT) {
-        mm_assert(!reply_fault_at(sim.held, sim.held_space, sim.held_address));
+        mm_assert(!reply_fault_at(sim.held_worker, sim.held, sim.held_space, sim.held_address));
         return;
     }
     sim.hart = sim.held_worker->hart;
@@ -763,14 +764,16 @@ static struct sim_object *thread_of(const struct client *c)
     return t;
 }
 
-static long reply_fault_at(struct answer answer, struct sim_object *space, vaddr_t address)
+static long reply_fault_at(const struct worker *w, struct answer answer, struct sim_object *space,
+                           vaddr_t address)
 {
     if (sim.race && sim_entry(space, address,
                               0)) { /* the other hart's page is this one, mapped a moment earlier */
         sim.race = false;
         return -ERR_MAPPED;
     }
-    return sim_map_one(space, address, answer_value(answer), answer_second(answer));
+    return sim_map_one(space, address, answer_value(answer), answer_second(answer),
+                       w->visit.displaced);
 }
 
 static void reply_hold(struct worker *w, struct answer answer)
@@ -805,7 +808,7 @@ static struct answer answer_carry_out(struct worker *w, struct answer answer)
         }
         if (answer_kind(answer) != ANSWER_FAULT)
             return answer;
-        long error = reply_fault_at(answer, &sim.object[sim.thread->space], sim.fault_address);
+        long error = reply_fault_at(w, answer, &sim.object[sim.thread->space], sim.fault_address);
         if (!error)
             return answer;
         answer = fault_reply_failed(w, error);

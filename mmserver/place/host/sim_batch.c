@@ -465,13 +465,15 @@ static long rights_add(uint64_t *slot, const struct batch_op *op)
     return 0;
 }
 
-long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint64_t memory)
+long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint64_t memory,
+                 uint64_t old)
 {
     const struct batch_op op = {.code = BATCH_MAP,
                                 .count = 1,
-                                .memory = (uint32_t)(memory & ~REPLY_RIGHTS),
+                                .memory = (uint32_t)(memory & ~(REPLY_RIGHTS | REPLY_REPLACE)),
                                 .address = PAGE_DOWN(address),
-                                .entry = entry};
+                                .entry = entry,
+                                .extra = old};
     struct sim_run b = {.space = space, .may_fail = true};
     uint64_t *slot;
     long error = slots_find(space, &op, op.address, &slot);
@@ -480,5 +482,7 @@ long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint
         return error == -ERR_LEVEL ? -ERR_NOTABLE : error;
     if (memory & REPLY_RIGHTS)
         return rights_add(slot, &op);
+    if (memory & REPLY_REPLACE)
+        return op_replace(&b, &op, slot);
     return *slot ? -ERR_MAPPED : op_map(&b, &op, slot);
 }

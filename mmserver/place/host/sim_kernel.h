@@ -90,6 +90,7 @@ bool sim_injected(void);
 /* CALL_BATCH, or CALL_REPLY_BATCH without the answer, for the worker that runs. */
 long sim_batch(uint64_t space, uint64_t count, bool reply, uint64_t *stopped);
 /* The mapping of a fault reply. */
-long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint64_t memory);
+long sim_map_one(struct sim_object *space, vaddr_t address, uint64_t entry, uint64_t memory,
+                 uint64_t old);
 
 #endif

@@ -118,11 +118,16 @@ static inline void serving_end(struct worker *w)
     *(struct client *volatile *)&w->serving = NULL;
 }
 
-struct answer place_fault_answer(uint64_t entry, uint64_t slot)
+struct answer place_replace_answer(uint64_t entry, uint64_t slot, uint64_t old)
 {
     serving_end(context());
-    pager_fault_reply(entry, slot); /* comes back if it is not plain */
-    return answer_of(entry, slot);  /* ANSWER_FAULT */
+    pager_fault_reply(entry, slot, old); /* comes back if it is not plain */
+    return answer_of(entry, slot);       /* ANSWER_FAULT */
+}
+
+struct answer place_fault_answer(uint64_t entry, uint64_t slot)
+{
+    return place_replace_answer(entry, slot, 0);
 }
 
 struct answer place_batch_answer(uint64_t space, uint64_t count)
@@ -148,11 +153,12 @@ static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
     return false;
 }
 
-static long answer_send(struct answer a)
+static long answer_send(const struct worker *w, struct answer a)
 {
     switch (answer_kind(a)) {
     case ANSWER_FAULT:
-        return kernel_call(CALL_FAULT_REPLY, answer_value(a), answer_second(a), 0, 0, 0, 0, NULL);
+        return kernel_call(CALL_FAULT_REPLY, answer_value(a), answer_second(a), w->visit.displaced,
+                           0, 0, 0, NULL);
     case ANSWER_REPLY:
         pager_reply_park(answer_value(a)); /* comes back if it is not plain */
         return kernel_call(CALL_REPLY_PARK, answer_value(a), 0, 0, 0, 0, 0, NULL);
@@ -174,7 +180,7 @@ static void answer_carry_out(struct worker *w, struct answer answer)
                 return;
             continue;
         }
-        long error = answer_send(answer);
+        long error = answer_send(w, answer);
         if (!error)
             return;
         answer = answer_kind(answer) == ANSWER_FAULT

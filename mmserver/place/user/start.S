@@ -69,11 +69,13 @@ answer:
     srli    s0, a1, 32
     bnez    s0, answer_other
     fence   rw, w
-/* struct answer place_fault_answer(entry, slot): jumped to from the end of fault_enter(), which has
- * put a fence behind all that it wrote */
-    .globl place_fault_answer
+/* struct answer place_fault_answer(entry, slot), place_replace_answer(entry, slot, old): jumped to
+ * from the end of fault_enter(), which has put a fence behind all that it wrote */
+    .globl place_fault_answer, place_replace_answer
     .type place_fault_answer, @function
+    .type place_replace_answer, @function
 place_fault_answer:
+place_replace_answer:
     sd      zero, WORKER_SERVING(tp)
     li      a7, CALL_FAULT_REPLY
     ecall

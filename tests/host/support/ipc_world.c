@@ -293,7 +293,7 @@ static void act_native(struct thread *t)
 
     if (number == CALL_CALL)
         t->x[0] += 4;
-    if ((number == CALL_FAULT_REPLY && fault_reply(a[0], a[1], 0, 0, 0, 0, t)) ||
+    if ((number == CALL_FAULT_REPLY && fault_reply(a[0], a[1], a[2], 0, 0, 0, t)) ||
         (number == CALL_REPLY_PARK && reply_park(a[0], 0, 0, 0, 0, 0, t)) ||
         (number == CALL_CALL && message_call(a[0], 0, 0, 0, 0, 0, t)))
         return;

@@ -88,10 +88,10 @@ static uint64_t value(void)
 /*
  * What each call's arguments are, so that most of them mean something: s slot, t table, e entry,
  * a address, p page of the memory, b first page of a block, r rights, y type, n small number,
- * v anything, S mostly a space.
+ * v anything, S mostly a space, m slot with flags of a fault reply.
  */
 static const char *const shapes[] = {
-    [-CALL_FAULT_REPLY] = "es",
+    [-CALL_FAULT_REPLY] = "eme",
     [-CALL_REPLY_PARK] = "n",
     [-CALL_CALL] = "s",
     [-CALL_PARK] = "n",
@@ -156,6 +156,8 @@ static uint64_t argument(char kind)
         return slot(b);
     case 'S':
         return b & 1 ? SLOT_SPACE : b & 6 ? S + 8 : slot(b >> 3);
+    case 'm':
+        return slot(b & 15) | (b & 0x40 ? REPLY_REPLACE : b & 0x20 ? REPLY_RIGHTS : 0);
     case 't':
         return b & 3 ? SELF_TABLE : slot(b >> 2);
     case 'e':
@@ -247,7 +249,7 @@ static void call_native(struct thread *t)
     t->x[0] += 4;
     if (number == CALL_POWER_OFF && (a[1] & 3)) /* mostly the run goes on */
         number = CALL_NULL;
-    if (number == CALL_FAULT_REPLY && fault_reply(a[0], a[1], 0, 0, 0, 0, t))
+    if (number == CALL_FAULT_REPLY && fault_reply(a[0], a[1], a[2], 0, 0, 0, t))
         return;
     if (number == CALL_REPLY_PARK && reply_park(a[0], 0, 0, 0, 0, 0, t))
         return;
