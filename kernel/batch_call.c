@@ -273,10 +273,9 @@ static inline __attribute__((always_inline)) bool call_one(struct hart *h, struc
 static __attribute__((noinline)) bool reply_few(uint64_t space, uint64_t count, uint64_t value,
                                                 struct thread *w)
 {
-    const struct batch_page *page = w->operation_page;
     struct thread *c = w->client;
 
-    if ((page != NULL && page->op[0].count > FEW) || !call_few(this_hart(), w, space, count, value))
+    if (!call_few(this_hart(), w, space, count, value))
         return straight_refused(space, count, value, 0, w);
     w->client = NULL;
     return resume_full(c);
@@ -284,8 +283,11 @@ static __attribute__((noinline)) bool reply_few(uint64_t space, uint64_t count, 
 
 bool reply_call(uint64_t space, uint64_t count, uint64_t value, struct thread *w)
 {
+    const struct batch_page *page = w->operation_page;
     struct thread *c = w->client;
 
+    if (unlikely(page == NULL || page->op[0].count > FEW))
+        return straight_refused(space, count, value, 0, w);
     if (unlikely(count != 1 || !call_one(this_hart(), w, space, value)))
         return reply_few(space, count, value, w);
     w->client = NULL;

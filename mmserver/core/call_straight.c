@@ -12,7 +12,9 @@
 #include "mmserver/core/pt.h"
 #include <string.h>
 
-#define FEW_PAGES 8 /* the kernel's straight way for answers to calls takes that many */
+/* The kernel's straight way for answers to calls takes that many. */
+#define FEW_PAGES 8
+#define FEW_OPS   4
 
 /* The writer's lock, and settled, unless there is anybody to wait for: another writer, a reader, or
  * a reply under way. This worker was entered again, so its own last answers have arrived. */
@@ -41,26 +43,29 @@ static inline bool lock_settled(struct worker *w, struct mm *mm)
     return true;
 }
 
-/* The call ends: its only operation, on `count` pages, and the lock go with the answer
- * (ops_unlock). */
-static inline struct answer answer_by_op(struct worker *w, struct mm *mm, enum batch_code code,
-                                         vaddr_t address, uint64_t count, uint64_t entry,
-                                         uint64_t memory)
+static inline void op_set(struct batch_op *op, enum batch_code code, vaddr_t address,
+                          uint64_t count, uint64_t entry, uint64_t memory)
 {
     const uint64_t head = (uint64_t)code | count << 32; /* level 0, no flags */
-    struct batch_op *op = &w->ops->op[0];
 
     memcpy(op, &head, sizeof head);
     op->memory = (uint32_t)memory;
     op->address = address;
     op->entry = entry;
-    op->finished = 0;
+}
+
+/* The call ends: its operations, which stand in the worker's page, and the lock go with the answer
+ * (ops_unlock). */
+static inline struct answer answer_by_ops(struct worker *w, struct mm *mm, uint32_t ops,
+                                          uint64_t value)
+{
+    w->ops->op[0].finished = 0;
     w->ops_mm = mm;
-    w->batch_ops = 1;
+    w->batch_ops = ops;
     mm_count(w, batch_calls);
     lock_check_drop(LOCK_MM);
     __atomic_store_n(&mm->sender, w->hart + 1, __ATOMIC_RELEASE);
-    return answer_make(ANSWER_CALL, 0, mm->space_slot);
+    return answer_make(ANSWER_CALL, value, mm->space_slot);
 }
 
 static inline struct answer answer_unlocked(struct mm *mm, uint64_t value)
@@ -104,10 +109,9 @@ static inline bool protect_plain(struct mm *mm, const struct vma *v, uint64_t fl
     return !neighbour_has_flags(v, flags);
 }
 
-/* Where something stands in the leaf table, and the Memory capability that covers it. */
+/* Where something stands in the leaf table. */
 struct leaves {
     const uint64_t *first, *end;
-    uint64_t memory;
 };
 
 static inline struct leaves leaves_trim(const uint64_t *first, const uint64_t *end)
@@ -116,29 +120,36 @@ static inline struct leaves leaves_trim(const uint64_t *first, const uint64_t *e
         first++;
     while (first < end && !end[-1])
         end--;
-    return (struct leaves){first, end, 0};
+    return (struct leaves){first, end};
 }
 
-/* May all of them get rights at once? They are of one capability, and if they are going to be
- * written to, the program's own. */
-static inline bool leaves_may_get(const struct worker *w, struct leaves *l, bool write)
+/*
+ * Operations that give the leaves rights, one for what one Memory capability covers; how many. 0:
+ * not plain, as there are many, or one that is going to be written to is not the program's own.
+ */
+static inline uint32_t protect_give(struct worker *w, struct leaves l, vaddr_t at, uint64_t bits)
 {
-    uint64_t memory = ~0UL;
+    uint64_t memory = ~0UL, start = 0;
+    uint32_t ops = 0;
 
-    if (l->end - l->first > FEW_PAGES)
-        return false; /* looked at once, by protect_more() */
-    for (const uint64_t *leaf = l->first; leaf < l->end; leaf++) {
-        uint64_t entry = *leaf;
-
-        if (!entry_is_leaf(entry))
+    if (l.end - l.first > FEW_PAGES)
+        return 0; /* looked at once, by protect_more() */
+    for (const uint64_t *leaf = l.first; leaf < l.end; leaf++) {
+        if (!entry_is_leaf(*leaf))
             continue;
-        uint64_t slot = page_of_entry(w->pages_bias, entry)->slot;
-        if ((write && !entry_is_own(w, entry)) || (memory != slot && memory != ~0UL))
-            return false;
-        memory = slot;
+        uint64_t slot = page_of_entry(w->pages_bias, *leaf)->slot, i = (uint64_t)(leaf - l.first);
+        if ((bits & ENTRY_W) && !entry_is_own(w, *leaf))
+            return 0;
+        if (memory != slot) {
+            if (ops == FEW_OPS)
+                return 0;
+            op_set(&w->ops->op[ops++], BATCH_PROTECT, at + (i << PAGE_SHIFT), 0, bits, slot);
+            memory = slot;
+            start = i;
+        }
+        w->ops->op[ops - 1].count = (uint32_t)(i + 1 - start);
     }
-    l->memory = memory == ~0UL ? 0 : memory;
-    return true;
+    return ops;
 }
 
 static __attribute__((noinline)) struct answer
@@ -167,35 +178,38 @@ struct answer call_mprotect(struct worker *w, struct mm *mm, vaddr_t address, ui
         goto not_plain;
     /* As protect_table(). */
     const uint64_t *leaf = pt_leaf_entry(w, mm, address);
-    struct leaves l = {NULL, NULL, 0};
+    struct leaves l = {NULL, NULL};
     if (leaf)
         l = leaves_trim(leaf, leaf + vma_pages(v));
-    if (((flags & VM_WRITE) || (flags & ~v->flags & VM_EXEC)) &&
-        !leaves_may_get(w, &l, flags & VM_WRITE))
-        goto not_plain;
+    uint64_t bits = (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
+    vaddr_t at = address + ((uint64_t)(l.first - leaf) << PAGE_SHIFT);
+    uint32_t ops = l.first != l.end;
+    if (ops && ((flags & VM_WRITE) || (flags & ~v->flags & VM_EXEC))) {
+        if (!(ops = protect_give(w, l, at, bits)))
+            goto not_plain;
+    } else if (ops) {
+        op_set(&w->ops->op[0], BATCH_PROTECT, at, (uint64_t)(l.end - l.first), bits, 0);
+    }
     mm_reclass_locked(mm, v->flags, flags, (int64_t)vma_pages(v));
     v->flags = flags;
     mm_fast_drop_locked(mm);
-    if (l.first == l.end)
-        return answer_unlocked(mm, 0);
-    return answer_by_op(
-        w, mm, BATCH_PROTECT, address + ((uint64_t)(l.first - leaf) << PAGE_SHIFT),
-        (uint64_t)(l.end - l.first),
-        (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0), l.memory);
+    return ops ? answer_by_ops(w, mm, ops, 0) : answer_unlocked(mm, 0);
 not_plain:
     mm_unlock(mm);
     return protect_full(w, mm, address, bytes, prot);
 }
 
-/* ---- munmap ---- */
+/* ---- munmap, brk ---- */
 
-/* The leaf table of the block that v lies in is needed by others, or kept already. */
-static inline bool table_stays(const struct mm *mm, const struct vma *v)
+/* The leaf table of [start, end), a part of v that ends where v does, is needed by others, or kept
+ * already. */
+static inline bool table_stays(const struct mm *mm, const struct vma *v, vaddr_t start)
 {
-    const struct vma *below = v->prev, *above = v->next;
-    vaddr_t block = ROUND_DOWN(v->start, BLOCK_BYTES);
+    const struct vma *below = v->start < start ? v : v->prev, *above = v->next;
+    vaddr_t block = ROUND_DOWN(start, BLOCK_BYTES);
 
-    if ((below && below->end > block) || (above && above->start < block + BLOCK_BYTES))
+    if ((below && min_u64(below->end, start) > block) ||
+        (above && above->start < block + BLOCK_BYTES))
         return true;
     for (uint32_t i = 0; i < mm->kept_count; i++) {
         if (mm->kept[i] == block)
@@ -234,41 +248,85 @@ static inline void unmap_free(struct worker *w, const uint64_t *leaf, const uint
     }
 }
 
+/*
+ * [start, end) goes, where v of private anonymous memory ends, or all of it; a few pages in one
+ * leaf table. How many operations stand in the worker's page, 0 or 1; -1: it is not plain, and
+ * nothing has changed.
+ */
+static inline int unmap_straight(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start,
+                                 vaddr_t end)
+{
+    uint64_t count = (end - start) >> PAGE_SHIFT;
+    long pages = 0;
+
+    if (v->start > start || v->end != end || !vma_is_private_anon(v) || mm->huge_used)
+        return -1;
+    const uint64_t *leaf = pt_leaf_entry(w, mm, start);
+    if (leaf && ((pages = unmap_look(w, leaf, leaf + count)) < 0 || !table_stays(mm, v, start)))
+        return -1;
+    if (pages) {
+        mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
+        mm->anon_pages -= (uint64_t)pages;
+        unmap_free(w, leaf, leaf + count);
+        op_set(&w->ops->op[0], BATCH_UNMAP, start, count, 0, 0);
+    }
+    if (v->start == start)
+        vma_remove(w, mm, v);
+    else
+        vma_resize(mm, v, v->start, start);
+    return pages > 0;
+}
+
 static __attribute__((noinline)) struct answer munmap_full(struct worker *w, struct mm *mm,
                                                            vaddr_t address, uint64_t bytes)
 {
     return call_answer(w, map_munmap(w, mm, address, bytes));
 }
 
-/* One whole VMA of private anonymous memory. */
 struct answer call_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes)
 {
     vaddr_t end = address + PAGE_UP(bytes);
-    const uint64_t *leaf;
-    long pages = 0;
 
     if (unlikely((address & PAGE_MASK) || bytes - 1 >= FEW_PAGES << PAGE_SHIFT ||
                  (address ^ (end - 1)) >> BLOCK_SHIFT) ||
         !lock_settled(w, mm))
         return munmap_full(w, mm, address, bytes);
     struct vma *v = vma_of(mm, address);
-    if (!v || v->start != address || v->end != end || !vma_is_private_anon(v) || mm->huge_used)
-        goto not_plain;
-    leaf = pt_leaf_entry(w, mm, address);
-    if (leaf && ((pages = unmap_look(w, leaf, leaf + vma_pages(v))) < 0 || !table_stays(mm, v)))
-        goto not_plain;
-    if (pages) {
-        mm->resident_peak = max_u64(mm->resident_peak, mm_resident(mm));
-        mm->anon_pages -= (uint64_t)pages;
-        unmap_free(w, leaf, leaf + vma_pages(v));
-    }
-    vma_remove(w, mm, v);
-    if (pages)
-        return answer_by_op(w, mm, BATCH_UNMAP, address, (end - address) >> PAGE_SHIFT, 0, 0);
-    return answer_unlocked(mm, 0);
-not_plain:
+    int ops = v ? unmap_straight(w, mm, v, address, end) : -1;
+    if (ops > 0)
+        return answer_by_ops(w, mm, 1, 0);
+    if (ops == 0)
+        return answer_unlocked(mm, 0);
     mm_unlock(mm);
     return munmap_full(w, mm, address, bytes);
+}
+
+static __attribute__((noinline)) struct answer brk_full(struct worker *w, struct mm *mm,
+                                                        vaddr_t end)
+{
+    return call_answer(w, map_brk(w, mm, end));
+}
+
+/* The break goes down. */
+struct answer call_brk(struct worker *w, struct mm *mm, vaddr_t end)
+{
+    vaddr_t new = PAGE_UP(end), old = PAGE_UP(mm->brk_end);
+    int ops = -1;
+
+    if (new >= old || old - new > FEW_PAGES << PAGE_SHIFT || (new ^ (old - 1)) >> BLOCK_SHIFT ||
+        !lock_settled(w, mm))
+        return brk_full(w, mm, end);
+    struct vma *v = vma_of(mm, new);
+    /* Another thread may have been here since. */
+    if (v && end >= mm->brk_start && old == PAGE_UP(mm->brk_end) &&
+        mm->limit[MM_LIMIT_DATA] == LIMIT_NONE)
+        ops = unmap_straight(w, mm, v, new, old);
+    if (ops >= 0) {
+        mm->brk_end = end;
+        return ops ? answer_by_ops(w, mm, 1, end) : answer_unlocked(mm, end);
+    }
+    mm_unlock(mm);
+    return brk_full(w, mm, end);
 }
 
 /* ---- mmap ---- */
@@ -320,11 +378,6 @@ not_plain:
 }
 
 /* ---- others ---- */
-
-struct answer call_brk(struct worker *w, struct mm *mm, vaddr_t end)
-{
-    return call_answer(w, map_brk(w, mm, end));
-}
 
 struct answer call_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes,
                            uint64_t advice)

@@ -32,6 +32,12 @@ void interval_insert(struct interval_tree *t, struct interval *i, uint64_t start
     mm_assert(start <= last);
     i->start = start;
     i->last = i->last_max = last;
+    if (!RB_ROOT(t)) { /* an anon_vma's first VMA, mostly */
+        RB_SET(i, NULL, node);
+        RB_COLOR(i, node) = RB_BLACK;
+        RB_ROOT(t) = i;
+        return;
+    }
     mm_assert(!RB_INSERT(interval_tree, t, i));
 }
 

@@ -50,10 +50,12 @@ static struct anon_chain *chain_make(struct worker *w, struct vma *v)
 
 static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
 {
-    struct anon_vma *a = slab_zalloc(w, anon_vma_cache);
+    struct anon_vma *a = slab_alloc(w, anon_vma_cache);
 
     if (!a)
         return NULL;
+    RB_INIT(&a->tree);
+    a->children = a->active_vmas = 0;
     a->parent = parent ? parent : a;
     a->family = parent ? parent->family : (uintptr_t)a / 64 % RMAP_FAMILIES;
     return a;

@@ -451,6 +451,9 @@ static inline bool continues_above(const struct vma *v, vaddr_t start, vaddr_t e
 /* v, which can merge with all of them, grows up to `end`; the VMAs up to there are part of it. */
 static void grow_over(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
 {
+    /* The loose one need not be tied in only to be removed. */
+    if (mm->loose && (mm->loose->start < v->end || mm->loose->start >= end))
+        tie(mm);
     for (const struct vma *n = v->next; n && n->start < end; n = n->next)
         rmap_merge(v, n);
     bounds_change(mm, v, v->start, end);
@@ -502,7 +505,6 @@ void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
     const struct vma_kind kind = {v->flags, v->object, v->offset, v, {0, 0}};
     struct vma *above = v->next;
 
-    tie(mm);
     grow_over(w, mm, v, above && continues_above(above, v->start, end, &kind) ? above->end : end);
 }
 
@@ -566,15 +568,19 @@ static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr
         return NULL;
     }
     bounds_change(mm, v, v->start, below ? start : end);
-    if (upper) {
+    if (upper)
         link_below(mm, upper, v->next);
-        mm_count(w, vma_split);
-    }
     if (middle) {
-        link_below(mm, middle, v->next);
-        mm_count(w, vma_split);
+        /* With a part above it that is in the tree, whose gap it lies in, it can be loose: mprotect
+         * of the middle is often taken back. */
+        list_link(mm, middle, v->next);
+        if (upper)
+            mm->loose = middle;
+        else
+            tree_insert(mm, middle);
         v = middle;
     }
+    mm_count_add(w, vma_split, below + above);
     flags_set(mm, v, flags);
     return v;
 }
@@ -589,6 +595,7 @@ static struct vma *join_below(struct worker *w, struct mm *mm, struct vma *v, va
         grow_over(w, mm, below, above ? above->end : end);
         return below;
     }
+    tie(mm);
     rmap_merge(below, v);
     bounds_change(mm, v, end, v->end);
     bounds_change(mm, below, below->start, end);
@@ -603,6 +610,7 @@ static struct vma *join_above(struct worker *w, struct mm *mm, struct vma *v, va
     struct vma *above = v->next;
     bool whole = start == v->start;
 
+    tie(mm);
     rmap_merge(above, v);
     if (!whole)
         bounds_change(mm, v, v->start, start);
@@ -635,7 +643,6 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         return v;
     if (huge_split_edges(w, mm, start, end))
         return NULL;
-    tie(mm);
     if (start != v->start || !below || !continues_below(below, start, &kind))
         below = NULL;
     if (end != v->end || !above || !continues_above(above, start, end, &kind))
@@ -646,8 +653,10 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         return join_below(w, mm, v, end, above);
     if (above)
         return join_above(w, mm, v, start);
-    if (start != v->start || end != v->end)
+    if (start != v->start || end != v->end) {
+        tie(mm);
         return isolate(w, mm, v, start, end, flags);
+    }
     flags_set(mm, v, flags);
     return v;
 }

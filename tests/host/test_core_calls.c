@@ -394,6 +394,33 @@ KTAP_CASE(core_calls_newest_mapping_is_loose)
     end();
 }
 
+/* The break goes up and down, over pages that are there or not, and out of a leaf table. */
+KTAP_CASE(core_calls_break_goes_down)
+{
+    boot();
+    struct mm *mm = program->mm;
+    vaddr_t low = (vaddr_t)core_world_call(program, NR_brk, 0, 0, 0, 0, 0);
+    uint64_t before = mm->anon_pages, pages = 2 * TABLE_ENTRIES;
+    uint8_t value = 5;
+
+    low = PAGE_UP(low);
+    for (uint64_t step = 1; step <= 12; step++) {
+        vaddr_t high = low + (pages << PAGE_SHIFT);
+
+        EXPECT_EQ(core_world_call(program, NR_brk, high, 0, 0, 0, 0), (long)high);
+        for (uint64_t i = 0; i < pages; i += 3)
+            EXPECT(sim_access(program, low + (i << PAGE_SHIFT), SIM_WRITE, &value).done);
+        while (high > low) {
+            high -= min_u64(high - low, step << PAGE_SHIFT);
+            EXPECT_EQ(core_world_call(program, NR_brk, high, 0, 0, 0, 0), (long)high);
+            EXPECT(!sim_access(program, high, SIM_READ, &value).done);
+        }
+        EXPECT_EQ(mm->anon_pages, before);
+        core_world_check();
+    }
+    end();
+}
+
 /* A whole mapping that is moved keeps its VMA and its pages' numbers, and joins nobody. */
 KTAP_CASE(core_calls_whole_mapping_moves_itself)
 {
