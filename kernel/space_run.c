@@ -169,8 +169,10 @@ long call_instruction_fence(struct thread *t, struct call_args *c)
     running |= __atomic_load_n(&s->running, __ATOMIC_ACQUIRE);
     if (running & bit(h))
         arch_fence_code();
-    if (running & ~bit(h))
+    if (running & ~bit(h)) {
         arch_fence_code_remote(running & ~bit(h));
+        h->counter[COUNT_fence_code_remote] += (uint64_t)__builtin_popcountll(running & ~bit(h));
+    }
     space_drop_hold(s);
     return 0;
 }

@@ -20,13 +20,47 @@ static long call_mmap(struct worker *w, struct client *c, const uint64_t a[6],
     return 0;
 }
 
+/* All of Linux's but those about rseq, which is not there. */
 #define MEMBARRIER_ALL                                                                        \
     (MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |                                \
      MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |            \
      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE | \
      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE | MEMBARRIER_CMD_GET_REGISTRATIONS)
 
-static long call_membarrier(struct mm *mm, uint64_t command, uint64_t flags)
+/*
+ * Every hart that runs the space passes an instruction fence, for which it is interrupted: that
+ * orders all its memory accesses too. One that does not run it passes a barrier before it does.
+ */
+static long barrier_for(struct mm *mm)
+{
+    return place_instruction_fence(mm->space_slot) ? -LINUX_EINVAL : 0;
+}
+
+/* For every process that is registered for it; 0: every process. */
+static long barrier_for_all(uint64_t registration)
+{
+    for (uint64_t id = mm_next_id(MM_ID_FIRST - 1); id; id = mm_next_id(id)) {
+        struct mm *mm = mm_get(id);
+
+        if (!mm)
+            continue;
+        if ((__atomic_load_n(&mm->membarrier, __ATOMIC_RELAXED) & registration) == registration)
+            barrier_for(mm);
+        mm_put(mm);
+    }
+    return 0;
+}
+
+/* As Linux: who is registered with SYNC_CORE is shown with the other one too, but may not use it.
+ */
+static uint64_t registrations_shown(uint64_t registered)
+{
+    return registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE
+               ? registered | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED
+               : registered;
+}
+
+static long call_membarrier(struct mm *mm, uint32_t command, uint32_t flags)
 {
     uint64_t registered = __atomic_load_n(&mm->membarrier, __ATOMIC_RELAXED);
 
@@ -36,7 +70,7 @@ static long call_membarrier(struct mm *mm, uint64_t command, uint64_t flags)
     case MEMBARRIER_CMD_QUERY:
         return MEMBARRIER_ALL;
     case MEMBARRIER_CMD_GET_REGISTRATIONS:
-        return (long)registered;
+        return (long)registrations_shown(registered);
     case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
@@ -44,24 +78,23 @@ static long call_membarrier(struct mm *mm, uint64_t command, uint64_t flags)
         return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
-        if (!(registered & command << 1)) /* its registration is the next bit */
+        if (!(registered & (uint64_t)command << 1)) /* its registration is the next bit */
             return -LINUX_EPERM;
-        break;
+        return barrier_for(mm);
     case MEMBARRIER_CMD_GLOBAL:
+        return barrier_for_all(0);
     case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
-        break;
+        return barrier_for_all(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
     default:
         return -LINUX_EINVAL;
     }
-    /* An instruction fence on every hart that runs the space orders all that came before. */
-    return place_instruction_fence(mm->space_slot) ? -LINUX_EINVAL : 0;
 }
 
 static long call_flush_icache(struct mm *mm, uint64_t flags)
 {
     if (flags & ~(uint64_t)FLUSH_ICACHE_LOCAL)
         return -LINUX_EINVAL;
-    return place_instruction_fence(mm->space_slot) ? -LINUX_EINVAL : 0;
+    return barrier_for(mm);
 }
 
 long linux_call(struct worker *w, struct client *c, long number, const uint64_t a[6],
@@ -118,7 +151,7 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
             break;
         return policy_move(w, c, a);
     case NR_membarrier:
-        return call_membarrier(mm, a[0], a[1]);
+        return call_membarrier(mm, (uint32_t)a[0], (uint32_t)a[1]);
     case NR_riscv_flush_icache:
         return call_flush_icache(mm, a[2]);
     default:

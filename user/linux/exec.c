@@ -397,7 +397,7 @@ static long become(struct thread *t)
     space_put(old);
     t->tid = p->pid;
     p->start_sp = t->exec_sp;
-    p->barriers = p->keeps_caps = false;
+    p->keeps_caps = false;
     t->altstack = (struct linux_sigaltstack){.flags = LINUX_SS_DISABLE};
     p->has_exec = true;
     p->exit_signal = LINUX_SIGCHLD;

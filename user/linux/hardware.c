@@ -1,4 +1,4 @@
-/* What programs ask about the machine itself: its extensions, barriers between harts. */
+/* What programs ask about the machine itself: its extensions. */
 #include "user/linux/calls.h"
 
 #include "user/linux/process.h"
@@ -63,34 +63,5 @@ long linux_riscv_hwprobe(struct thread *t, const uint64_t *a)
         if (copy_out(t->process->space, a[0] + i * sizeof(pair), &pair, sizeof(pair)))
             return -LINUX_EFAULT;
     }
-    return 0;
-}
-
-/* ---- membarrier ---- */
-
-#define MEMBARRIER_QUERY            0
-#define MEMBARRIER_GLOBAL           (1 << 0)
-#define MEMBARRIER_GLOBAL_EXPEDITED (1 << 1)
-#define MEMBARRIER_REGISTER_GLOBAL  (1 << 2)
-#define MEMBARRIER_PRIVATE          (1 << 3)
-#define MEMBARRIER_REGISTER_PRIVATE (1 << 4)
-#define MEMBARRIER_ALL              0x1f
-
-/* On one hart entering the kernel is all that is needed. With more there is no way yet to have the
- * others pass a barrier, and the call is not there: programs then use fences of their own. */
-long linux_membarrier(struct thread *t, const uint64_t *a)
-{
-    int command = (int)a[0];
-
-    if (threads_harts() > 1)
-        return -LINUX_ENOSYS;
-    if ((uint32_t)a[1] || (command & (command - 1)) || command & ~MEMBARRIER_ALL)
-        return -LINUX_EINVAL;
-    if (command == MEMBARRIER_QUERY)
-        return MEMBARRIER_ALL;
-    if (command == MEMBARRIER_REGISTER_PRIVATE)
-        t->process->barriers = true;
-    if (command == MEMBARRIER_PRIVATE && !t->process->barriers)
-        return -LINUX_EPERM;
     return 0;
 }

@@ -68,7 +68,6 @@ struct process {
 
     /* prctl.c */
     int parent_death_signal; /* sent when the parent ends; 0: none */
-    bool barriers;           /* registered for membarrier */
     bool undumpable, keeps_caps, no_new_privs;
     bool is_reaper; /* orphans among its descendants become its children */
 
