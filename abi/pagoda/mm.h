@@ -234,6 +234,7 @@ enum mm_report_kind {
     MM_REPORT_LEAK_SCAN,    /* looks for objects that nothing refers to */
     MM_REPORT_VMALLOCINFO,  /* /proc/vmallocinfo: regions of the server's own space */
     MM_REPORT_SMAPS,        /* /proc/PID/smaps of mm id */
+    MM_REPORT_SMAPS_ROLLUP, /* all of them in one */
     MM_REPORT_STATUS,       /* the lines on memory of its status */
     MM_REPORT_PAGEMAP,      /* its pagemap: binary, 8 bytes a page */
     MM_REPORT_MEMMAP,       /* all memory by 2 MiB blocks: see docs/memory-server.md */

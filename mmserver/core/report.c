@@ -289,6 +289,9 @@ bool report_write(struct text *t, uint64_t kind, uint64_t id, struct mm *mm, str
     case MM_REPORT_SMAPS:
         report_smaps(t, mm);
         return true;
+    case MM_REPORT_SMAPS_ROLLUP:
+        report_smaps_rollup(t, mm);
+        return true;
     case MM_REPORT_STATUS:
         report_status(t, mm);
         return true;

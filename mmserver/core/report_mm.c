@@ -73,16 +73,18 @@ void report_maps(struct text *t, struct mm *mm)
 
 /* ---- smaps ---- */
 
-/* Pages of a VMA. */
+/* Pages of a VMA, or of several. */
 struct tally {
     uint64_t resident, anon, referenced, lazy_free;
-    uint64_t pss, pss_dirty; /* in parts of a page, see PSS_SHIFT */
+    uint64_t shmem;                                         /* of memory objects */
+    uint64_t pss, pss_dirty, pss_anon, pss_file, pss_shmem; /* in parts of a page, see PSS_SHIFT */
     uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
     uint64_t huge;
     uint64_t hugetlb_shared, hugetlb_private;
+    uint64_t locked; /* in parts of a page too */
 };
 
-static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
+static void tally_entry(struct tally *c, const struct vma *v, uint64_t entry, uint64_t pages)
 {
     pfn_t pfn = entry_page(entry);
 
@@ -96,12 +98,16 @@ static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
         return;
     }
     bool anon = page->state == PAGE_ANON, dirty = entry & ENTRY_D;
+    bool shmem = page->state == PAGE_FILE && v->object->kind == OBJECT_MEMORY;
 
     c->resident += pages;
     c->anon += anon ? pages : 0;
     c->referenced += entry & ENTRY_A ? pages : 0;
     c->lazy_free += anon && (entry & ENTRY_W) && !dirty ? pages : 0;
+    c->shmem += shmem ? pages : 0;
     c->pss += part;
+    *(anon ? &c->pss_anon : shmem ? &c->pss_shmem : &c->pss_file) += part;
+    c->locked += v->flags & VM_LOCKED ? part : 0;
     c->pss_dirty += dirty ? part : 0;
     *(maps > 1 ? dirty ? &c->shared_dirty : &c->shared_clean
       : dirty  ? &c->private_dirty
@@ -109,22 +115,20 @@ static void tally_entry(struct tally *c, uint64_t entry, uint64_t pages)
     c->huge += pages > 1 ? pages : 0;
 }
 
-static struct tally tally_vma(const struct mm *mm, const struct vma *v)
+/* Add the pages of one VMA. */
+static void tally_vma(struct tally *c, const struct mm *mm, const struct vma *v)
 {
-    struct tally c = {0};
-
     for (vaddr_t a = v->start; a < v->end;) {
         vaddr_t stop = min_u64(v->end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);
         const uint64_t *above = pt_entry(mm, a, 1), *entry = pt_entry(mm, a, 0);
 
         if (above && entry_is_leaf(*above))
-            tally_entry(&c, *above, (stop - a) >> PAGE_SHIFT);
+            tally_entry(c, v, *above, (stop - a) >> PAGE_SHIFT);
         for (uint64_t i = 0; entry && i < (stop - a) >> PAGE_SHIFT; i++)
             if (entry[i])
-                tally_entry(&c, entry[i], 1);
+                tally_entry(c, v, entry[i], 1);
         a = stop;
     }
-    return c;
 }
 
 static void kib_line(struct text *t, const char *name, uint64_t kib)
@@ -172,34 +176,50 @@ static bool may_be_huge(const struct vma *v)
            ROUND_UP(v->start, BLOCK_BYTES) + BLOCK_BYTES <= v->end;
 }
 
+static void pss_line(struct text *t, const char *name, uint64_t parts)
+{
+    kib_line(t, name, (parts * KIB_PER_PAGE) >> PSS_SHIFT);
+}
+
+/* What smaps tells of a VMA and smaps_rollup of all; `rollup`: that has a few lines more. */
+static void tally_lines(struct text *t, const struct tally *c, bool rollup)
+{
+    pages_line(t, "Rss:", c->resident);
+    pss_line(t, "Pss:", c->pss);
+    pss_line(t, "Pss_Dirty:", c->pss_dirty);
+    if (rollup) {
+        pss_line(t, "Pss_Anon:", c->pss_anon);
+        pss_line(t, "Pss_File:", c->pss_file);
+        pss_line(t, "Pss_Shmem:", c->pss_shmem);
+    }
+    pages_line(t, "Shared_Clean:", c->shared_clean);
+    pages_line(t, "Shared_Dirty:", c->shared_dirty);
+    pages_line(t, "Private_Clean:", c->private_clean);
+    pages_line(t, "Private_Dirty:", c->private_dirty);
+    pages_line(t, "Referenced:", c->referenced);
+    pages_line(t, "Anonymous:", c->anon);
+    pages_line(t, "KSM:", 0);
+    pages_line(t, "LazyFree:", c->lazy_free);
+    pages_line(t, "AnonHugePages:", c->huge);
+    pages_line(t, "ShmemPmdMapped:", 0);
+    pages_line(t, "FilePmdMapped:", 0);
+    pages_line(t, "Shared_Hugetlb:", c->hugetlb_shared);
+    pages_line(t, "Private_Hugetlb:", c->hugetlb_private);
+    pages_line(t, "Swap:", 0);
+    pages_line(t, "SwapPss:", 0);
+    pss_line(t, "Locked:", c->locked);
+}
+
 static void smaps_of(struct text *t, const struct vma *v)
 {
-    const struct tally c = tally_vma(v->mm, v);
-    uint64_t pss_kib = (c.pss * KIB_PER_PAGE) >> PSS_SHIFT;
+    struct tally c = {0};
 
+    tally_vma(&c, v->mm, v);
     maps_line(t, v);
     pages_line(t, "Size:", vma_pages(v));
     pages_line(t, "KernelPageSize:", v->flags & VM_HUGETLB ? TABLE_ENTRIES : 1);
     pages_line(t, "MMUPageSize:", v->flags & VM_HUGETLB ? TABLE_ENTRIES : 1);
-    pages_line(t, "Rss:", c.resident);
-    kib_line(t, "Pss:", pss_kib);
-    kib_line(t, "Pss_Dirty:", (c.pss_dirty * KIB_PER_PAGE) >> PSS_SHIFT);
-    pages_line(t, "Shared_Clean:", c.shared_clean);
-    pages_line(t, "Shared_Dirty:", c.shared_dirty);
-    pages_line(t, "Private_Clean:", c.private_clean);
-    pages_line(t, "Private_Dirty:", c.private_dirty);
-    pages_line(t, "Referenced:", c.referenced);
-    pages_line(t, "Anonymous:", c.anon);
-    pages_line(t, "KSM:", 0);
-    pages_line(t, "LazyFree:", c.lazy_free);
-    pages_line(t, "AnonHugePages:", c.huge);
-    pages_line(t, "ShmemPmdMapped:", 0);
-    pages_line(t, "FilePmdMapped:", 0);
-    pages_line(t, "Shared_Hugetlb:", c.hugetlb_shared);
-    pages_line(t, "Private_Hugetlb:", c.hugetlb_private);
-    pages_line(t, "Swap:", 0);
-    pages_line(t, "SwapPss:", 0);
-    kib_line(t, "Locked:", v->flags & VM_LOCKED ? pss_kib : 0);
+    tally_lines(t, &c, false);
     text_format(t, "THPeligible:    %8lu\n", (uint64_t)may_be_huge(v));
     flags_line(t, v->flags);
 }
@@ -209,11 +229,40 @@ void report_smaps(struct text *t, struct mm *mm)
     each_vma(t, mm, &mm->report_smaps, smaps_of);
 }
 
+void report_smaps_rollup(struct text *t, struct mm *mm)
+{
+    struct tally c = {0};
+    uint64_t start = text_mark(t);
+
+    mm_lock(mm);
+    const struct vma *first = vma_first(mm), *last = vma_last(mm);
+    for (const struct vma *v = first; v; v = vma_next(v))
+        tally_vma(&c, mm, v);
+    text_format(t, "%08lx-%08lx ---p 00000000 00:00 0 ", first ? first->start : 0UL,
+                last ? last->end : 0UL);
+    mm_unlock(mm);
+    text_pad(t, start, NAME_COLUMN);
+    text_string(t, "[rollup]\n");
+    tally_lines(t, &c, true);
+}
+
 /* ---- the whole space ---- */
 
 static uint64_t text_pages(const struct mm *mm)
 {
     return (PAGE_UP(mm->code_end) - PAGE_DOWN(mm->code_start)) >> PAGE_SHIFT;
+}
+
+/* What no fault counts: pages of memory objects, which are among those of files, and of the pool.
+ */
+static struct tally uncounted(struct mm *mm)
+{
+    struct tally c = {0};
+
+    for (const struct vma *v = vma_first(mm); v; v = vma_next(v))
+        if ((v->flags & VM_HUGETLB) || (v->object && v->object->kind == OBJECT_MEMORY))
+            tally_vma(&c, mm, v);
+    return c;
 }
 
 void report_statm(struct text *t, struct mm *mm)
@@ -227,7 +276,8 @@ void report_statm(struct text *t, struct mm *mm)
 void report_status(struct text *t, struct mm *mm)
 {
     mm_lock(mm);
-    uint64_t text = text_pages(mm), resident = mm_resident(mm);
+    uint64_t text = min_u64(text_pages(mm), mm->exec_pages), resident = mm_resident(mm);
+    const struct tally c = uncounted(mm);
     const struct {
         const char *name;
         uint64_t pages;
@@ -239,14 +289,15 @@ void report_status(struct text *t, struct mm *mm)
         {"VmHWM:\t", max_u64(mm->resident_peak, resident)},
         {"VmRSS:\t", resident},
         {"RssAnon:\t", mm->anon_pages},
-        {"RssFile:\t", mm->file_pages},
-        {"RssShmem:\t", 0},
+        {"RssFile:\t", mm->file_pages - c.shmem},
+        {"RssShmem:\t", c.shmem},
         {"VmData:\t", mm->data_pages},
         {"VmStk:\t", mm->stack_pages},
         {"VmExe:\t", text},
-        {"VmLib:\t", mm->exec_pages > text ? mm->exec_pages - text : 0},
-        {"VmPTE:\t", mm->tables + 1},
+        {"VmLib:\t", mm->exec_pages - text},
+        {"VmPTE:\t", mm->tables}, /* all but the root's */
         {"VmSwap:\t", 0},
+        {"HugetlbPages:\t", c.hugetlb_shared + c.hugetlb_private},
     };
     mm_unlock(mm);
     for (unsigned i = 0; i < ARRAY_COUNT(lines); i++)

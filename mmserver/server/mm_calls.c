@@ -470,7 +470,8 @@ static bool report_is_privileged(uint64_t kind)
 static bool report_needs_mm(uint64_t kind)
 {
     return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS ||
-           kind == MM_REPORT_SMAPS || kind == MM_REPORT_STATUS || kind == MM_REPORT_PAGEMAP;
+           kind == MM_REPORT_SMAPS || kind == MM_REPORT_SMAPS_ROLLUP || kind == MM_REPORT_STATUS ||
+           kind == MM_REPORT_PAGEMAP;
 }
 
 /* mm or thread of the number, both held; NULL where the kind needs none. */

@@ -1,7 +1,6 @@
 /* The texts of /proc/PID (see proc.h): what is known of a process and of its threads. */
 #include "user/linux/proc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "user/linux/file.h"
@@ -276,35 +275,6 @@ static void fdinfo(struct text *text, const struct process *p, int fd)
 
 /* ---- memory ---- */
 
-/* All of smaps in one: the sums of its lines. */
-static void smaps_rollup(struct text *text, uint64_t mm)
-{
-    static const char *const names[] = {
-        "Rss",           "Pss",        "Shared_Clean", "Shared_Dirty", "Private_Clean",
-        "Private_Dirty", "Referenced", "Anonymous",    "LazyFree",     "AnonHugePages",
-        "Swap",          "SwapPss",    "Locked",
-    };
-    uint64_t sum[sizeof(names) / sizeof(names[0])] = {0};
-    struct text smaps = {0};
-
-    text_report(&smaps, MM_REPORT_SMAPS, mm);
-    text_add(&smaps, "", 1);
-    for (const char *line = smaps.data; !smaps.error && line && *line;) {
-        for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-            size_t bytes = strlen(names[i]);
-            if (strncmp(line, names[i], bytes) == 0 && line[bytes] == ':')
-                sum[i] += strtoul(line + bytes + 1, NULL, 10);
-        }
-        line = strchr(line, '\n');
-        line += line != NULL;
-    }
-    free(smaps.data);
-    text_printf(text,
-                "00000000-00000000 ---p 00000000 00:00 0                          [rollup]\n");
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        text_printf(text, "%s:%*lu kB\n", names[i], (int)(23 - strlen(names[i])), sum[i]);
-}
-
 static void of_memory(struct text *text, enum proc_text kind, uint64_t mm)
 {
     switch (kind) {
@@ -315,7 +285,7 @@ static void of_memory(struct text *text, enum proc_text kind, uint64_t mm)
         text_report(text, MM_REPORT_SMAPS, mm);
         break;
     case PROC_SMAPS_ROLLUP:
-        smaps_rollup(text, mm);
+        text_report(text, MM_REPORT_SMAPS_ROLLUP, mm);
         break;
     case PROC_STATM:
         text_report(text, MM_REPORT_STATM, mm);
