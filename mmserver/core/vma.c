@@ -667,8 +667,8 @@ void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, 
 
     if (v->flags & VM_LOCK_FLAGS) {
         mm_assert(whole);
-        v = vma_modify(w, mm, v, start, end, v->flags & ~VM_LOCK_FLAGS);
-        whole = v->start == start && v->end == end;
+        flags_set(mm, v,
+                  v->flags & ~VM_LOCK_FLAGS); /* and no look whether it is like a neighbour */
     }
     if (whole)
         rmap_unlink(w, v);

@@ -126,7 +126,8 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
  * what v maps (rmap_fork). False without memory. */
 bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t flags, bool pages);
 /* [start, end) of v was emptied by a move and stays: it is locked no more, for which it must be a
- * VMA of its own; and if it is one, it is like one that never had anonymous pages. */
+ * VMA of its own, and is not joined with what is like it then, as on Linux; and if it is one, it is
+ * like one that never had anonymous pages. */
 void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
 /* Cut v in two at `address`, strictly inside; the upper part. */
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);

@@ -171,6 +171,25 @@ KTAP_CASE(pages_go_and_the_mapping_stays)
     munmap(p, 4 * PAGE);
 }
 
+/* What was locked is so no more, and stays apart from neighbours that it is like then. */
+KTAP_CASE(locked_mapping_that_was_emptied_stays_apart)
+{
+    uint8_t *p = ktap_map(6 * PAGE, RW), *q = ktap_map(PAGE, RW);
+
+    SKIP_EMULATED("the emulator does not know the flag");
+    REQUIRE(p != NULL && q != NULL);
+    number_pages(p, 6);
+    EXPECT_EQ(mlock(p + 2 * PAGE, PAGE), 0);
+    EXPECT_EQ(vmas(p, p + 6 * PAGE), 3);
+    EXPECT_EQ(remap(p + 2 * PAGE, PAGE, PAGE, MAY_MOVE | FIXED | DONTUNMAP, q), (long)q);
+    EXPECT_EQ(vmas(p, p + 6 * PAGE), 3);
+    EXPECT_EQ(ktap_proc_number("/proc/self/status", "VmLck:"), 4);
+    EXPECT_EQ(munmap(q, PAGE), 0);
+    EXPECT_EQ(ktap_proc_number("/proc/self/status", "VmLck:"), 0);
+    EXPECT_EQ(p[2 * PAGE], 0);
+    munmap(p, 6 * PAGE);
+}
+
 KTAP_CASE(bad_calls)
 {
     uint8_t *p = ktap_map(4 * PAGE, RW);
