@@ -260,7 +260,7 @@ def _work(build_dir: Path, columns: list[Column], have_programs: bool) -> _Work:
 
 
 def gather(build_dir: Path, columns: list[Column]) -> Results:
-    """Boots everything; what cannot be had is named in `missing`, unless it is Pagoda's own."""
+    """Boots everything. Without a column there is no comparison; else what cannot be had is named in `missing`."""
     results = Results(build_dir, columns)
     for plugin in ("events", "trace"):
         plugins.build(build_dir, plugin)
@@ -274,8 +274,15 @@ def gather(build_dir: Path, columns: list[Column]) -> Results:
         found = {}
         for number, future in enumerate(as_completed(futures), 1):
             key = futures[future]
-            found[key] = future.result()
-            _progress(begun, number, len(work), " ".join(map(str, key)))
+            name = " ".join(map(str, key))
+            try:
+                found[key] = future.result()
+            except CompareError as error:
+                if key[0] in ("column", "memory"):
+                    raise
+                results.missing[name] = str(error)
+                name += f": left out: {error}"
+            _progress(begun, number, len(work), name)
     for (kind, *key), what in found.items():
         if kind == "column":
             results.measured[key[0]] = what
@@ -362,5 +369,7 @@ def run(build_dir: Path, policy: str = "", docs: Path | None = Path("docs/compar
     if docs and not policy:
         docs.write_text(compare_page.markdown(data))
     print(table(data))
+    for name, why in data["missing"].items():
+        print(f"compare: left out: {name}: {why}", file=sys.stderr)
     print(f"the page: {directory / 'index.html'}; beside it results.json, results.csv and pictures")
     return 0

@@ -48,6 +48,39 @@ _GROUP = (
     ),
 )
 
+#: what operations' names are made of
+NAME_TEXT = {
+    "anon_write_touch": "first write to a page of private anonymous memory; anon_read_touch_zeropage: first read, which maps the shared page of zeros",
+    "…_needs_new_pt": "the same where the table of entries (512 pages) is missing too",
+    "…_prezeroed": "the page was cleared while the hart was idle",
+    "tmpfs_…, ramfs_…": "pages of memory files; …_faultaround: one fault maps the 16 pages around it; private_cow: a private mapping's page is copied",
+    "thp_…, hugetlb_…": "huge pages of 2 MiB",
+    "cow_break_copy": "first write after a fork, page shared; …_reuse_last_owner: the other side is gone; measured in parent or child",
+    "fork_exit_wait_NMiB": "fork, end of the child, wait, with N MiB touched; slope: what one more page adds",
+    "…_1p_…, …_256p_…": "one call on 1 or 256 pages; …_touched: pages that are in use; …_per_page: divided by the pages",
+    "mmap_1p_fixed_merge, …_hole_split": "what happens to neighbouring mappings",
+    "vmas_N_…": "in a process with N mappings (VMAs)",
+    "threads_N_…": "N threads of a process",
+    "appel_…": "what user-level memory managers need (Appel and Li): trap, protect one page, protect many, unprotect, tell dirty pages",
+    "sigsegv_pager_…": "a signal handler that maps or unprotects the page",
+    "uffd_…": "Linux's userfaultfd: a second thread resolves the fault",
+    "ipc_roundtrip": "a message to another program and its answer",
+}
+#: what the phases of a fault or call are
+PHASE_TEXT = {
+    "trap entry": "from the exception until the kernel knows what it is; registers are saved",
+    "delivery": "who answers is found, and the event handed over",
+    "address-space switch": "the server's or program's page tables are loaded",
+    "server: look-up and decision": "the memory server: which mapping, which page, which right",
+    "allocation": "free pages, tables and objects are taken or given back",
+    "reverse map": "who maps a page is written down",
+    "reply: decode and check": "the kernel checks each request against capabilities",
+    "entry write": "page-table entries are read and written",
+    "fence": "translations of the processor are thrown away",
+    "return": "registers are loaded, the program goes on",
+    "process personality": "the program that answers calls that are not about memory",
+}
+
 _ABOVE_LINUX = (
     (
         r"mprotect|vmas_\d+_mprotect|appel_(prot1|unprot)",
