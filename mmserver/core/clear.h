@@ -7,8 +7,16 @@
 
 #include "mmserver/core/phys.h"
 
+/* clang does not see how long the assembly is, and would place branches over it that do not reach:
+ * with it they are functions of their own. */
+#ifdef __clang__
+#define CLEAR_INLINE static __attribute__((noinline, unused))
+#else
+#define CLEAR_INLINE static inline
+#endif
+
 /* blocks: the machine clears memory by cache blocks. */
-static inline void page_clear_here(void *page, bool blocks)
+CLEAR_INLINE void page_clear_here(void *page, bool blocks)
 {
 #ifdef __riscv
     if (unlikely(blocks)) {
@@ -32,7 +40,7 @@ static inline void page_clear_here(void *page, bool blocks)
 }
 
 /* A pair of instructions for each word: nothing better without vectors. */
-static inline void page_copy_here(void *to, const void *from)
+CLEAR_INLINE void page_copy_here(void *to, const void *from)
 {
 #ifdef __riscv
     uint64_t a, b;
