@@ -45,6 +45,10 @@ USERFAULTFD = {
 COSTS = Path(__file__).with_name("hardware_costs.json")
 #: makes a PNG of a picture
 TO_PNG = ("rsvg-convert", "--zoom=2", "--background-color=white")
+#: takes the README's picture of the page
+BROWSER = (
+    "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1650",
+)  # fmt: skip
 SIZES = ("1G", "4G", "16G")
 #: what is measured at each memory size
 SIZE_OPS = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
@@ -332,6 +336,16 @@ def _write_pictures(directory: Path, data: dict[str, Any]) -> None:
             subprocess.run([*TO_PNG, "-o", str(path.with_suffix(".png")), str(path)], check=True)
 
 
+def _screenshot(page: Path, picture: Path) -> None:
+    """The README's picture of the page, where there is a browser that takes one."""
+    if not shutil.which(BROWSER[0]):
+        return
+    command = [*BROWSER, f"--screenshot={picture.resolve()}", page.resolve().as_uri()]
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+    if done.returncode:
+        print(f"compare: no picture of the page: {BROWSER[0]} ended with {done.returncode}", file=sys.stderr)
+
+
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
@@ -368,6 +382,7 @@ def run(build_dir: Path, policy: str = "", docs: Path | None = Path("docs/compar
     _write_pictures(directory, data)
     if docs and not policy:
         docs.write_text(compare_page.markdown(data))
+        _screenshot(directory / "index.html", docs.parent / "pictures" / "comparison.png")
     print(table(data))
     for name, why in data["missing"].items():
         print(f"compare: left out: {name}: {why}", file=sys.stderr)
