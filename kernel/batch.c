@@ -21,14 +21,6 @@ bool batch_resume(struct batch *b)
     return b->page != NULL;
 }
 
-bool batch_table_empty(const uint64_t *table)
-{
-    for (unsigned i = 0; i < TABLE_ENTRIES; i += 8)
-        if (slots_or8(table + i))
-            return false;
-    return true;
-}
-
 /* The capability if it is there, of that type and with these rights; cap_lookup() says why not. */
 static inline struct cap *plain_cap(struct thread *t, uint64_t slot, enum cap_type type,
                                     uint8_t rights)

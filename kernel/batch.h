@@ -200,7 +200,6 @@ static inline uint64_t slots_or(const uint64_t *slot, uint64_t count)
         seen |= slot_load(slot);
     return seen;
 }
-bool batch_table_empty(const uint64_t *table);
 
 /* The bits of an entry that say which block its page lies in. */
 #define ENTRY_BLOCK_MASK (ENTRY_PAGE_MASK & ~((PAGES_PER_BLOCK - 1) << ENTRY_PAGE_SHIFT))
