@@ -59,7 +59,7 @@ static struct object *object_at(struct mm *mm, vaddr_t address, uint64_t *index)
 
 static long file_poison(struct worker *w, struct mm *mm, vaddr_t address, pfn_t pfn)
 {
-    uint64_t index;
+    uint64_t index = 0;
     struct object *o = object_at(mm, address, &index);
     long error = o ? object_page_poison(w, o, index, pfn) : -LINUX_EAGAIN;
 
