@@ -1,8 +1,9 @@
 /*
  * The one lock of the personality, and its assertions.
  *
- * It is a ticket lock: workers get it in the order in which they came, so a worker that lets go and
- * takes it again has let every other one through. Only workers take it, one per hart and above all
+ * Whoever finds it free has it: in no order, so that a hart that does not run now (a virtual one
+ * that its host has taken off a processor) holds nobody up by being next. Nobody starves: between
+ * two turns of a worker lies a client's run. Only workers take it, one per hart and above all
  * clients in priority: the holder runs, or the memory server runs for it, so spinning is bounded.
  * Held while a request is processed, never while a client waits.
  */
@@ -11,6 +12,8 @@
 
 void linux_lock(void);
 void linux_unlock(void);
+/* Held before and after: those who wait for it now have their turn meanwhile, if they run. */
+void linux_let_through(void);
 /* Whether somebody holds it: for assertions. */
 int linux_locked(void);
 
