@@ -177,9 +177,14 @@ struct mm_object_stat {
 };
 
 enum mm_tune {
-    MM_TUNE_OVERCOMMIT, /* vm.overcommit_memory: 0 or 1 */
-    MM_TUNE_MAP_COUNT,  /* vm.max_map_count, up to MM_MAP_COUNT_MAX */
-    MM_TUNE_MIN_FREE    /* vm.min_free_kbytes: only told */
+    MM_TUNE_OVERCOMMIT,       /* vm.overcommit_memory: 0, 1, 2 */
+    MM_TUNE_OVERCOMMIT_RATIO, /* vm.overcommit_ratio: percent */
+    MM_TUNE_MAP_COUNT,        /* vm.max_map_count, up to MM_MAP_COUNT_MAX */
+    MM_TUNE_MIN_FREE,         /* vm.min_free_kbytes; 0: as computed */
+    MM_TUNE_HUGE,             /* transparent_hugepage/enabled: 0 always, 1 madvise, 2 never */
+    MM_TUNE_HUGE_DEFRAG,      /* defrag: 0 always, 1 defer, 2 defer+madvise, 3 madvise, 4 never */
+    MM_TUNE_HUGE_ZERO,        /* use_zero_page: 0, 1 */
+    MM_TUNE_DROP_CACHES, /* a step of vm.drop_caches, 1..4 -> how much it freed: 0 at the end */
 };
 #define MM_MAP_COUNT_MAX 65530
 

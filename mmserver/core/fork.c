@@ -17,6 +17,7 @@
  */
 #include "mmserver/core/fork.h"
 #include "mmserver/core/hugetlb.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
 #include <string.h>
@@ -41,6 +42,8 @@ static bool vma_is_copied(const struct vma *v)
 
 static long vmas_copy(struct fork *f)
 {
+    if (!limit_commit_strict(f->parent->committed_pages))
+        return -LINUX_ENOMEM;
     for (struct vma *v = vma_first(f->parent); v; v = vma_next(v)) {
         uint64_t flags = v->flags & ~VM_LOCK_FLAGS;
 

@@ -12,7 +12,9 @@
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/zap.h"
 
-enum huge_mode huge_mode = HUGE_MADVISE;
+uint64_t huge_mode = HUGE_MADVISE;
+uint64_t huge_defrag = HUGE_DEFRAG_DEFER;
+uint64_t huge_use_zero = true;
 
 static pfn_t huge_zero; /* 0: not made yet */
 
@@ -34,21 +36,35 @@ void huge_copy(pfn_t to, pfn_t from)
         page_copy(page_pointer(to + i), page_pointer(from + i));
 }
 
-/* Only what is at hand in one piece: small pages are as good as moving others out of the way. */
-static pfn_t huge_alloc(struct worker *w)
+/* Small pages are as good as moving others out of the way, unless somebody said otherwise. */
+static gfp_t huge_gfp(const struct vma *v)
 {
-    pfn_t pfn = pages_alloc(w, HUGE_ORDER, (GFP_USER & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN);
+    bool advised = (v->flags & VM_HUGEPAGE) != 0;
+    bool direct = huge_defrag == HUGE_DEFRAG_ALWAYS ||
+                  (advised && (huge_defrag == HUGE_DEFRAG_MADVISE ||
+                               huge_defrag == HUGE_DEFRAG_DEFER_MADVISE));
+    bool background =
+        direct || huge_defrag == HUGE_DEFRAG_DEFER || huge_defrag == HUGE_DEFRAG_DEFER_MADVISE;
+    gfp_t gfp = GFP_USER | GFP_NOWARN | GFP_NORETRY;
+
+    return gfp &
+           ~(gfp_t)((direct ? 0 : GFP_DIRECT_RECLAIM) | (background ? 0 : GFP_BACKGROUND_RECLAIM));
+}
+
+static pfn_t huge_alloc(struct worker *w, const struct vma *v)
+{
+    pfn_t pfn = pages_alloc(w, HUGE_ORDER, huge_gfp(v));
 
     if (pfn)
         huge_clear(pfn);
     return pfn;
 }
 
-static pfn_t huge_zero_page(struct worker *w)
+static pfn_t huge_zero_page(struct worker *w, const struct vma *v)
 {
     pfn_t none = 0, pfn = __atomic_load_n(&huge_zero, __ATOMIC_ACQUIRE);
 
-    if (pfn || !(pfn = huge_alloc(w)))
+    if (pfn || !(pfn = huge_alloc(w, v)))
         return pfn;
     page_of(pfn)->state = PAGE_ZERO;
     if (__atomic_compare_exchange_n(&huge_zero, &none, pfn, false, __ATOMIC_ACQ_REL,
@@ -136,7 +152,7 @@ enum fault_outcome huge_map(struct fault *f, uint64_t entry, enum fault_outcome 
 enum fault_outcome huge_fault_empty(struct fault *f)
 {
     bool write = f->access == VM_WRITE;
-    pfn_t pfn = write ? huge_alloc(f->w) : huge_zero_page(f->w);
+    pfn_t pfn = write ? huge_alloc(f->w, f->vma) : huge_use_zero ? huge_zero_page(f->w, f->vma) : 0;
 
     if (!pfn)
         return FAULT_NONE;
@@ -175,7 +191,7 @@ long huge_replace(struct fault *f, uint64_t old, uint64_t entry)
 /* The writer's: a page of its own in place of the zero page, or small ones. */
 static enum fault_outcome huge_zero_replace(struct fault *f, uint64_t old)
 {
-    pfn_t pfn = rmap_prepare(f->w, f->vma) ? 0 : huge_alloc(f->w);
+    pfn_t pfn = rmap_prepare(f->w, f->vma) ? 0 : huge_alloc(f->w, f->vma);
 
     if (!pfn) {
         op_add(f->w, f->mm, BATCH_UNMAP, ROUND_DOWN(f->address, BLOCK_BYTES))->level = 1;

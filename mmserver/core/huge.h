@@ -20,8 +20,18 @@
 #define HUGE_PAGES TABLE_ENTRIES
 
 /* Which VMAs get huge pages: Linux's names. Boot argument thp=. */
-enum huge_mode { HUGE_NEVER, HUGE_MADVISE, HUGE_ALWAYS };
-extern enum huge_mode huge_mode;
+enum huge_mode { HUGE_ALWAYS, HUGE_MADVISE, HUGE_NEVER };
+extern uint64_t huge_mode; /* enum huge_mode */
+/* How hard a fault tries to have one: transparent_hugepage/defrag, Linux's names. */
+enum huge_defrag {
+    HUGE_DEFRAG_ALWAYS,
+    HUGE_DEFRAG_DEFER,
+    HUGE_DEFRAG_DEFER_MADVISE,
+    HUGE_DEFRAG_MADVISE,
+    HUGE_DEFRAG_NEVER,
+};
+extern uint64_t huge_defrag;
+extern uint64_t huge_use_zero; /* bool: reads of what is empty get the huge zero page */
 void huge_init(enum huge_mode mode);
 
 /* The level-1 entry of `address`, 0 without a table there. */

@@ -42,12 +42,19 @@ static inline bool limit_is_promised(uint64_t flags)
 {
     return (flags & (VM_WRITE | VM_SHARED | VM_NORESERVE | VM_HUGETLB)) == VM_WRITE;
 }
-/* vm.overcommit_memory: whatever is asked for is promised. */
-extern bool limit_overcommit;
-/* Heuristic overcommit: only what could never be met is refused. */
+/* vm.overcommit_memory: what is promised beyond what there is. */
+enum overcommit { OVERCOMMIT_GUESS, OVERCOMMIT_ALWAYS, OVERCOMMIT_NEVER };
+extern uint64_t limit_overcommit;
+extern uint64_t limit_overcommit_ratio; /* percent of memory that may be promised: for the last */
+/* CommitLimit, in pages. */
+uint64_t limit_promises(void);
+bool limit_commit_strict(uint64_t pages);
+/* May so many pages more be promised? By guess only what could never be met is refused. */
 static inline bool limit_commit(uint64_t pages)
 {
-    return pages <= phys.total_pages || limit_overcommit;
+    if (unlikely(limit_overcommit))
+        return limit_commit_strict(pages);
+    return pages <= phys.total_pages;
 }
 
 #endif

@@ -35,7 +35,8 @@ static uint64_t map_vm_flags(struct mm *mm, const struct map_request *r)
     if (r->flags & (MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE)) {
         flags |= r->flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0;
         flags |= r->flags & MAP_LOCKED ? VM_LOCKED : 0;
-        flags |= r->flags & MAP_NORESERVE ? VM_NORESERVE : 0;
+        if ((r->flags & MAP_NORESERVE) && limit_overcommit != OVERCOMMIT_NEVER)
+            flags |= VM_NORESERVE;
     }
     return flags | (limit_is_promised(flags) ? VM_ACCOUNT : 0);
 }

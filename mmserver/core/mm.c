@@ -21,6 +21,7 @@ struct worker workers[BOOT_HARTS_MAX];
 uint32_t worker_count;
 
 uint64_t mm_user_end;
+uint64_t mm_promised_pages;
 unsigned mm_levels;
 struct lock ids_lock;
 

@@ -335,11 +335,15 @@ static inline void mm_reclass_locked(struct mm *mm, uint64_t flags, uint64_t oth
 bool mm_sweep(struct worker *w, unsigned limit);
 /* For shrinker_register(): gives the tables back that are kept for what is mapped next. */
 extern const struct shrinker mm_shrinker;
+/* The sum of all committed_pages: Committed_AS. */
+extern uint64_t mm_promised_pages;
 /* Locked: `pages` more (or less) of a VMA with those flags are promised, or locked. */
 static inline void mm_account_promised(struct mm *mm, uint64_t flags, int64_t pages)
 {
-    if (flags & VM_ACCOUNT)
+    if (flags & VM_ACCOUNT) {
         mm->committed_pages += (uint64_t)pages;
+        mm_add(&mm_promised_pages, pages);
+    }
     if (unlikely(flags & VM_LOCKED))
         mm->locked_pages += (uint64_t)pages;
 }

@@ -12,6 +12,7 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/leak.h"
+#include "mmserver/core/limit.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/memmap.h"
 #include "mmserver/core/numa.h"
@@ -126,6 +127,8 @@ static void report_meminfo(struct text *t)
     meminfo_line(t, "Mapped", cached);
     meminfo_line(t, "Slab", slab_pages_total());
     meminfo_line(t, "PageTables", sum.tables);
+    meminfo_line(t, "CommitLimit", limit_promises());
+    meminfo_line(t, "Committed_AS", mm_promised_pages);
     meminfo_line(t, "CmaTotal", cma_pages());
     meminfo_line(t, "CmaFree", zones_free_type(MIGRATE_CMA));
     meminfo_line(t, "HardwareCorrupted", phys.poisoned_pages);

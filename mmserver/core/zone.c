@@ -14,6 +14,7 @@ const char *const migrate_text[MIGRATE_TYPES] = {"Unmovable", "Movable", "Reclai
 #define DMA32_END         (1UL << (32 - PAGE_SHIFT))
 #define KIB_PER_PAGE      (PAGE_BYTES / 1024)
 #define MIN_FREE_KIB_MIN  128UL
+#define MIN_FREE_SHARE    4 /* of memory at most: more would leave nothing to anybody */
 #define MIN_FREE_KIB_MAX  262144UL
 #define WATERMARK_SCALE   10 /* in 10000 of a zone: from one mark to the next at least */
 #define MOVABLE_MIN_PAGES 32UL
@@ -313,12 +314,10 @@ void zones_order(void)
         list_set(n);
 }
 
-void zones_finish(void)
+static void marks_set_all(void)
 {
-    uint64_t min_pages, low_memory = 0;
+    uint64_t min_pages = zones_min_free_kbytes() / KIB_PER_PAGE, low_memory = 0;
 
-    zones_measure();
-    min_pages = zones_min_free_kbytes() / KIB_PER_PAGE;
     zone_for_each(z)
     {
         low_memory += z->kind == ZONE_MOVABLE ? 0 : z->managed;
@@ -328,7 +327,23 @@ void zones_finish(void)
         marks_set(z, min_pages, low_memory);
         reserves_set(z);
     }
+}
+
+void zones_finish(void)
+{
+    zones_measure();
+    marks_set_all();
     zones_order();
+}
+
+/* Marks are read without locks, and may be of both kinds for a moment. */
+bool zones_min_free_set(uint64_t kib)
+{
+    if (kib > phys.total_pages * KIB_PER_PAGE / MIN_FREE_SHARE)
+        return false;
+    plan.min_free_kib = kib;
+    marks_set_all();
+    return true;
 }
 
 uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind)

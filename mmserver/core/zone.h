@@ -124,6 +124,8 @@ void zones_finish(void);
 /* The zone lists alone, by the distances between nodes. */
 void zones_order(void);
 uint64_t zones_min_free_kbytes(void);
+/* 0: as computed. False: that is too much. */
+bool zones_min_free_set(uint64_t kib);
 /* Free pages above `mark` that an allocation which may use zones up to `kind` can get. */
 uint64_t zone_spare(const struct zone *z, uint64_t mark, enum zone_kind kind);
 /* Over all zones: free pages, those of a type, described blocks of a type. */

@@ -168,30 +168,6 @@ static long call_limit(const uint64_t a[6])
     return error;
 }
 
-static long call_tune(const uint64_t a[6])
-{
-    bool tell = a[1] == ~0UL;
-
-    switch (a[0]) {
-    case MM_TUNE_OVERCOMMIT:
-        if (!tell && a[1] > 1)
-            return -LINUX_EINVAL;
-        if (!tell)
-            limit_overcommit = a[1] != 0;
-        return limit_overcommit;
-    case MM_TUNE_MAP_COUNT:
-        if (!tell && (a[1] < 1 || a[1] > MM_MAP_COUNT_MAX))
-            return -LINUX_EINVAL;
-        if (!tell)
-            map_count_max = a[1];
-        return (long)map_count_max;
-    case MM_TUNE_MIN_FREE:
-        return tell ? (long)zones_min_free_kbytes() : -LINUX_EINVAL;
-    default:
-        return -LINUX_EINVAL;
-    }
-}
-
 static bool thread_wanted_good(const struct mm_thread *t)
 {
     return t->hart < worker_count && t->priority >= 1 && t->priority <= MM_PRIORITY_MAX;
@@ -629,7 +605,7 @@ static long mm_call_privileged(struct worker *w, struct client *c, long number, 
     case MM_OOM:
         return call_oom(w, a[0]);
     case MM_TUNE:
-        return call_tune(a);
+        return tune_call(w, a[0], a[1]);
     case MM_HUGE_POOL:
         return (long)(a[0] == ~0UL ? hugetlb_state().total : hugetlb_resize(w, a[0]));
     case MM_COMPACT:

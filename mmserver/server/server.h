@@ -40,6 +40,8 @@ struct answer server_batch_refused(struct worker *w, long done, long stopped);
 long linux_call(struct worker *w, struct client *c, long number, const uint64_t a[6],
                 struct answer *answer);
 long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6]);
+/* tune.c: MM_TUNE. */
+long tune_call(struct worker *w, uint64_t which, uint64_t value);
 /* object_calls.c: MM_OBJECT_*, of the personality. */
 long object_call(struct worker *w, struct client *c, long number, const uint64_t a[6]);
 

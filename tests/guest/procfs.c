@@ -296,5 +296,5 @@ KTAP_CASE(pagoda_overcommit_promises_all)
     munmap(at, much);
     EXPECT_EQ(spit("/proc/sys/vm/overcommit_memory", "0"), 1);
     EXPECT(mmap(NULL, much, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
-    EXPECT_ERROR(spit("/proc/sys/vm/overcommit_memory", "2"), EINVAL);
+    EXPECT_ERROR(spit("/proc/sys/vm/overcommit_memory", "3"), EINVAL);
 }

@@ -71,7 +71,7 @@ void linux_panic(const char *file, int line, const char *what)
 
 KTAP_CASE(the_lowest_number_is_given)
 {
-    static struct fd_table table;
+    static struct fd_table table = {.limit = FDS_SOFT};
     struct file file = {.users = 9};
 
     for (int i = 0; i < 5; i++)
@@ -87,7 +87,7 @@ KTAP_CASE(the_lowest_number_is_given)
 
 KTAP_CASE(numbers_outside_the_table)
 {
-    static struct fd_table table;
+    static struct fd_table table = {.limit = FDS_MAX};
     struct file file = {.users = 9};
 
     EXPECT(fd_get(&table, -1) == NULL);

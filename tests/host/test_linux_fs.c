@@ -102,6 +102,11 @@ bool fs_process_exe(int pid, struct place *exe)
     return pid == 17 && find("/bin/sh", exe) == 0;
 }
 
+int fs_self_tid(void)
+{
+    return 2;
+}
+
 bool fs_process_cwd(int pid, struct place *cwd)
 {
     *cwd = fs_root();

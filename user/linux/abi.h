@@ -530,6 +530,7 @@ struct linux_rlimit {
 #define LINUX_PERSONALITY_ASK   0xffffffffU
 
 #define LINUX_RLIMITS        16
+#define LINUX_RLIMIT_FSIZE   1
 #define LINUX_RLIMIT_DATA    2
 #define LINUX_RLIMIT_STACK   3
 #define LINUX_RLIMIT_CORE    4

@@ -6,16 +6,16 @@
 #include "user/linux/process.h"
 #include "user/linux/signal.h"
 
-#define NUMBERS      512 /* all of Linux's are below */
-#define NUMBER_OTHER 0   /* where all others are counted; io_setup, 0, is not answered either */
+#define NUMBERS      512     /* all of Linux's are below */
+#define NUMBER_OTHER NUMBERS /* where all others are counted */
 
-static call_handler *const handlers[NUMBERS] = {
+static call_handler *const handlers[NUMBERS + 1] = {
 #define LINUX_CALL(number, name) [number] = linux_##name,
 #include "user/linux/calls.def"
 #undef LINUX_CALL
 };
 
-static uint64_t refused[NUMBERS];
+static uint64_t refused[NUMBERS + 1];
 
 static long refuse(uint64_t number)
 {
@@ -64,21 +64,33 @@ bool calls_plain(const struct thread *t, uint64_t number, long *value)
     }
 }
 
+/* NULL: Linux has none of that number either. */
+static const char *refused_name(unsigned number)
+{
+    static const char *const names[NUMBERS + 1] = {
+#define REFUSED_CALL(number, name) [number] = #name,
+#include "user/linux/refused.def"
+#undef REFUSED_CALL
+        [NUMBER_OTHER] = "other",
+    };
+
+    return names[number];
+}
+
 size_t calls_refused_text(char *text, size_t room)
 {
     size_t bytes = 0;
 
-    for (unsigned i = 0; i < NUMBERS; i++) {
+    for (unsigned i = 0; i <= NUMBERS; i++) {
+        const char *name = refused_name(i);
+        char number[8];
+
         if (!refused[i])
             continue;
-        int line =
-            i == NUMBER_OTHER
-                ? snprintf(text + bytes, room - bytes,
-                           "call_refused_other %lu system calls of unknown numbers refused\n",
-                           refused[i])
-                : snprintf(text + bytes, room - bytes,
-                           "call_refused_%u %lu system calls of number %u refused\n", i, refused[i],
-                           i);
+        snprintf(number, sizeof(number), "%u", i);
+        int line = snprintf(
+            text + bytes, room - bytes, "call_refused_%s %lu system calls of number %s refused\n",
+            name ? name : number, refused[i], i == NUMBER_OTHER ? "512 and more" : number);
         if (line < 0 || (size_t)line >= room - bytes)
             break;
         bytes += (size_t)line;

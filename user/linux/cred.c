@@ -63,6 +63,8 @@ static void set_ids(struct process *p, struct ids *ids, uint32_t real, uint32_t 
     if (ids->real && ids->effective && ids->saved && !p->keeps_caps)
         cred->permitted = 0;
     cred->effective = ids->effective ? 0 : cred->permitted;
+    if (p->space)
+        process_limits_apply(p, p->space->mm); /* RLIMIT_MEMLOCK may bind now, or no more */
 }
 
 static long set_three(struct process *p, struct ids *ids, const uint64_t *a)
@@ -298,5 +300,6 @@ long linux_capset(struct thread *t, const uint64_t *a)
     cred->effective = effective & CAPABILITIES;
     cred->permitted = permitted & CAPABILITIES;
     cred->inheritable = inheritable & CAPABILITIES;
+    process_limits_apply(t->process, t->process->space->mm);
     return 0;
 }

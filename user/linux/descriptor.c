@@ -33,7 +33,7 @@ long linux_close_range(struct thread *t, const uint64_t *a)
     if ((flags & LINUX_CLOSE_RANGE_UNSHARE) && !fd_table_unshare(&t->process->files))
         return -LINUX_ENOMEM;
     struct fd_table *table = t->process->files;
-    for (unsigned fd = first; fd <= last && fd < FDS_MAX; fd++) {
+    for (unsigned fd = first; fd <= last && fd < table->end; fd++) {
         if (fd_get(table, fd) && (flags & LINUX_CLOSE_RANGE_CLOEXEC))
             fd_set_close_exec(table, fd, true);
         else
@@ -65,11 +65,13 @@ long linux_dup3(struct thread *t, const uint64_t *a)
 
     if ((uint32_t)a[0] == to || ((uint32_t)a[2] & ~(uint32_t)LINUX_O_CLOEXEC))
         return -LINUX_EINVAL;
-    if (!file || to >= FDS_MAX)
+    if (!file || to >= t->process->files->limit)
         return -LINUX_EBADF;
     file_get(file);
-    fd_replace(t->process->files, to, file, ((uint32_t)a[2] & LINUX_O_CLOEXEC) != 0);
-    return to;
+    long error = fd_replace(t->process->files, to, file, ((uint32_t)a[2] & LINUX_O_CLOEXEC) != 0);
+    if (error)
+        file_put(file);
+    return error ? error : (long)to;
 }
 
 static bool is_pipe(const struct file *file)
@@ -96,7 +98,7 @@ long linux_fcntl(struct thread *t, const uint64_t *a)
     switch ((uint32_t)a[1]) {
     case LINUX_F_DUPFD:
     case LINUX_F_DUPFD_CLOEXEC:
-        if (a[2] >= FDS_MAX)
+        if (a[2] >= table->limit)
             return -LINUX_EINVAL;
         return duplicate(t, file, (unsigned)a[2], (uint32_t)a[1] == LINUX_F_DUPFD_CLOEXEC);
     case LINUX_F_GETFD:

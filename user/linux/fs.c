@@ -537,6 +537,9 @@ long fs_link_target(const struct place *link, int self_pid, char *to, size_t roo
     case NODE_SELF:
         bytes = (size_t)snprintf(text, sizeof(text), "%d", self_pid);
         break;
+    case NODE_THREAD_SELF:
+        bytes = (size_t)snprintf(text, sizeof(text), "%d/task/%d", self_pid, fs_self_tid());
+        break;
     case NODE_ROOT:
         strcpy(text, "/");
         bytes = 1;

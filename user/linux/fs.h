@@ -37,16 +37,17 @@ enum node_kind {
     NODE_ZERO,
     NODE_FULL,
     NODE_RANDOM,
-    NODE_DEVMEM,  /* /dev/mem: registers of devices, for mmap */
-    NODE_TEXT,    /* /proc: text made when it is read */
-    NODE_SELF,    /* /proc/self: a link to the directory of who asks */
-    NODE_EXE,     /* /proc/PID/exe: a link to its program */
-    NODE_CWD,     /* /proc/PID/cwd */
-    NODE_ROOT,    /* /proc/PID/root */
-    NODE_FD,      /* /proc/PID/fd/N: a link to what is open */
-    NODE_PID_MEM, /* /proc/PID/mem (procmem.h) */
-    NODE_PID,     /* /proc/PID */
-    NODE_TASK,    /* /proc/PID/task/TID */
+    NODE_DEVMEM,      /* /dev/mem: registers of devices, for mmap */
+    NODE_TEXT,        /* /proc: text made when it is read */
+    NODE_SELF,        /* /proc/self: a link to the directory of who asks */
+    NODE_THREAD_SELF, /* /proc/thread-self: likewise, of the thread */
+    NODE_EXE,         /* /proc/PID/exe: a link to its program */
+    NODE_CWD,         /* /proc/PID/cwd */
+    NODE_ROOT,        /* /proc/PID/root */
+    NODE_FD,          /* /proc/PID/fd/N: a link to what is open */
+    NODE_PID_MEM,     /* /proc/PID/mem (procmem.h) */
+    NODE_PID,         /* /proc/PID */
+    NODE_TASK,        /* /proc/PID/task/TID */
     /* Directories that also have what the process side numbers: */
     NODE_PROC,   /* /proc: processes */
     NODE_TASKS,  /* /proc/PID/task: threads */
@@ -174,6 +175,8 @@ int fs_number_from(const struct place *dir, int from);
 /* What is open there: 0 with the place, or -errno; and what its link says. */
 long fs_process_fd(const struct place *fd, struct place *at);
 long fs_process_fd_text(const struct place *fd, char *to, size_t room);
+/* The thread that asks, for /proc/thread-self. */
+int fs_self_tid(void);
 /* Likewise: the program of a process
  * and working directory (false if it has none). */
 bool fs_process_exe(int pid, struct place *exe);

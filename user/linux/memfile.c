@@ -11,6 +11,8 @@
 #include "user/linux/mmcall.h"
 #include "user/linux/oom.h"
 #include "user/linux/process.h"
+#include "user/linux/request.h"
+#include "user/linux/signal.h"
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
@@ -154,12 +156,42 @@ long memfile_read(struct node *node, struct space *space, uint64_t address, size
     return transfer(node, space, address, bytes, offset, false);
 }
 
+/*
+ * RLIMIT_FSIZE of who is at work: how far a file may be written from `offset` on, of `bytes` more
+ * bytes. Nothing at all: SIGXFSZ, and -EFBIG.
+ */
+static long within_limit(uint64_t offset, uint64_t bytes)
+{
+    struct thread *t = request_running();
+    uint64_t limit = t ? t->process->limit[LINUX_RLIMIT_FSIZE].soft : LINUX_RLIM_INFINITY;
+    const struct signal_info info = {.code = LINUX_SI_KERNEL};
+
+    if (bytes == 0 || offset < limit)
+        return bytes < limit - offset ? (long)bytes : (long)(limit - offset);
+    signal_send_thread(t, LINUX_SIGXFSZ, &info);
+    return -LINUX_EFBIG;
+}
+
+/* The file is to have that size. */
+static long grows_within_limit(const struct node *node, uint64_t bytes)
+{
+    uint64_t now = memfile_bytes(node);
+
+    if (bytes <= now)
+        return 0;
+    long room = within_limit(bytes - 1, 1);
+    return room < 0 ? room : 0;
+}
+
 long memfile_write(struct node *node, struct space *space, uint64_t address, size_t bytes,
                    uint64_t *offset)
 {
     if (*offset >= FILE_BYTES_MAX)
         return -LINUX_EFBIG;
-    long done = transfer(node, space, address, bytes, offset, true);
+    long room = within_limit(*offset, bytes);
+    if (room < 0)
+        return room;
+    long done = transfer(node, space, address, (size_t)room, offset, true);
     if (done > 0)
         node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
     return done == -LINUX_ENOMEM ? -LINUX_ENOSPC : done;
@@ -180,8 +212,10 @@ uint64_t memfile_bytes(const struct node *node)
 
 long memfile_resize(struct node *node, int64_t bytes)
 {
-    long error = bytes < 0 ? -LINUX_EINVAL : mmcall_object_resize(node->object, (uint64_t)bytes);
+    long error = bytes < 0 ? -LINUX_EINVAL : grows_within_limit(node, (uint64_t)bytes);
 
+    if (!error)
+        error = mmcall_object_resize(node->object, (uint64_t)bytes);
     if (!error)
         node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
     return error;
@@ -320,7 +354,12 @@ long linux_fallocate(struct thread *t, const uint64_t *a)
     unsigned how = mode & LINUX_FALLOC_PUNCH_HOLE  ? MM_ALLOCATE_PUNCH
                    : mode & LINUX_FALLOC_KEEP_SIZE ? MM_ALLOCATE_KEEP
                                                    : MM_ALLOCATE_GROW;
-    long error =
+    long error = how == MM_ALLOCATE_PUNCH
+                     ? 0
+                     : grows_within_limit(file->place.node, (uint64_t)offset + (uint64_t)bytes);
+    if (error)
+        return error;
+    error =
         mmcall_object_allocate(file->place.node->object, (uint64_t)offset, (uint64_t)bytes, how);
     return error == -LINUX_ENOMEM ? -LINUX_ENOSPC : error;
 }

@@ -87,7 +87,7 @@ long linux_ppoll(struct thread *t, const uint64_t *a)
 {
     size_t count = (uint32_t)a[1];
 
-    if (count > FDS_MAX)
+    if (count > t->process->files->limit)
         return -LINUX_EINVAL;
     long error = t->again ? 0 : poll_begin(t, a[2], a[3], a[4]);
     if (error)
@@ -138,12 +138,13 @@ static long sets_to_fds(const struct thread *t, const struct sets *sets, unsigne
     return count;
 }
 
-/* Leave in the sets what is ready: how many bits. */
-static long fds_to_sets(size_t count, const struct sets *wanted, struct sets *ready)
+/* Leave in the sets, of `bytes` bytes each, what is ready: how many bits. */
+static long fds_to_sets(size_t count, const struct sets *wanted, struct sets *ready, size_t bytes)
 {
     long bits = 0;
 
-    memset(ready, 0, sizeof(*ready));
+    for (unsigned set = 0; set < 3; set++)
+        memset(ready->word[set], 0, bytes);
     for (size_t i = 0; i < count; i++) {
         unsigned fd = (unsigned)fds[i].fd;
         for (unsigned set = 0; set < 3; set++) {
@@ -169,7 +170,7 @@ static long select_begin(struct thread *t, const uint64_t *a)
 long linux_pselect6(struct thread *t, const uint64_t *a)
 {
     struct space *space = t->process->space;
-    struct sets wanted = {0}, ready;
+    struct sets wanted, ready;
     unsigned limit = (uint32_t)a[0];
 
     long error = t->again ? 0 : select_begin(t, a);
@@ -180,6 +181,7 @@ long linux_pselect6(struct thread *t, const uint64_t *a)
     if (limit > FDS_MAX)
         limit = FDS_MAX;
     for (unsigned set = 0; set < 3; set++) {
+        memset(wanted.word[set], 0, sets_bytes(limit));
         if (a[1 + set] && copy_in(space, wanted.word[set], a[1 + set], sets_bytes(limit)))
             return -LINUX_EFAULT;
     }
@@ -189,7 +191,7 @@ long linux_pselect6(struct thread *t, const uint64_t *a)
     long result = poll_some(t, (size_t)count, a[4]);
     if (result < 0)
         return result;
-    result = fds_to_sets((size_t)count, &wanted, &ready);
+    result = fds_to_sets((size_t)count, &wanted, &ready, sets_bytes(limit));
     for (unsigned set = 0; set < 3; set++) {
         if (a[1 + set] && copy_out(space, a[1 + set], ready.word[set], sets_bytes(limit)))
             return -LINUX_EFAULT;

@@ -4,16 +4,19 @@
  */
 #include "user/linux/proc.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
 #include "user/linux/random.h"
 #include "user/linux/file.h"
+#include "user/linux/request.h"
 #include "user/linux/shm.h"
 #include "user/linux/space.h"
 #include "user/linux/text.h"
@@ -181,187 +184,159 @@ static void uuid(struct text *text, bool of_boot)
     text_printf(text, "\n");
 }
 
-/* A line of meminfo by its name, as a bare number. */
-static void of_meminfo(struct text *text, const char *name)
+static void cmdline(struct text *text)
 {
-    text_printf(text, "%lu\n", proc_report_number(MM_REPORT_MEMINFO, name));
+    text_printf(text, "%s\n", machine_start_page()->args);
 }
 
-/* Below /proc/sys and /sys. */
-static void of_sys(struct text *text, enum proc_text kind)
+static void version(struct text *text)
 {
-    const struct linux_utsname *name = system_name();
+    text_printf(text, "Linux version %s (Pagoda)\n", system_name()->release);
+}
 
-    switch (kind) {
-    case PROC_KERNEL_OSRELEASE:
-        text_printf(text, "%s\n", name->release);
-        break;
-    case PROC_KERNEL_OSTYPE:
-        text_printf(text, "%s\n", name->sysname);
-        break;
-    case PROC_KERNEL_VERSION:
-        text_printf(text, "%s\n", name->version);
-        break;
-    case PROC_KERNEL_HOSTNAME:
-        text_printf(text, "%s\n", name->nodename);
-        break;
-    case PROC_KERNEL_DOMAINNAME:
-        text_printf(text, "%s\n", name->domainname);
-        break;
-    case PROC_KERNEL_PID_MAX:
-        text_printf(text, "%d\n", PID_MAX);
-        break;
-    case PROC_KERNEL_THREADS_MAX:
-        text_printf(text, "%d\n", THREADS_MAX);
-        break;
-    case PROC_KERNEL_CAP_LAST:
-        text_printf(text, "40\n");
-        break;
-    case PROC_RANDOM_BOOT_ID:
-    case PROC_RANDOM_UUID:
-        uuid(text, kind == PROC_RANDOM_BOOT_ID);
-        break;
-    case PROC_RANDOM_ENTROPY:
-        text_printf(text, "256\n");
-        break;
-    case PROC_FS_FILE_MAX:
-        text_printf(text, "%d\n", FILES_MAX);
-        break;
-    case PROC_FS_NR_OPEN:
-        text_printf(text, "%d\n", FDS_MAX);
-        break;
-    case PROC_SYS_OVERCOMMIT_MEMORY:
-        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_OVERCOMMIT, ~0UL));
-        break;
-    case PROC_SYS_MAX_MAP_COUNT:
-        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_MAP_COUNT, ~0UL));
-        break;
-    case PROC_SYS_MIN_FREE:
-        text_printf(text, "%ld\n", mmcall_tune(MM_TUNE_MIN_FREE, ~0UL));
-        break;
-    case PROC_HUGE_FREE:
-        of_meminfo(text, "HugePages_Free");
-        break;
-    case PROC_HUGE_RESERVED:
-        of_meminfo(text, "HugePages_Rsvd");
-        break;
-    case PROC_HUGE_SURPLUS:
-        of_meminfo(text, "HugePages_Surp");
-        break;
-    default: /* PROC_ZERO */
-        text_printf(text, "0\n");
-        break;
+static void boot_id(struct text *text)
+{
+    uuid(text, true);
+}
+
+static void any_uuid(struct text *text)
+{
+    uuid(text, false);
+}
+
+/* The memory server's own. */
+static void pagoda_caps(struct text *text)
+{
+    text_report(text, MM_REPORT_CAPS, 1);
+}
+
+/* ---- node 0 ---- */
+
+/* A number of the zones of node 0, all together: the one behind `name` in zoneinfo, in KiB. */
+static uint64_t node_kib(const char *zones, const char *name)
+{
+    uint64_t pages = 0;
+    bool mine = false;
+
+    for (const char *line = zones; line && *line;) {
+        if (strncmp(line, "Node ", 5) == 0)
+            mine = line[5] == '0' && line[6] == ',';
+        const char *at = line + strspn(line, " ");
+        if (mine && strncmp(at, name, strlen(name)) == 0 && at[strlen(name)] == ' ')
+            pages += strtoul(at + strlen(name), NULL, 10);
+        line = strchr(line, '\n');
+        line += line != NULL;
     }
+    return pages * 4;
 }
+
+static void node_meminfo(struct text *text)
+{
+    struct text zones = {0};
+
+    text_report(&zones, MM_REPORT_ZONEINFO, 0);
+    text_add(&zones, "", 1);
+    if (!zones.error) {
+        uint64_t total = node_kib(zones.data, "managed");
+        uint64_t free = node_kib(zones.data, "nr_free_pages");
+        text_printf(text, "Node 0 MemTotal:       %8lu kB\n", total);
+        text_printf(text, "Node 0 MemFree:        %8lu kB\n", free);
+        text_printf(text, "Node 0 MemUsed:        %8lu kB\n", total - free);
+    }
+    free(zones.data);
+}
+
+/* ---- which text ---- */
+
+/* How a text is made: as one of the memory server's, by a function, from a line of meminfo, or it
+ * is always the same. */
+struct source {
+    unsigned report; /* not 0 */
+    void (*make)(struct text *text);
+    const char *meminfo; /* the name of the line */
+    unsigned uname;      /* 1 + offset in what uname tells */
+    const char *same;
+};
+
+#define TEXT(x) #x
+#define LINE(x) TEXT(x) "\n"
+
+static const struct source sources[] = {
+    [PROC_MEMINFO] = {.report = MM_REPORT_MEMINFO},
+    [PROC_VMSTAT] = {.report = MM_REPORT_VMSTAT},
+    [PROC_BUDDYINFO] = {.report = MM_REPORT_BUDDYINFO},
+    [PROC_PAGETYPEINFO] = {.report = MM_REPORT_PAGETYPEINFO},
+    [PROC_ZONEINFO] = {.report = MM_REPORT_ZONEINFO},
+    [PROC_VMALLOCINFO] = {.report = MM_REPORT_VMALLOCINFO},
+    [PROC_SLABINFO] = {.report = MM_REPORT_SLABINFO},
+    [PROC_IOMEM] = {.report = MM_REPORT_IOMEM},
+    [PROC_SYSTEM_STAT] = {.make = system_stat},
+    [PROC_UPTIME] = {.make = uptime},
+    [PROC_KERNEL_CMDLINE] = {.make = cmdline},
+    [PROC_CPUINFO] = {.make = cpuinfo},
+    [PROC_VERSION] = {.make = version},
+    [PROC_PAGODA_STAT] = {.make = pagoda_stat},
+    [PROC_PAGODA_FAULTS] = {.report = MM_REPORT_FAULTS},
+    [PROC_PAGODA_CAPS] = {.make = pagoda_caps},
+    [PROC_PAGODA_MEMBLOCK] = {.report = MM_REPORT_MEMBLOCK},
+    [PROC_PAGODA_LEAKS] = {.report = MM_REPORT_LEAKS},
+    [PROC_PAGODA_LEAK_MARK] = {.report = MM_REPORT_LEAK_MARK},
+    [PROC_PAGODA_LEAK_SCAN] = {.report = MM_REPORT_LEAK_SCAN},
+    [PROC_PAGODA_CHECK] = {.make = pagoda_check},
+    [PROC_PAGODA_MEMMAP] = {.report = MM_REPORT_MEMMAP},
+    [PROC_PAGODA_CMA] = {.report = MM_REPORT_CMA},
+    [PROC_PAGODA_CONTIG] = {.same = ""},
+    [PROC_SYS_COMPACT_MEMORY] = {.same = ""},
+    [PROC_SYS_DROP_CACHES] = {.same = ""},
+    [PROC_SYSVIPC_SHM] = {.make = shm_lines},
+    [PROC_LOADAVG] = {.make = loadavg},
+    [PROC_FILESYSTEMS] = {.same = "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n"
+                                  "nodev\trootfs\n"},
+    [PROC_SWAPS] = {.same = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
+    [PROC_DEVICES] = {.same = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\n"
+                              "Block devices:\n"},
+    [PROC_MOUNTS] = {.make = proc_mounts},
+    [PROC_KERNEL_OSRELEASE] = {.uname = offsetof(struct linux_utsname, release) + 1},
+    [PROC_KERNEL_OSTYPE] = {.uname = offsetof(struct linux_utsname, sysname) + 1},
+    [PROC_KERNEL_VERSION] = {.uname = offsetof(struct linux_utsname, version) + 1},
+    [PROC_KERNEL_HOSTNAME] = {.uname = offsetof(struct linux_utsname, nodename) + 1},
+    [PROC_KERNEL_DOMAINNAME] = {.uname = offsetof(struct linux_utsname, domainname) + 1},
+    [PROC_KERNEL_PID_MAX] = {.same = LINE(PID_MAX)},
+    [PROC_KERNEL_THREADS_MAX] = {.same = LINE(THREADS_MAX)},
+    [PROC_KERNEL_CAP_LAST] = {.same = "40\n"},
+    [PROC_RANDOM_BOOT_ID] = {.make = boot_id},
+    [PROC_RANDOM_UUID] = {.make = any_uuid},
+    [PROC_RANDOM_ENTROPY] = {.same = "256\n"},
+    [PROC_FS_FILE_MAX] = {.same = LINE(FILES_MAX)},
+    [PROC_FS_NR_OPEN] = {.same = LINE(FDS_MAX)},
+    [PROC_HUGE_FREE] = {.meminfo = "HugePages_Free"},
+    [PROC_HUGE_RESERVED] = {.meminfo = "HugePages_Rsvd"},
+    [PROC_HUGE_SURPLUS] = {.meminfo = "HugePages_Surp"},
+    [PROC_HUGE_PAGE_SIZE] = {.same = "2097152\n"},
+    [PROC_CPUS] = {.make = cpus},
+    [PROC_NODES] = {.same = "0\n"},
+    [PROC_NODE_MEMINFO] = {.make = node_meminfo},
+    [PROC_NODE_DISTANCE] = {.same = "10\n"},
+    [PROC_ZERO] = {.same = "0\n"},
+};
 
 static void of_system(struct text *text, enum proc_text kind)
 {
-    switch (kind) {
-    case PROC_MEMINFO:
-        text_report(text, MM_REPORT_MEMINFO, 0);
-        break;
-    case PROC_VMSTAT:
-        text_report(text, MM_REPORT_VMSTAT, 0);
-        break;
-    case PROC_IOMEM:
-        text_report(text, MM_REPORT_IOMEM, 0);
-        break;
-    case PROC_SLABINFO:
-        text_report(text, MM_REPORT_SLABINFO, 0);
-        break;
-    case PROC_PAGODA_LEAKS:
-        text_report(text, MM_REPORT_LEAKS, 0);
-        break;
-    case PROC_PAGODA_LEAK_MARK:
-        text_report(text, MM_REPORT_LEAK_MARK, 0);
-        break;
-    case PROC_PAGODA_LEAK_SCAN:
-        text_report(text, MM_REPORT_LEAK_SCAN, 0);
-        break;
-    case PROC_BUDDYINFO:
-        text_report(text, MM_REPORT_BUDDYINFO, 0);
-        break;
-    case PROC_PAGETYPEINFO:
-        text_report(text, MM_REPORT_PAGETYPEINFO, 0);
-        break;
-    case PROC_ZONEINFO:
-        text_report(text, MM_REPORT_ZONEINFO, 0);
-        break;
-    case PROC_PAGODA_MEMMAP:
-        text_report(text, MM_REPORT_MEMMAP, 0);
-        break;
-    case PROC_PAGODA_CMA:
-        text_report(text, MM_REPORT_CMA, 0);
-        break;
-    case PROC_PAGODA_CONTIG:
-    case PROC_SYS_NR_HUGEPAGES:
-        text_printf(text, "%ld\n", mmcall_huge_pool(~0UL));
-        break;
-    case PROC_SYS_COMPACT_MEMORY:
-        break;
-    case PROC_SYS_COMPACTION_PROACTIVENESS:
-        text_printf(text, "%lu\n", proc_compaction_proactiveness());
-        break;
-    case PROC_VMALLOCINFO:
-        text_report(text, MM_REPORT_VMALLOCINFO, 0);
-        break;
-    case PROC_SYSTEM_STAT:
-        system_stat(text);
-        break;
-    case PROC_UPTIME:
-        uptime(text);
-        break;
-    case PROC_KERNEL_CMDLINE:
-        text_printf(text, "%s\n", machine_start_page()->args);
-        break;
-    case PROC_CPUINFO:
-        cpuinfo(text);
-        break;
-    case PROC_VERSION:
-        text_printf(text, "Linux version %s (Pagoda)\n", system_name()->release);
-        break;
-    case PROC_SYSVIPC_SHM:
-        shm_lines(text);
-        break;
-    case PROC_LOADAVG:
-        loadavg(text);
-        break;
-    case PROC_FILESYSTEMS:
-        text_printf(text, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n"
-                          "nodev\trootfs\n");
-        break;
-    case PROC_SWAPS:
-        text_printf(text, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
-        break;
-    case PROC_DEVICES:
-        text_printf(text, "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\n"
-                          "Block devices:\n");
-        break;
-    case PROC_MOUNTS:
-        proc_mounts(text);
-        break;
-    case PROC_CPUS:
-        cpus(text);
-        break;
-    case PROC_PAGODA_STAT:
-        pagoda_stat(text);
-        break;
-    case PROC_PAGODA_FAULTS:
-        text_report(text, MM_REPORT_FAULTS, 0);
-        break;
-    case PROC_PAGODA_CAPS:
-        text_report(text, MM_REPORT_CAPS, 1); /* the memory server's own */
-        break;
-    case PROC_PAGODA_MEMBLOCK:
-        text_report(text, MM_REPORT_MEMBLOCK, 0);
-        break;
-    case PROC_PAGODA_CHECK:
-        pagoda_check(text);
-        break;
-    default:
-        of_sys(text, kind);
-        break;
-    }
+    const struct source *source = &sources[kind];
+
+    if (knob_text(text, kind))
+        return;
+    linux_assert((size_t)kind < sizeof(sources) / sizeof(sources[0]));
+    if (source->report)
+        text_report(text, source->report, 0);
+    else if (source->make)
+        source->make(text);
+    else if (source->meminfo)
+        text_printf(text, "%lu\n", proc_report_number(MM_REPORT_MEMINFO, source->meminfo));
+    else if (source->uname)
+        text_printf(text, "%s\n", (const char *)system_name() + source->uname - 1);
+    else
+        text_add(text, source->same, strlen(source->same));
 }
 
 long proc_pagemap(const struct place *place, char *to, size_t bytes, uint64_t offset)
@@ -415,4 +390,9 @@ bool fs_process_cwd(int pid, struct place *cwd)
         return false;
     *cwd = p->fs->cwd;
     return true;
+}
+
+int fs_self_tid(void)
+{
+    return request_running()->tid;
 }

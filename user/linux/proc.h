@@ -9,6 +9,8 @@
 
 #include "user/linux/fs.h"
 
+struct text;
+
 enum proc_text {
     PROC_MEMINFO,
     PROC_VMSTAT,
@@ -57,6 +59,17 @@ enum proc_text {
     PROC_FS_FILE_MAX,
     PROC_FS_NR_OPEN,
     PROC_SYS_OVERCOMMIT_MEMORY,
+    PROC_SYS_OVERCOMMIT_RATIO,
+    PROC_SYS_SWAPPINESS,
+    PROC_SYS_DROP_CACHES,
+    PROC_HUGE_ENABLED,
+    PROC_HUGE_DEFRAG,
+    PROC_HUGE_ZERO_PAGE,
+    PROC_HUGE_PAGE_SIZE,
+    PROC_KSM_RUN,
+    PROC_NODES,
+    PROC_NODE_MEMINFO,
+    PROC_NODE_DISTANCE,
     PROC_SYS_MAX_MAP_COUNT,
     PROC_SYS_MIN_FREE,
     PROC_ZERO,
@@ -97,8 +110,12 @@ long proc_text(const struct place *place, char **text);
  * with a NUL. */
 long proc_write(const struct place *place, const char *text);
 #define PROC_WRITE_BYTES 64 /* longest text */
-/* vm.compaction_proactiveness */
-uint64_t proc_compaction_proactiveness(void);
+/* knob.c: numbers and words that can be changed, most of them the memory server's. False: that is
+ * none of them. A write gives 0 or -errno. */
+bool knob_text(struct text *text, enum proc_text kind);
+bool knob_write(enum proc_text kind, const char *text, long *error);
+/* Exactly one number, and a line's end at most behind it. */
+bool proc_number(const char *text, uint64_t *value);
 /* A number in a report such as /proc/meminfo: the one after "name:"; 0 if it is not there. */
 uint64_t proc_report_number(unsigned kind, const char *name);
 /* Pages of a process's statm: field 0 size, 1 resident; 0 if it has no space. */
@@ -107,7 +124,6 @@ uint64_t proc_statm(int pid, unsigned field);
 /* What uname tells. */
 const struct linux_utsname *system_name(void);
 
-struct text;
 struct process;
 /* proc_pid.c: the text of a file below /proc/PID; `number` as in a place. */
 void proc_of_process(struct text *text, enum proc_text kind, const struct process *p, int number);

@@ -1,11 +1,8 @@
 /*
- * The files of /proc that can be written:
+ * The files of /proc that can be written, beside knobs (knob.c):
  *
- *   sys/vm/nr_hugepages               N: so many 2 MiB pages for MAP_HUGETLB
  *   sys/vm/compact_memory             1: compact all memory, now
- *   sys/vm/compaction_proactiveness   0..100: how scattered free memory may be, as Linux
- *   sys/vm/overcommit_memory          0: what could never be met is refused; 1: nothing is
- *   sys/vm/max_map_count              N: VMAs of a process
+ *   sys/vm/drop_caches                1, 2, 3: give up what can be had again
  *   PID/oom_score_adj, PID/task/TID/comm
  *   pagoda/contig                     N [ALIGN]: can N contiguous pages be had? They go back at
  * once pagoda/cma                        alloc N | free FIRST N (FIRST in hex), of the default area
@@ -21,15 +18,6 @@
 #include "user/linux/request.h"
 #include "user/linux/space.h"
 
-#define PROACTIVENESS_MAX 100
-
-static uint64_t proactiveness = 20; /* as the memory server begins */
-
-uint64_t proc_compaction_proactiveness(void)
-{
-    return proactiveness;
-}
-
 /* A number and what blanks follow it; false: there is none. */
 static bool number(const char **text, int base, uint64_t *value)
 {
@@ -44,8 +32,7 @@ static bool number(const char **text, int base, uint64_t *value)
     return true;
 }
 
-/* Exactly one number. */
-static bool only_number(const char *text, uint64_t *value)
+bool proc_number(const char *text, uint64_t *value)
 {
     return number(&text, 10, value) && !*text;
 }
@@ -55,7 +42,7 @@ static long compact_memory(const char *text)
     uint64_t value;
     long more;
 
-    if (!only_number(text, &value) || value != 1)
+    if (!proc_number(text, &value) || value != 1)
         return -LINUX_EINVAL;
     more = mmcall_compact(MM_COMPACT_BEGIN, 0);
     while (more > 0)
@@ -63,37 +50,17 @@ static long compact_memory(const char *text)
     return more;
 }
 
-/* As Linux: what cannot be had or given back is no error; reading tells. */
-static long huge_pool(const char *text)
+/* 1: pages that nobody maps and that can be had again; 2: slabs that are empty; 3: both. */
+static long drop_caches(const char *text)
 {
-    uint64_t value;
+    uint64_t what;
+    long freed;
 
-    if (!only_number(text, &value) || value == ~0UL)
+    if (!proc_number(text, &what))
         return -LINUX_EINVAL;
-    long pages = mmcall_huge_pool(value);
-    return pages < 0 ? pages : 0;
-}
-
-static long proactiveness_set(const char *text)
-{
-    uint64_t value;
-
-    if (!only_number(text, &value) || value > PROACTIVENESS_MAX)
-        return -LINUX_EINVAL;
-    long error = mmcall_compact(MM_COMPACT_PROACTIVENESS, value);
-    if (!error)
-        proactiveness = value;
-    return error;
-}
-
-static long tune(const char *text, unsigned which)
-{
-    uint64_t value;
-
-    if (!only_number(text, &value) || value == ~0UL)
-        return -LINUX_EINVAL;
-    long result = mmcall_tune(which, value);
-    return result < 0 ? result : 0;
+    while ((freed = mmcall_tune(MM_TUNE_DROP_CACHES, what)) > 0)
+        continue;
+    return freed;
 }
 
 /* Not below what a privileged one has set last. */
@@ -102,7 +69,7 @@ static long oom_score_adj(struct process *p, const struct process *writer, const
     bool negative = *text == '-', privileged = cred_is_root(&writer->cred);
     uint64_t value;
 
-    if (!only_number(text + negative, &value) || value > OOM_SCORE_ADJ_MAX)
+    if (!proc_number(text + negative, &value) || value > OOM_SCORE_ADJ_MAX)
         return -LINUX_EINVAL;
     int adjust = negative ? -(int)value : (int)value;
     if (adjust < p->oom_score_adj_least && !privileged)
@@ -148,7 +115,7 @@ static long cma(const char *text)
     } else {
         return -LINUX_EINVAL;
     }
-    if (!only_number(text, &pages))
+    if (!proc_number(text, &pages))
         return -LINUX_EINVAL;
     long result = mmcall_cma(~0UL, pages, 0, first);
     return result > 0 ? 0 : result;
@@ -156,13 +123,12 @@ static long cma(const char *text)
 
 long proc_write(const struct place *place, const char *text)
 {
-    switch ((enum proc_text)place->node->detail) {
-    case PROC_SYS_NR_HUGEPAGES:
-        return huge_pool(text);
-    case PROC_SYS_OVERCOMMIT_MEMORY:
-        return tune(text, MM_TUNE_OVERCOMMIT);
-    case PROC_SYS_MAX_MAP_COUNT:
-        return tune(text, MM_TUNE_MAP_COUNT);
+    enum proc_text kind = (enum proc_text)place->node->detail;
+    long error;
+
+    if (knob_write(kind, text, &error))
+        return error;
+    switch (kind) {
     case PROC_OOM_SCORE_ADJ: {
         struct process *p = process_by_pid(place->pid);
         return p ? oom_score_adj(p, request_running()->process, text) : -LINUX_ESRCH;
@@ -171,8 +137,8 @@ long proc_write(const struct place *place, const char *text)
         return comm(thread_by_tid(place->number), text);
     case PROC_SYS_COMPACT_MEMORY:
         return compact_memory(text);
-    case PROC_SYS_COMPACTION_PROACTIVENESS:
-        return proactiveness_set(text);
+    case PROC_SYS_DROP_CACHES:
+        return drop_caches(text);
     case PROC_PAGODA_CONTIG:
         return contig(text);
     case PROC_PAGODA_CMA:

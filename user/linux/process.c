@@ -16,7 +16,9 @@
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
-#define STACK_LIMIT_BYTES (8UL << 20)
+#define STACK_LIMIT_BYTES   (8UL << 20)
+#define MEMLOCK_LIMIT_BYTES (8UL << 20)
+#define CAP_IPC_LOCK        14
 
 static struct process processes[PROCESSES_MAX];
 static struct process *processes_end = processes; /* those from here on were never used */
@@ -77,12 +79,11 @@ int pid_last(void)
 
 void process_limits_apply(const struct process *p, uint64_t mm)
 {
-    /* Every process is root's, so RLIMIT_MEMLOCK does not bind it, as on Linux. */
     mmcall_limit(mm, MM_LIMIT_AS, p->limit[LINUX_RLIMIT_AS].soft);
     mmcall_limit(mm, MM_LIMIT_DATA, p->limit[LINUX_RLIMIT_DATA].soft);
     mmcall_limit(mm, MM_LIMIT_STACK, p->limit[LINUX_RLIMIT_STACK].soft);
     mmcall_limit(mm, MM_LIMIT_MEMLOCK, p->limit[LINUX_RLIMIT_MEMLOCK].soft);
-    mmcall_limit(mm, MM_LIMIT_LOCK_FREE, 1);
+    mmcall_limit(mm, MM_LIMIT_LOCK_FREE, p->cred.effective >> CAP_IPC_LOCK & 1);
     mmcall_limit(mm, MM_LIMIT_OOM_ADJUST,
                  (uint64_t)(int64_t)(p->parent ? p->oom_score_adj : OOM_SCORE_ADJ_NEVER));
 }
@@ -94,7 +95,9 @@ static void limits_init(struct process *p)
     p->limit[LINUX_RLIMIT_STACK].soft = STACK_LIMIT_BYTES;
     p->limit[LINUX_RLIMIT_CORE].soft = 0;
     p->limit[LINUX_RLIMIT_NPROC] = (struct linux_rlimit){PROCESSES_MAX, PROCESSES_MAX};
-    p->limit[LINUX_RLIMIT_NOFILE] = (struct linux_rlimit){FDS_MAX, FDS_MAX};
+    p->limit[LINUX_RLIMIT_NOFILE] = (struct linux_rlimit){FDS_SOFT, FDS_HARD};
+    p->limit[LINUX_RLIMIT_MEMLOCK] =
+        (struct linux_rlimit){MEMLOCK_LIMIT_BYTES, MEMLOCK_LIMIT_BYTES};
 }
 
 static void parent_set(struct process *p, struct process *parent)

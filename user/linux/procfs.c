@@ -15,10 +15,13 @@
 #define LINK      (LINUX_S_IFLNK | 0777)
 #define TEXT_MODE (LINUX_S_IFREG | 0444)
 #define KNOB_MODE (LINUX_S_IFREG | 0644)
+#define THP       "/sys/kernel/mm/transparent_hugepage/"
+#define KSM       "/sys/kernel/mm/ksm/"
 
 const struct fs_special fs_specials[] = {
     {"/proc", NODE_PROC, DIRECTORY, 0},
     {"/proc/self", NODE_SELF, LINK, 0},
+    {"/proc/thread-self", NODE_THREAD_SELF, LINK, 0},
     {"/proc/meminfo", NODE_TEXT, TEXT_MODE, PROC_MEMINFO},
     {"/proc/vmstat", NODE_TEXT, TEXT_MODE, PROC_VMSTAT},
     {"/proc/buddyinfo", NODE_TEXT, TEXT_MODE, PROC_BUDDYINFO},
@@ -68,12 +71,31 @@ const struct fs_special fs_specials[] = {
     {"/proc/sys/fs/nr_open", NODE_TEXT, TEXT_MODE, PROC_FS_NR_OPEN},
     {"/proc/sys/vm/overcommit_memory", NODE_TEXT, KNOB_MODE, PROC_SYS_OVERCOMMIT_MEMORY},
     {"/proc/sys/vm/max_map_count", NODE_TEXT, KNOB_MODE, PROC_SYS_MAX_MAP_COUNT},
-    {"/proc/sys/vm/min_free_kbytes", NODE_TEXT, TEXT_MODE, PROC_SYS_MIN_FREE},
+    {"/proc/sys/vm/overcommit_ratio", NODE_TEXT, KNOB_MODE, PROC_SYS_OVERCOMMIT_RATIO},
+    {"/proc/sys/vm/min_free_kbytes", NODE_TEXT, KNOB_MODE, PROC_SYS_MIN_FREE},
+    {"/proc/sys/vm/drop_caches", NODE_TEXT, LINUX_S_IFREG | 0200, PROC_SYS_DROP_CACHES},
     {"/proc/sys/vm/nr_overcommit_hugepages", NODE_TEXT, TEXT_MODE, PROC_ZERO},
-    {"/proc/sys/vm/swappiness", NODE_TEXT, TEXT_MODE, PROC_ZERO},
+    {"/proc/sys/vm/swappiness", NODE_TEXT, KNOB_MODE, PROC_SYS_SWAPPINESS},
     {"/sys/devices/system/cpu/online", NODE_TEXT, TEXT_MODE, PROC_CPUS},
     {"/sys/devices/system/cpu/possible", NODE_TEXT, TEXT_MODE, PROC_CPUS},
     {"/sys/devices/system/cpu/present", NODE_TEXT, TEXT_MODE, PROC_CPUS},
+    {"/sys/devices/system/node/online", NODE_TEXT, TEXT_MODE, PROC_NODES},
+    {"/sys/devices/system/node/possible", NODE_TEXT, TEXT_MODE, PROC_NODES},
+    {"/sys/devices/system/node/has_memory", NODE_TEXT, TEXT_MODE, PROC_NODES},
+    {"/sys/devices/system/node/has_cpu", NODE_TEXT, TEXT_MODE, PROC_NODES},
+    {"/sys/devices/system/node/node0/meminfo", NODE_TEXT, TEXT_MODE, PROC_NODE_MEMINFO},
+    {"/sys/devices/system/node/node0/cpulist", NODE_TEXT, TEXT_MODE, PROC_CPUS},
+    {"/sys/devices/system/node/node0/distance", NODE_TEXT, TEXT_MODE, PROC_NODE_DISTANCE},
+    {THP "enabled", NODE_TEXT, KNOB_MODE, PROC_HUGE_ENABLED},
+    {THP "defrag", NODE_TEXT, KNOB_MODE, PROC_HUGE_DEFRAG},
+    {THP "use_zero_page", NODE_TEXT, KNOB_MODE, PROC_HUGE_ZERO_PAGE},
+    {THP "hpage_pmd_size", NODE_TEXT, TEXT_MODE, PROC_HUGE_PAGE_SIZE},
+    {KSM "run", NODE_TEXT, KNOB_MODE, PROC_KSM_RUN},
+    {KSM "pages_shared", NODE_TEXT, TEXT_MODE, PROC_ZERO},
+    {KSM "pages_sharing", NODE_TEXT, TEXT_MODE, PROC_ZERO},
+    {KSM "pages_unshared", NODE_TEXT, TEXT_MODE, PROC_ZERO},
+    {KSM "pages_volatile", NODE_TEXT, TEXT_MODE, PROC_ZERO},
+    {KSM "full_scans", NODE_TEXT, TEXT_MODE, PROC_ZERO},
     {"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", NODE_TEXT, KNOB_MODE,
      PROC_SYS_NR_HUGEPAGES},
     {"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", NODE_TEXT, TEXT_MODE,

@@ -71,7 +71,13 @@ long linux_getrusage(struct thread *t, const uint64_t *a)
     return copy_out(t->process->space, a[1], &usage, sizeof(usage));
 }
 
-/* ---- limits: kept, told, and enforced only as far as they are constants ---- */
+/*
+ * ---- limits ----
+ *
+ * Kept here. Those on memory are enforced by the memory server, NOFILE by the descriptor table (of
+ * processes that share one, the last to set it counts), FSIZE by memory files. CPU and the others
+ * are told, and bind nobody.
+ */
 
 static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_address,
                   uint64_t old_address)
@@ -95,6 +101,8 @@ static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_ad
         p->limit[which] = value;
         if (p->space)
             process_limits_apply(p, p->space->mm);
+        if (p->files)
+            fd_set_limit(p->files, p->limit[LINUX_RLIMIT_NOFILE].soft);
     }
     return old_address ? copy_out(t->process->space, old_address, &old, sizeof(old)) : 0;
 }

@@ -6,6 +6,7 @@
 #include "user/linux/ident.c"
 #include "user/linux/io.c"
 #include "user/linux/path.c"
+#include "user/linux/knob.c"
 #include "user/linux/proc.c"
 #include "user/linux/proc_pid.c"
 #include "user/linux/proc_write.c"
