@@ -34,7 +34,7 @@ from harness.compare_measure import (
     policy_column,
     whole_programs,
 )
-from harness.events import COUNTS
+from harness.events import COUNTS, WAITING
 
 #: the operations of the classic pager interface that userfaultfd can do, and what it does them by
 USERFAULTFD = {
@@ -144,7 +144,7 @@ class Results:
         ]
 
     def _harts(self) -> list[dict[str, Any]]:
-        """Totals over all harts, without the firmware's: there they wait for each other."""
+        """Totals over all harts, without what they spend waiting for each other, in the firmware or for a lock."""
         found = []
         for (key, harts), measured in sorted(self.harts.items()):
             faults = f"threads_{harts}_write_fault_total_all_harts_per_fault"
@@ -154,7 +154,7 @@ class Results:
                     continue
                 divisor = row["n"] * row["per"]
                 phases = profile.phases_per(divisor)
-                total = sum(count for phase, count in phases.items() if phase != "firmware")
+                total = sum(count for phase, count in phases.items() if phase not in ("firmware", WAITING))
                 found.append(
                     {
                         "what": what,

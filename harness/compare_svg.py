@@ -25,7 +25,7 @@ COLOURS = {
 }
 PHASE_COLOURS = (
     "#bdbdbd", "#d95f02", "#e6ab02", "#a6761d", "#9ecae1", "#6baed6", "#1b9e77", "#66a61e", "#e7298a",
-    "#e41a1c", "#7570b3", "#666666", "#1f78b4", "#b15928", "#cab2d6", "#fdbf6f",
+    "#e41a1c", "#7570b3", "#666666", "#1f78b4", "#b15928", "#cab2d6", "#fdbf6f", "#8dd3c7",
 )  # fmt: skip
 
 PHASE_COLOUR = dict(zip(symbols.PHASES, PHASE_COLOURS, strict=True))

@@ -69,6 +69,7 @@ NAME_TEXT = {
 #: what the phases of a fault or call are
 PHASE_TEXT = {
     "trap entry": "from the exception until the kernel knows what it is; registers are saved",
+    "waiting for a lock": "taking locks; with several harts also spinning for one",
     "delivery": "who answers is found, and the event handed over",
     "address-space switch": "the server's or program's page tables are loaded",
     "server: look-up and decision": "the memory server: which mapping, which page, which right",

@@ -21,6 +21,8 @@ COUNTS = (
     "instructions", "traps", "satp", "fences_local", "fences_remote", "firmware", "code_lines", "data_lines",
     "misses_l1i", "misses_l1d", "misses_l2",
 )  # fmt: skip
+#: the phase in which a hart spins for another one
+WAITING = "waiting for a lock"
 _FIRMWARE = range(0x80000000, 0x80200000)
 #: functions with less than so many instructions an operation are not kept
 _FUNCTION_LEAST = 0.5
@@ -115,7 +117,9 @@ class Fold:
             phase = name = "firmware" if address in _FIRMWARE else "program"
         else:
             personality = owner is self._low[1]
-            phase = "process personality" if personality else owner.phase(address)
+            phase = owner.phase(address)
+            if personality and phase != WAITING:
+                phase = "process personality"
             name = owner.functions(address)[-1]
         profile.phases[phase] += times
         profile.functions[phase, name] += times

@@ -17,6 +17,7 @@ PREFIX = "riscv64-unknown-elf-"
 PATTERNS: tuple[tuple[str, str], ...] = (
     ("program", r"main|bench_|anonymous|copies|files|calls|write_to|read_from"),
     ("server: look-up and decision", r"worker_entry|place_\w+"),
+    ("waiting for a lock", r"linux_lock|arch_relax|nap|lock_take|leaf_lock|kernel_lock|crash_stop_here"),
     ("trap entry", r"trap_entry|user_ecall|foreign_ecall|native_\w+"),
     (
         "delivery",
@@ -43,7 +44,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "reply: decode and check",
         r"fault_reply|reply_\w+|answer_(fault|value)|block_\w+|covered|straight\w*|batch_\w+|pager_reply\w*|"
-        r"pager_fault_reply|cap_\w+|space_\w+|kernel_(call|lock|unlock)|call_\w+|native_call|fault_slot|map_for|"
+        r"pager_fault_reply|cap_\w+|space_\w+|kernel_(call|unlock)|call_\w+|native_call|fault_slot|map_for|"
         r"client_leaf\w*|hart_\w+|switching|answer_locked|go_on|pager_go_on|plain_cap|arch_count_up|table_given",
     ),
     ("return", r"resume_\w+"),
