@@ -1,7 +1,11 @@
 /*
- * The straight ways of calls. See call_straight.h. Each is a function that calls no other on its
- * way, so that it keeps nothing on the stack: conditions first, all of them, then the change, which
- * cannot fail. What a condition asks is in doubt more than the full way would have to know.
+ * The straight ways of calls. See call_straight.h. Each asks all its conditions first and then
+ * makes the change, which cannot fail. Where a condition is in doubt it may ask for more than is
+ * needed: the full way asks again from the start. mprotect calls no other function on its way, so
+ * that it keeps next to nothing on the stack.
+ *
+ * A straight way holds the mm from lock_settled() on, and ends with it unlocked, or to be unlocked
+ * by its answer.
  */
 #include "mmserver/core/call_straight.h"
 #include "mmserver/core/fault.h"
