@@ -234,6 +234,8 @@ class KernelJob(GuestJob):
 @dataclass(frozen=True)
 class HostJob(Job):
     program: Path = Path()
+    #: of the environment, beside those of the sanitizers
+    variables: tuple[tuple[str, str], ...] = ()
 
     def run(self, selected: Collection[str]) -> Outcome:
         wanted = [name for name in self.names if name in selected]
@@ -243,7 +245,7 @@ class HostJob(Job):
             total_s=_HOST_TOTAL_S,
             idle_s=_HOST_IDLE_S,
             log=self.log_path,
-            environment=_SANITIZERS,
+            environment={**_SANITIZERS, **dict(self.variables)},
         )
         return _evaluate_program(result, self.names)
 

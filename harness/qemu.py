@@ -57,8 +57,9 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """Short and unique within a matrix: `sv39-user-1`."""
-        return f"{self.paging}-{self.pager}-{self.harts}"
+        """Short and unique within a matrix: `sv39-user-1`, `sv39-user-1-svnapot`."""
+        flags = [f"-{flag.partition('=')[0]}" for flag in self.cpu_flags]
+        return f"{self.paging}-{self.pager}-{self.harts}" + "".join(flags)
 
     @property
     def kernel_command_line(self) -> str:

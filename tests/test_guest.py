@@ -26,6 +26,8 @@ def guest(config: pytest.Config) -> list[jobs.Job]:
         qemu.Machine(paging, pager, harts, icount=bool(config.getoption("--icount")))
         for paging, pager, harts in itertools.product(qemu.PAGING_MODES, qemu.PAGERS, HARTS)
     ]
+    # and with all private memory in runs of 64 KiB
+    machines.append(qemu.Machine(harts=4, cpu_flags=("svnapot=true",), words=("mthp=always",)))
     return jobs.guest_jobs(TESTS, _build_dir(config), machines, int(config.getoption("--seed")))
 
 

@@ -24,7 +24,7 @@ bool access_open(const struct mm *mm, vaddr_t address, uint64_t bits, struct acc
         return false;
     leaf_lock(leaf);
     page->leaf = leaf;
-    page->pfn = entry_page(*leaf);
+    page->pfn = entry_page(entry_alone_at(leaf));
     if (entry_is_leaf(*leaf) && (*leaf & bits) == bits && page_is_ours(page->pfn))
         return true;
     leaf_unlock(leaf);

@@ -19,6 +19,7 @@
 #include "mmserver/core/huge.h"
 #include "mmserver/core/poison.h"
 #include "mmserver/core/populate.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/zap.h"
 
 static bool advice_is_known(uint64_t advice)
@@ -60,9 +61,9 @@ static uint64_t advised_flags(uint64_t flags, uint64_t advice)
     case MADV_DODUMP:
         return flags & ~VM_DONTDUMP;
     case MADV_HUGEPAGE:
-        return (flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
+        return (flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE | runs_flags_advised();
     case MADV_NOHUGEPAGE:
-        return (flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
+        return (flags & ~(VM_HUGEPAGE | VM_RUNS)) | VM_NOHUGEPAGE;
     case MADV_MERGEABLE:
         return flags & (VM_SHARED | VM_DEVICE) ? flags : flags | VM_MERGEABLE;
     case MADV_UNMERGEABLE:
@@ -112,6 +113,7 @@ static void clear_bits(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
 {
     const uint64_t *table;
 
+    runs_break(w, mm, start, end);
     for (vaddr_t a = pt_next_table(mm, start, end, &table); a < end;
          a = pt_next_table(mm, a, end, &table)) {
         vaddr_t stop = min_u64(end, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES);

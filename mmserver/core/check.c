@@ -15,6 +15,7 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap_walk.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/slab_report.h"
 #include "mmserver/core/text.h"
@@ -269,9 +270,13 @@ static void check_tables(struct check *c, struct mm *mm)
          a = pt_next_table(mm, ROUND_DOWN(a, BLOCK_BYTES) + BLOCK_BYTES, mm_user_end, &table)) {
         check_kept(c, mm, ROUND_DOWN(a, BLOCK_BYTES));
         for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+            vaddr_t at = ROUND_DOWN(a, BLOCK_BYTES) + ((uint64_t)i << PAGE_SHIFT);
+
+            if (entry_is_run(table[i]) && !(i % RUN_PAGES))
+                expect(c, mm->runs && run_is_good(table + i, vma_at(mm, at), at), "run of 64 KiB",
+                       at, table[i], 0);
             if (table[i])
-                check_leaf(c, mm, ROUND_DOWN(a, BLOCK_BYTES) + ((uint64_t)i << PAGE_SHIFT),
-                           table[i], counts);
+                check_leaf(c, mm, at, entry_alone_at(table + i), counts);
         }
     }
     for (unsigned level = 0; level + 1 < mm_levels; level++) {

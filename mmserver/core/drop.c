@@ -45,7 +45,7 @@ static void full_uncount(struct drop *d, const uint64_t *slot)
         entry_uncount(d, bias, *slot);
 }
 
-/* Some are empty, or software entries. */
+/* Some are empty, software entries, or of runs. */
 static void mixed_uncount(struct drop *d, const uint64_t *slot)
 {
     for (const uint64_t *end = slot + TABLE_ENTRIES; slot != end; slot++) {
@@ -53,7 +53,7 @@ static void mixed_uncount(struct drop *d, const uint64_t *slot)
             continue;
         d->seen++;
         d->mm->parked -= entry_is_parked(*slot);
-        entry_uncount(d, phys.pages_bias + PAGE_COUNT_AT, *slot);
+        entry_uncount(d, phys.pages_bias + PAGE_COUNT_AT, entry_alone_at(slot));
     }
 }
 
@@ -63,7 +63,7 @@ static void drop_flush(struct drop *d)
     for (unsigned i = 0; i < d->tables; i++) {
         const uint64_t *table = page_pointer(d->table[i]);
 
-        if (d->w->ops->op[i].done == TABLE_ENTRIES)
+        if (d->w->ops->op[i].done == TABLE_ENTRIES && !d->mm->runs)
             full_uncount(d, table);
         else
             mixed_uncount(d, table);

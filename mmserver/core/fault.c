@@ -23,7 +23,8 @@
  *                       write ──▶ FILE_COPY     private copy; shared: the page itself
  *   marked                    ──▶ GUARD, POISONED
  *   parked                    ──▶ RESTORED      the page behind the software entry
- *   valid    allows it        ──▶ SPURIOUS      fence and go on
+ *            of VM_RUNS write ──▶ RUN           sixteen pages, if all their entries are empty
+ *   valid    allows it        ──▶ SPURIOUS      fence and go on; always so for a run
  *            zero page  write ──▶ ZERO_REPLACED
  *            file page  write ──▶ FILE_COPY
  *            shared by a fork, write ──▶ COW_COPY
@@ -42,7 +43,7 @@
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/object.h"
-#include "mmserver/core/pt.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/vma_ops.h"
 
 /* Room for a stack to grow down to `address`? Linux's rules: its limit, and the gap below. */
@@ -177,7 +178,10 @@ static enum fault_outcome fault_empty(struct fault *f)
         return FAULT_BUSERR;
     if (f->vma->ops)
         return f->vma->ops->fault ? f->vma->ops->fault(f) : FAULT_BUSERR;
-    return f->access == VM_WRITE ? anon_new(f) : zero_page(f);
+    if (f->access != VM_WRITE)
+        return zero_page(f);
+    enum fault_outcome outcome = f->vma->flags & VM_RUNS ? run_fault(f) : FAULT_NONE;
+    return outcome == FAULT_NONE ? anon_new(f) : outcome;
 }
 
 /* Nobody maps the anonymous page but the entry that it was found in. */
@@ -327,6 +331,11 @@ static enum fault_outcome fault_valid(struct fault *f, const uint64_t *leaf)
                       : f->access == VM_EXEC ? ENTRY_X
                                              : ENTRY_R;
 
+    if (unlikely(entry_is_run(f->entry))) { /* it has all rights that the VMA gives */
+        run_fence(f->w, f->mm, f->address);
+        return FAULT_SPURIOUS;
+    }
+
     /* Device memory was mapped with all it may have; its entries have no descriptor. */
     if (!page_is_ours(entry_page(f->entry)) || page->state == PAGE_SERVER)
         return (f->entry & needed) == needed ? FAULT_SPURIOUS : FAULT_ACCERR;
@@ -425,7 +434,7 @@ enum fault_outcome fault_resolve(struct fault *f)
             if (outcome != FAULT_NONE)
                 return outcome;
         }
-        if (f->by_reply && vma_is_private_anon(f->vma))
+        if (f->by_reply && vma_is_private_anon(f->vma) && !(f->vma->flags & VM_RUNS))
             return fault_with_tables(f, level);
         mm_count(f->w, fault_table);
         if (pt_ensure(f->w, mm, f->address))

@@ -243,7 +243,8 @@ static FAULT_WAY(fault_other)
             fast_slot_fill(w, v, address, leaf);
             return cow_straight(FAULT_GO_ON);
         }
-        bool tables = level && vma_is_private_anon(v) && !huge_fits(v, address);
+        bool tables =
+            level && vma_is_private_anon(v) && !(v->flags & VM_RUNS) && !huge_fits(v, address);
         if (level == 1 && empty && tables && cause == CAUSE_STORE_PAGE && table_plain(w, v))
             return table_straight(w, c, address, pc, begun, v);
         if (empty && (tables || (!level && v->ops && v->ops->fault))) {

@@ -87,7 +87,7 @@ static inline bool fast_slot_set(struct worker *w, const struct mm *mm, const st
     struct fast_slot *slot = &w->fast;
     uint64_t flags = v->flags;
 
-    if (v->ops || (flags & (VM_DEVICE | VM_HUGETLB)) || !(flags & (VM_READ | VM_WRITE)))
+    if (v->ops || (flags & (VM_DEVICE | VM_HUGETLB | VM_RUNS)) || !(flags & (VM_READ | VM_WRITE)))
         return false;
     slot->bits = ENTRY_ALWAYS | ENTRY_W | ENTRY_D | (flags & VM_EXEC ? ENTRY_X : 0);
     struct anon_vma *anon = v->anon;

@@ -10,6 +10,7 @@
  */
 #include "mmserver/core/huge.h"
 #include "mmserver/core/hugetlb.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/zap.h"
 
 uint64_t huge_mode = HUGE_MADVISE;
@@ -318,6 +319,12 @@ long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end
     if (!may_cut(mm, start) || !may_cut(mm, end))
         return -LINUX_EINVAL;
     mm_settle_locked(w, mm);
+    if (edges_only) {
+        runs_cut(w, mm, start);
+        runs_cut(w, mm, end);
+    } else {
+        runs_break(w, mm, start, end);
+    }
     if (huge_split_at(w, mm, start) || huge_split_at(w, mm, end))
         return -LINUX_ENOMEM;
     if (edges_only)
@@ -394,7 +401,7 @@ long huge_collapse(struct worker *w, struct mm *mm, struct vma *v, vaddr_t block
     if (!leaf || !v->anon)
         return -LINUX_EINVAL;
     for (uint64_t i = 0; i < HUGE_PAGES; i++) {
-        long error = collapse_entry(v, leaf[i], holes);
+        long error = collapse_entry(v, entry_alone_at(leaf + i), holes);
 
         if (error)
             return error;
@@ -404,7 +411,7 @@ long huge_collapse(struct worker *w, struct mm *mm, struct vma *v, vaddr_t block
         return -LINUX_ENOMEM;
     mm->huge_used = true;
     for (uint64_t i = 0; i < HUGE_PAGES; i++)
-        w->gather[i] = leaf[i];
+        w->gather[i] = entry_alone_at(leaf + i);
     op_add(w, mm, BATCH_UNMAP, block)->count = HUGE_PAGES;
     ops_send(w);
     collapse_copy(w, mm, pfn);

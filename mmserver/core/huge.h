@@ -72,13 +72,14 @@ void huge_copy(pfn_t to, pfn_t from);
 /* The writer's, from here on. All but huge_split_page settle themselves. */
 
 long huge_split_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, bool edges_only);
-/* Make sure that no huge leaf has `start` or `end` inside it. 0, -LINUX_ENOMEM, or -LINUX_EINVAL
- * where a VMA may not be cut (hugetlb.h). */
+/* Make sure that no huge leaf and no run has `start` or `end` inside it. 0, -LINUX_ENOMEM, or
+ * -LINUX_EINVAL where a VMA may not be cut (hugetlb.h). */
 static inline long huge_split_edges(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, true);
 }
-/* Make sure that there is no huge leaf in [start, end) but the pool's. Errors as above. */
+/* Make sure that there is no huge leaf and no run in [start, end) but the pool's. Errors as above.
+ */
 static inline long huge_split_all(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, false);

@@ -119,7 +119,8 @@ long map_mlockall(struct worker *w, struct mm *mm, uint64_t flags)
     mm_lock(mm);
     bool allowed = !(flags & MCL_CURRENT) || limit_lock(mm, mm->total_pages - mm->locked_pages);
     if (allowed) {
-        mm->future_flags = flags & MCL_FUTURE ? lock : 0;
+        mm->future_flags &= ~VM_LOCK_FLAGS;
+        mm->future_flags |= flags & MCL_FUTURE ? lock : 0;
         if (flags & MCL_CURRENT)
             lock_all(w, mm, lock);
     }
@@ -134,7 +135,7 @@ long map_mlockall(struct worker *w, struct mm *mm, uint64_t flags)
 long map_munlockall(struct worker *w, struct mm *mm)
 {
     mm_lock(mm);
-    mm->future_flags = 0;
+    mm->future_flags &= ~VM_LOCK_FLAGS;
     lock_all(w, mm, 0);
     mm_unlock(mm);
     return 0;

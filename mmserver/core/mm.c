@@ -12,6 +12,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
 #include "mmserver/core/placement.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/zone.h"
 #include "mmserver/core/zap.h"
@@ -64,6 +65,7 @@ struct mm *mm_create(struct worker *w)
     limit_init(mm);
     placement_plan(mm, PLACEMENT_FIXED);
     mm->stack_top = 0;
+    mm->future_flags = runs_flags_new();
     mm_count(w, mm_created);
     return mm;
 

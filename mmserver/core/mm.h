@@ -73,6 +73,7 @@ struct mm {
                                                              (pt.h), oldest first */
     uint32_t kept_count;
     uint64_t huge_used;     /* bool: it has or had huge leaves */
+    uint64_t runs;          /* bool: it has or had runs of 64 KiB */
     uint64_t devices;       /* bool: it has or had device memory */
     vaddr_t dropped;        /* of a large one that is being released: leaf tables below are gone */
     uint64_t marked;        /* bool: it has or had markers (pt.h) */
@@ -92,8 +93,8 @@ struct mm {
     vaddr_t stack_top;
     vaddr_t stack_start; /* the first stack pointer */
     vaddr_t arg_start, arg_end, env_start, env_end;
-    uint64_t future_flags;  /* VM_LOCK_FLAGS of mappings to come: mlockall(MCL_FUTURE) */
-    uint64_t membarrier;    /* registered for: MEMBARRIER_CMD_* bits */
+    uint64_t future_flags; /* of mappings to come: VM_LOCK_FLAGS by mlockall(MCL_FUTURE), VM_RUNS */
+    uint64_t membarrier;   /* registered for: MEMBARRIER_CMD_* bits */
     struct mm *seized_next; /* of those that one walk of a reverse map holds (rmap_walk.c) */
 
     uint32_t references;        /* calls in progress that name it */

@@ -136,7 +136,7 @@ static long populate_visit(struct worker *w, struct mm *mm, vaddr_t at, vaddr_t 
     end = min_u64(end, ROUND_DOWN(at, BLOCK_BYTES) + BLOCK_BYTES);
     end = min_u64(end, at + PART_PAGES * PAGE_BYTES);
     *write = flag == VM_WRITE;
-    if (!*write || !vma_is_private_anon(v) ||
+    if (!*write || !vma_is_private_anon(v) || (v->flags & VM_RUNS) ||
         (huge_fits(v, at) && !entry_is_table(huge_entry(mm, at))))
         return (long)end;
     long error = populate_part(w, mm, v, at, end, all);

@@ -38,6 +38,23 @@ static inline bool entry_is_marker(uint64_t entry)
     return (entry & (ENTRY_V | ENTRY_MARKER)) == ENTRY_MARKER;
 }
 
+/* One of the sixteen entries of a run of 64 KiB (runs.h), which all name the run. */
+static inline bool entry_is_run(uint64_t entry)
+{
+    return (int64_t)entry < 0;
+}
+/* What an ordinary entry in its place would be, number `index` of its table; others as they are. */
+static inline uint64_t entry_alone(uint64_t entry, uint64_t index)
+{
+    if (likely(!entry_is_run(entry)))
+        return entry;
+    return (entry & ~(ENTRY_N | 15UL << ENTRY_PAGE_SHIFT)) | (index & 15) << ENTRY_PAGE_SHIFT;
+}
+static inline uint64_t entry_alone_at(const uint64_t *slot)
+{
+    return entry_alone(__atomic_load_n(slot, __ATOMIC_RELAXED), (uintptr_t)slot / sizeof *slot);
+}
+
 /* The bits that BATCH_PROTECT replaces. */
 #define ENTRY_RIGHTS (ENTRY_W | ENTRY_X | ENTRY_D)
 
@@ -77,12 +94,12 @@ static inline const uint64_t *pt_leaf_entry(const struct worker *w, const struct
 #undef DOWN
     return &((const uint64_t *)table)[pt_index(address, 0)];
 }
-/* The leaf entry's value; 0 if a table is missing. */
+/* The leaf entry's value, as if there were no runs; 0 if a table is missing. */
 static inline uint64_t pt_leaf(const struct mm *mm, vaddr_t address)
 {
     const uint64_t *entry = pt_entry(mm, address, 0);
 
-    return entry ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
+    return entry ? entry_alone_at(entry) : 0;
 }
 /* The page of the table that `entry` stands in. */
 static inline pfn_t pt_page_number(const uint64_t *entry)
@@ -116,7 +133,7 @@ static inline uint64_t pt_any_leaf(const struct mm *mm, vaddr_t address)
         if (!entry || entry_is_table(*entry))
             return 0;
     }
-    return __atomic_load_n(entry, __ATOMIC_RELAXED);
+    return entry_alone_at(entry);
 }
 /* The first address >= `address` (rounded down to 2 MiB beyond the first) below `end` that has a
  * leaf table, which goes to *table; `end` if there is none. */

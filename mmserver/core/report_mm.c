@@ -126,7 +126,7 @@ static void tally_vma(struct tally *c, const struct mm *mm, const struct vma *v)
             tally_entry(c, v, *above, (stop - a) >> PAGE_SHIFT);
         for (uint64_t i = 0; entry && i < (stop - a) >> PAGE_SHIFT; i++)
             if (entry[i])
-                tally_entry(c, v, entry[i], 1);
+                tally_entry(c, v, entry_alone_at(entry + i), 1);
         a = stop;
     }
 }

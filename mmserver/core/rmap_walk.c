@@ -3,6 +3,7 @@
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
+#include "mmserver/core/runs.h"
 
 /* Where to look for a page: a tree of the chains of an anon_vma, or of an object's mappers. */
 struct walk {
@@ -164,6 +165,7 @@ static bool hold_begin(struct hold *h, struct worker *w, struct page *page)
             hold_end(h);
             return false;
         }
+        runs_break(w, p.mm, p.address, p.address + PAGE_BYTES);
         h->entries += entry_of(&p, page) != 0; /* once more: now it stays */
     }
     if (h->entries == page->maps && (h->walk.object || page->state == PAGE_ANON))
@@ -257,6 +259,16 @@ long rmap_unmap(struct worker *w, struct page *page, uint64_t software, bool *di
     return 0;
 }
 
+/* If nobody has the mm; else the run stays, and is found used again. */
+static void run_break_now(struct worker *w, struct mm *mm, vaddr_t address)
+{
+    if (likely(!mm->runs) || !mm_seize(mm))
+        return;
+    mm_settle_locked(w, mm);
+    runs_break(w, mm, address, address + PAGE_BYTES);
+    mm_let_go(mm);
+}
+
 long rmap_referenced(struct worker *w, struct page *page)
 {
     struct anon_vma *a = w->ops_count ? NULL : family_lock(page);
@@ -270,6 +282,7 @@ long rmap_referenced(struct worker *w, struct page *page)
         if (!(entry_of(&p, page) & ENTRY_A))
             continue;
         used++;
+        run_break_now(w, p.mm, p.address);
         op_add(w, p.mm, BATCH_CLEAR_BITS, p.address)->entry = ENTRY_A;
         op_try(w); /* gone meanwhile: then it was not used for long */
     }

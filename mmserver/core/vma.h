@@ -39,6 +39,7 @@
 #define VM_RAND_READ   0x400000UL
 #define VM_SEQ_READ    0x800000UL
 #define VM_HUGETLB     0x1000000UL /* of pages of the pool only (hugetlb.h) */
+#define VM_RUNS        0x2000000UL /* private memory in runs of 64 KiB where it can be (runs.h) */
 #define VM_LOCK_FLAGS  (VM_LOCKED | VM_LOCKONFAULT)
 
 struct mm;

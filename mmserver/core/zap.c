@@ -113,6 +113,17 @@ static uint64_t gather_slots(uint64_t *to, const uint64_t *slot, const uint64_t 
     return (uint64_t)(to - begin);
 }
 
+/* The same where there are runs. */
+static uint64_t gather_runs(uint64_t *to, const uint64_t *slot, const uint64_t *end)
+{
+    const uint64_t *begin = to;
+
+    for (; slot < end; slot++)
+        if (*slot)
+            *to++ = entry_alone_at(slot);
+    return (uint64_t)(to - begin);
+}
+
 /* One leaf table: entries of [start, end), which do not cross it. */
 static void zap_table(struct zap *z, const uint64_t *table, vaddr_t start, vaddr_t end)
 {
@@ -128,7 +139,8 @@ static void zap_table(struct zap *z, const uint64_t *table, vaddr_t start, vaddr
     uint64_t span = (uint64_t)(stop - slot);
     if (!zap_has_room(z, span, 1))
         zap_flush(z);
-    z->count += gather_slots(z->w->gather + z->count, slot, stop);
+    uint64_t *to = z->w->gather + z->count;
+    z->count += unlikely(z->mm->runs) ? gather_runs(to, slot, stop) : gather_slots(to, slot, stop);
     vaddr_t at = ROUND_DOWN(start, BLOCK_BYTES) + ((uint64_t)(slot - table) << PAGE_SHIFT);
     op_add(z->w, z->mm, BATCH_UNMAP, at)->count = (uint32_t)span;
 }

@@ -15,6 +15,7 @@
 #include "mmserver/core/exec.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/hugetlb.h"
+#include "mmserver/core/runs.h"
 #include "mmserver/core/kobj.h"
 #include "mmserver/core/memblock.h"
 #include "mmserver/core/numa.h"
@@ -158,6 +159,17 @@ static void memory_init(const struct boot_info *info)
         sum.reserved * PAGE_KIB, sum.nomap * PAGE_KIB, (uint64_t)numa_nodes());
 }
 
+/* mthp=never, madvise or always; only for machines that have what runs need. */
+static void runs_start(const struct boot_info *info)
+{
+    const uint32_t needed = BOOT_HAS_SVNAPOT | BOOT_HAS_SVADU;
+    bool has = (info->features & needed) == needed;
+
+    runs_init(!has || argument_given(info->args, "mthp=never") ? RUNS_NEVER
+              : argument_given(info->args, "mthp=always")      ? RUNS_ALWAYS
+                                                               : RUNS_MADVISE);
+}
+
 static void core_init(const struct boot_info *info, struct worker *boot)
 {
     variant_init(info);
@@ -169,6 +181,7 @@ static void core_init(const struct boot_info *info, struct worker *boot)
     huge_init(argument_given(info->args, "thp=always")  ? HUGE_ALWAYS
               : argument_given(info->args, "thp=never") ? HUGE_NEVER
                                                         : HUGE_MADVISE);
+    runs_start(info);
     hugetlb_init();
     require(shrinker_register(&mm_shrinker), "too many shrinkers");
     placement_level =

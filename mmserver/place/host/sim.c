@@ -78,6 +78,9 @@ uint64_t sim_leaf(struct sim_object *space, vaddr_t address)
         uint64_t *slot = sim_entry(space, address, level);
         uint64_t below = address >> PAGE_SHIFT & (level ? TABLE_ENTRIES - 1 : 0);
 
+        if (slot && *slot & ENTRY_N) /* one of a run, which its low page bits say the size of */
+            return (*slot & ~(15UL << ENTRY_PAGE_SHIFT)) | (address >> PAGE_SHIFT & 15)
+                                                               << ENTRY_PAGE_SHIFT;
         if (slot)
             return entry_is_leaf(*slot) ? *slot + (below << ENTRY_PAGE_SHIFT) : 0;
     }
@@ -711,6 +714,8 @@ static void info_make(const struct sim_config *config)
     sim.info.initrd_bytes = config->archive_bytes;
     sim.info.table_entries = TABLE_CAPS;
     sim.info.rng_seed = 1;
+    if (config->runs)
+        sim.info.features = BOOT_HAS_SVNAPOT | BOOT_HAS_SVADU;
     strncpy(sim.info.args, config->args ? config->args : "", sizeof sim.info.args - 1);
 }
 

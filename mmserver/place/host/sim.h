@@ -35,6 +35,7 @@ struct sim_config {
     const void *archive; /* what the initrd holds */
     uint64_t archive_bytes;
     const char *args;
+    bool runs; /* it has Svnapot */
 };
 
 #define SIM_FIRST_PAGE 0x80000UL

@@ -211,10 +211,34 @@ static void keep(struct sim_run *b, const struct batch_op *op, uint64_t entry)
         b->page->result[b->results++] = entry;
 }
 
+#define RUN_SLOTS 16
+
+/* Would the operation cut a run of 64 KiB in two? */
+static bool cuts_run(const struct batch_op *op, const uint64_t *slot)
+{
+    uint64_t first = op->address >> PAGE_SHIFT, end = first + op->count;
+
+    return !op->level && ((first % RUN_SLOTS && slot[0] & ENTRY_N) ||
+                          (end % RUN_SLOTS && slot[op->count - 1] & ENTRY_N));
+}
+
+/* Runs: whole ones, aligned in both kinds of address, whose slots all name the run. */
+static long op_map_runs(const struct batch_op *op, uint64_t *slot)
+{
+    if (op->level || !(sim.info.features & BOOT_HAS_SVNAPOT))
+        return op->level ? -ERR_ENTRY : -ERR_UNSUPPORTED;
+    if ((op->address >> PAGE_SHIFT | op->count | entry_page(op->entry)) % RUN_SLOTS)
+        return -ERR_ALIGN;
+    for (uint64_t i = 0; i < op->count; i++)
+        slot_set(&slot[i], (op->entry | ENTRY_ALWAYS) +
+                               ((i / RUN_SLOTS * RUN_SLOTS + RUN_SLOTS / 2) << ENTRY_PAGE_SHIFT));
+    return 0;
+}
+
 static long op_map(struct sim_run *b, const struct batch_op *op, uint64_t *slot)
 {
     uint64_t pages = level_pages(op->level), step = pages << ENTRY_PAGE_SHIFT;
-    long error = entry_allowed(op->memory, op->entry, op->count * pages);
+    long error = entry_allowed(op->memory, op->entry & ~ENTRY_N, op->count * pages);
 
     if (error)
         return error;
@@ -226,6 +250,8 @@ static long op_map(struct sim_run *b, const struct batch_op *op, uint64_t *slot)
         return -ERR_CLASS;
     if (b->may_fail && sim_injected())
         return -ERR_LIMIT;
+    if (op->entry & ENTRY_N)
+        return op_map_runs(op, slot);
     for (uint32_t i = 0; i < op->count; i++)
         slot_set(&slot[i], (op->entry | ENTRY_ALWAYS) + i * step);
     return 0;
@@ -342,6 +368,8 @@ static long op_copy(struct sim_run *b, const struct batch_op *op, uint64_t *slot
     long error = slots_find(source, op, op->address, &from);
     if (error)
         return error;
+    if (cuts_run(op, from))
+        return -ERR_ALIGN;
     if (!slots_empty(slot, op->count))
         return -ERR_MAPPED;
     if (b->may_fail && sim_injected())
@@ -429,6 +457,8 @@ static long op_perform(struct sim_run *b, const struct batch_op *op)
     long error = slots_find(b->space, op, op->address, &slot);
     if (error)
         return error;
+    if (op->code != BATCH_COPY_TABLE && cuts_run(op, slot))
+        return -ERR_ALIGN;
     return results_fit(b, op) ? op_slots(b, op, slot) : -ERR_LIMIT;
 }
 

@@ -18,6 +18,7 @@
 #define DATA_ADDRESS  (0x20000UL + 0)
 #define SLOT_FIRST    LINUX_SLOT_FREE
 #define SLOT_LAST     (SLOT_FIRST + 255)
+#define RUNS_VARIABLE "PAGODA_RUNS" /* of the environment: all worlds have runs of 64 KiB */
 
 static uint8_t archive[ARCHIVE_BYTES] __attribute__((aligned(4096)));
 static uint64_t image_start, file_start;
@@ -93,7 +94,10 @@ void core_world_boot(const struct world *world)
                                       .levels = world->levels ? world->levels : 3,
                                       .archive = archive,
                                       .archive_bytes = archive_make(),
-                                      .args = world->args ? world->args : "norandmaps"};
+                                      .args = world->args             ? world->args
+                                              : getenv(RUNS_VARIABLE) ? "norandmaps mthp=always"
+                                                                      : "norandmaps",
+                                      .runs = world->runs || getenv(RUNS_VARIABLE)};
 
     sim_boot(&config);
     personality = client_get(1);

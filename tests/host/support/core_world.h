@@ -23,6 +23,7 @@ struct world {
     uint64_t memory_pages;          /* 0: 64 MiB */
     uint32_t levels;                /* 0: three */
     const char *args;               /* NULL: norandmaps */
+    bool runs;                      /* the machine has Svnapot */
     const struct boot_range *range; /* NULL: see struct sim_config */
     uint32_t ranges;
 };

@@ -357,6 +357,18 @@ void bench_unmap(void *start, size_t pages)
         bench_fail("munmap", result);
 }
 
+bool bench_has_runs(void)
+{
+    const size_t pages = 32; /* a whole run is among them wherever they lie */
+    unsigned char there[32] = {0};
+    char *start = bench_map(0, pages);
+
+    start[pages / 2 * BENCH_PAGE] = 1;
+    BENCH_CALL3(NULL, SYS_mincore, start, pages * BENCH_PAGE, there);
+    bench_unmap(start, pages);
+    return (there[pages / 2 - 1] & 1) || (there[pages / 2 + 1] & 1);
+}
+
 uint64_t bench_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9e3779b97f4a7c15UL);

@@ -77,6 +77,8 @@ _Noreturn void bench_fail(const char *what, long result);
  * there is none. */
 char *bench_map(uintptr_t at, size_t pages);
 void bench_unmap(void *start, size_t pages);
+/* Does a write to new memory bring 64 KiB at once? */
+bool bench_has_runs(void);
 /* splitmix64 */
 uint64_t bench_random(uint64_t *state);
 
