@@ -1,6 +1,7 @@
 /* Processes: their life from clone to wait (see process.h). The family tree begins at pid 1. */
 #include "user/linux/process.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +17,10 @@
 #include "user/linux/space.h"
 #include "user/linux/time.h"
 
-#define STACK_LIMIT_BYTES   (8UL << 20)
-#define MEMLOCK_LIMIT_BYTES (8UL << 20)
-#define CAP_IPC_LOCK        14
+#define RELEASE_PAUSES_PER_SECOND 50000 /* a pause is 20 us */
+#define STACK_LIMIT_BYTES         (8UL << 20)
+#define MEMLOCK_LIMIT_BYTES       (8UL << 20)
+#define CAP_IPC_LOCK              14
 
 static struct process processes[PROCESSES_MAX];
 static struct process *processes_end = processes; /* those from here on were never used */
@@ -330,15 +332,10 @@ static void tell_end(struct process *p)
         process_reap(p);
 }
 
-/* The last thread is gone: give everything back, and be a zombie. */
+/* It has no space any more: give the rest back, and be a zombie. */
 static void bury(struct process *p)
 {
-    p->state = PROCESS_DYING;
-    alarms_end(p);
-    signal_set_remove(&p->pending, ~0UL);
     tables_put(p);
-    space_put(p->space);
-    p->space = NULL;
     oom_freed();
     process_vfork_release(p);
     if (!p->parent) {
@@ -353,6 +350,29 @@ static void bury(struct process *p)
     tell_end(p);
 }
 
+/* A large space goes in parts, and between them others run. */
+static void release_part(struct timer *timer)
+{
+    struct process *p = (void *)((char *)timer - offsetof(struct process, release));
+
+    if (!space_put_part(p->space)) {
+        timer_set(timer, time_after(time_hz() / RELEASE_PAUSES_PER_SECOND));
+        return;
+    }
+    p->space = NULL;
+    bury(p);
+}
+
+/* The last thread is gone. */
+static void end(struct process *p)
+{
+    p->state = PROCESS_DYING;
+    alarms_end(p);
+    signal_set_remove(&p->pending, ~0UL);
+    p->release.expire = release_part;
+    release_part(&p->release);
+}
+
 void process_thread_gone(struct thread *t)
 {
     struct process *p = t->process;
@@ -361,7 +381,7 @@ void process_thread_gone(struct thread *t)
         space_put(t->exec_space);
     t->exec_space = NULL;
     if (p->thread_count == 0) {
-        bury(p);
+        end(p);
     } else {
         queue_wake(&p->alone_wait);
         job_check(p);

@@ -3,9 +3,9 @@
  *
  *   FREE ─▶ ALIVE ─▶ DYING ─▶ ZOMBIE ─▶ FREE
  *
- * DYING: its threads are being destroyed. ZOMBIE: it holds nothing but its exit status, until its
- * parent has asked for it. Everything that a process held is given back before it becomes a zombie.
- * Big lock held in all functions.
+ * DYING: its threads are being destroyed, then its space is released, a large one in parts. ZOMBIE:
+ * it holds nothing but its exit status, until its parent has asked for it. Everything that a
+ * process held is given back before it becomes a zombie. Big lock held in all functions.
  */
 #ifndef LINUX_PROCESS_H
 #define LINUX_PROCESS_H
@@ -43,6 +43,7 @@ struct process {
     struct thread_list threads;
     unsigned thread_count;
     struct space *space;
+    struct timer release;   /* of a large space that goes in parts */
     struct fd_table *files; /* like the next two: maybe others' too, NULL in a zombie */
     struct fs_context *fs;
     struct sighand *sighand;

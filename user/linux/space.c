@@ -17,6 +17,9 @@
 #define PAGE_BYTES   4096UL
 #define COPY_RETRIES 3
 
+/* Calls of the memory server, each of which releases at most 4,096 pages, in one part. */
+#define RELEASE_CALLS 5
+
 struct space own_space; /* mm 0 is the memory server's number for the caller */
 static struct space spaces[SPACES_MAX];
 static uint64_t last_serial;
@@ -61,18 +64,30 @@ void space_get(struct space *space)
     space->users++;
 }
 
-void space_put(struct space *space)
+bool space_put_part(struct space *space)
 {
+    long error = -LINUX_EAGAIN;
+
     linux_assert(space->users > 0);
-    if (--space->users)
-        return;
-    long error;
-    do {
+    if (space->users > 1) {
+        space->users--;
+        return true;
+    }
+    for (unsigned i = 0; i < RELEASE_CALLS && error == -LINUX_EAGAIN; i++)
         error = mmcall_release(space->mm);
-    } while (error == -LINUX_EAGAIN);
+    if (error == -LINUX_EAGAIN)
+        return false;
     linux_assert(error == 0);
+    space->users = 0;
     /* The server takes the capability back with the space; what it left would be ours to drop. */
     kcall_cap_delete(space->slot);
+    return true;
+}
+
+void space_put(struct space *space)
+{
+    while (!space_put_part(space))
+        continue;
 }
 
 /* Make the local page present: the kernel's copy does not fault for either side. */

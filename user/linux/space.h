@@ -7,6 +7,7 @@
 #ifndef LINUX_SPACE_H
 #define LINUX_SPACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ struct space *space_fork(const struct space *of, long *error);
 void space_get(struct space *space);
 /* The last one releases it at the memory server; no thread may be left in it. */
 void space_put(struct space *space);
+/* The same, but of a large space only a part is released if this is the last use: false, and it is
+ * to be called again, when others have had their turns. */
+bool space_put_part(struct space *space);
 
 /* Bytes copied from the start on, short at the first that cannot be (0..bytes). */
 size_t copy_in_some(struct space *space, void *to, uint64_t from, size_t bytes);
