@@ -151,7 +151,8 @@ answer_elsewhere(struct thread *w, uint64_t entry, uint64_t memory, struct threa
 {
     struct thread *c = w->client;
 
-    if (unlikely(!space_leaf_find(c, c->fault_address) || reply_map(w, c, entry, memory) != MAPPED))
+    if (unlikely(!space_leaf_look(c, c->fault_address, true) ||
+                 reply_map(w, c, entry, memory) != MAPPED))
         return false;
     w->client = parked;
     return true;

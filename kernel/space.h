@@ -124,6 +124,32 @@ static inline uint64_t *space_table(const struct space *s, vaddr_t address, unsi
     return table;
 }
 
+/* The same for the leaf table, as each fault wants it: a walk of known depth, but for what Sv48 and
+ * Sv57 have above Sv39. */
+static inline uint64_t *space_leaf_table(const struct space *s, vaddr_t address)
+{
+    uint64_t *table = s->root;
+
+/* One level down, with a shift that the compiler knows where it can be one. */
+#define DOWN(shift)                                                                                \
+    do {                                                                                           \
+        uint64_t entry_ =                                                                          \
+            __atomic_load_n(&table[(address >> (shift)) & (TABLE_ENTRIES - 1)], __ATOMIC_RELAXED); \
+        if (unlikely(!entry_is_table(entry_)))                                                     \
+            return NULL;                                                                           \
+        table = page_to_virt(entry_page(entry_));                                                  \
+    } while (0)
+    if (unlikely(space_levels > 3)) {
+        for (unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1);
+             shift > PAGE_SHIFT + TABLE_SHIFT * 2; shift -= TABLE_SHIFT)
+            DOWN(shift);
+    }
+    DOWN(PAGE_SHIFT + TABLE_SHIFT * 2);
+    DOWN(PAGE_SHIFT + TABLE_SHIFT);
+#undef DOWN
+    return table;
+}
+
 /* copy.c. The memory at `address` of s up to the end of its page, or NULL if user mode could not
  * read (write) it, or it is no memory but registers. Marks the entry accessed (dirty) as the
  * hardware would. The space is locked, and the hart is busy while the memory is touched. s NULL:
@@ -139,20 +165,26 @@ static inline bool space_in_linear(const struct space *s, vaddr_t address, uint6
 /*
  * The leaf table of `address` in t's space becomes the one that t has cached: false if there is
  * none. The hart is busy, or the kernel lock held: a table that goes meanwhile is forgotten again
- * (batch_table.c).
+ * (batch_table.c). `known`: by the walk of known depth, which is shorter to do and longer to write.
  */
-static inline __attribute__((always_inline)) bool space_leaf_find(struct thread *t, vaddr_t address)
+static inline __attribute__((always_inline)) bool space_leaf_look(struct thread *t, vaddr_t address,
+                                                                  bool known)
 {
     const struct space *s = t->space;
 
     if (unlikely(s == NULL || address >= space_user_end || space_in_linear(s, address, 1)))
         return false;
-    uint64_t *table = space_table(s, address, 0);
+    uint64_t *table = known ? space_leaf_table(s, address) : space_table(s, address, 0);
     if (unlikely(table == NULL))
         return false;
     t->leaf_bias = (uint64_t)table - (address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
     t->leaf_tag = address >> BLOCK_SHIFT;
     return true;
+}
+
+static inline __attribute__((always_inline)) bool space_leaf_find(struct thread *t, vaddr_t address)
+{
+    return space_leaf_look(t, address, false);
 }
 
 /* n live leaf entries that pointed into this 2 MiB block are gone. */

@@ -200,12 +200,34 @@ static FAULT_WAY(read_straight)
     return place_fault_answer(entry, page->slot);
 }
 
+/* Nothing has changed, and the personality hears why. The mm is being read. */
+static struct answer fault_refused(struct worker *w, uint64_t badge, vaddr_t address,
+                                   uint64_t cause, vaddr_t pc, uint64_t begun,
+                                   enum fault_outcome outcome)
+{
+    mm_read_end(w);
+    w->count[outcome_counter[outcome]]++;
+    fault_record(w, badge, address, pc, FAULT_WHAT(cause, outcome), begun);
+    return answer_bad(w, outcome);
+}
+
+/* vma_of() has found no VMA; unless a stack is in reach that may grow (fault.c), that is all. */
+static FAULT_WAY(fault_nowhere)
+{
+    const struct vma *v = vma_find(mm, address);
+
+    if (!cause_is_page_fault(cause) ||
+        (v && (v->start <= address || ((v->flags & VM_GROWSDOWN) &&
+                                       v->end - PAGE_DOWN(address) <= mm->limit[MM_LIMIT_STACK]))))
+        return fault_anew(FAULT_GO_ON);
+    return fault_refused(w, badge, address, cause, pc, begun, FAULT_MAPERR);
+}
+
 /* The slot was just set. */
 static FAULT_WAY(fault_again)
 {
-    if (likely(cause == CAUSE_STORE_PAGE))
-        return likely(w->fast.write_generation) ? write_straight(FAULT_GO_ON)
-                                                : fault_anew(FAULT_GO_ON);
+    if (cause == CAUSE_STORE_PAGE && w->fast.write_generation)
+        return write_straight(FAULT_GO_ON);
     return cause == CAUSE_LOAD_PAGE ? read_straight(FAULT_GO_ON) : fault_anew(FAULT_GO_ON);
 }
 
@@ -231,6 +253,8 @@ static FAULT_WAY(fault_other)
 {
     struct vma *v = vma_of(mm, address);
 
+    if (v && cause == CAUSE_STORE_PAGE && !(v->flags & VM_WRITE))
+        return fault_refused(w, badge, address, cause, pc, begun, FAULT_ACCERR);
     if (v) {
         unsigned level;
         const uint64_t *leaf = pt_lowest(mm, address, &level);
@@ -268,16 +292,26 @@ static FAULT_WAY(fault_other)
 static FAULT_WAY(fault_middle)
 {
     struct vma *v = vma_of(mm, address);
-    const uint64_t *leaf = v ? pt_leaf_entry(w, mm, address) : NULL;
 
+    if (unlikely(!v))
+        return fault_nowhere(FAULT_GO_ON);
+    const uint64_t *leaf = pt_leaf_entry(w, mm, address);
     if (unlikely(!leaf))
         return fault_other(FAULT_GO_ON);
-    if (object_plain(c, v, leaf, cause))
-        return object_straight(leaf, address, cause, pc, begun, c, v, w);
-    if ((*leaf && cause != CAUSE_STORE_PAGE) || (!v->anon && cause == CAUSE_STORE_PAGE) ||
-        !fast_slot_set(w, mm, v, address, leaf))
-        return fault_other(FAULT_GO_ON);
-    return fault_again(FAULT_GO_ON);
+    if (v->ops)
+        return object_plain(c, v, leaf, cause)
+                   ? object_straight(leaf, address, cause, pc, begun, c, v, w)
+                   : fault_other(FAULT_GO_ON);
+    if (likely(cause == CAUSE_STORE_PAGE)) {
+        if (likely((v->flags & (VM_WRITE | VM_DEVICE | VM_HUGETLB | VM_RUNS)) == VM_WRITE &&
+                   v->anon)) {
+            fast_slot_note(w, mm, v, address, leaf, true);
+            return write_straight(FAULT_GO_ON);
+        }
+    } else if (cause == CAUSE_LOAD_PAGE && !*leaf && fast_slot_set(w, mm, v, address, leaf)) {
+        return read_straight(FAULT_GO_ON);
+    }
+    return fault_other(FAULT_GO_ON);
 }
 
 /* The mm is locked, or a call's answer took the lock along. */

@@ -79,30 +79,41 @@ static inline void fast_slot_fill(struct worker *w, const struct vma *v, vaddr_t
     slot->read_generation = slot->write_generation = 0;
 }
 
-/* Remember where further faults of this VMA need no look at it. Is there anything? In an order in
- * which each value is loaded once and needed for a short time only. */
-static inline bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vma *v,
-                                 vaddr_t address, const uint64_t *leaf)
+/* May it tell of this VMA? */
+static inline bool fast_slot_fits(const struct vma *v)
+{
+    return !v->ops && !(v->flags & (VM_DEVICE | VM_HUGETLB | VM_RUNS)) &&
+           (v->flags & (VM_READ | VM_WRITE));
+}
+
+/* Remember where further faults of this VMA, which fits, need no look at it; `writable`: it is, and
+ * has an anon_vma. In an order in which each value is loaded once and needed for a short time. */
+static inline __attribute__((always_inline)) void
+fast_slot_note(struct worker *w, const struct mm *mm, const struct vma *v, vaddr_t address,
+               const uint64_t *leaf, bool writable)
 {
     struct fast_slot *slot = &w->fast;
-    uint64_t flags = v->flags;
-
-    if (v->ops || (flags & (VM_DEVICE | VM_HUGETLB | VM_RUNS)) || !(flags & (VM_READ | VM_WRITE)))
-        return false;
-    slot->bits = ENTRY_ALWAYS | ENTRY_W | ENTRY_D | (flags & VM_EXEC ? ENTRY_X : 0);
-    struct anon_vma *anon = v->anon;
     uint64_t generation = mm->generation;
-    slot->anon = anon;
+
+    slot->bits = ENTRY_ALWAYS | ENTRY_W | ENTRY_D | (v->flags & VM_EXEC ? ENTRY_X : 0);
+    slot->anon = v->anon;
     slot->read_generation = generation;
-    if (unlikely(!(flags & VM_WRITE) || !anon))
-        generation = 0;
-    slot->write_generation = generation;
+    slot->write_generation = writable ? generation : 0;
     vaddr_t start = v->start, block = ROUND_DOWN(address, BLOCK_BYTES);
     slot->index_bias = v->offset - (start >> PAGE_SHIFT);
     start = max_u64(block, start);
     slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
     slot->start = start;
     slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
+}
+
+/* The same, if it fits. Is there anything? */
+static inline bool fast_slot_set(struct worker *w, const struct mm *mm, const struct vma *v,
+                                 vaddr_t address, const uint64_t *leaf)
+{
+    if (!fast_slot_fits(v))
+        return false;
+    fast_slot_note(w, mm, v, address, leaf, (v->flags & VM_WRITE) && v->anon);
     return true;
 }
 

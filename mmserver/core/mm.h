@@ -255,21 +255,18 @@ static inline struct vma *vma_of(struct mm *mm, vaddr_t address)
             return v;
         }
     }
-    v = mm->loose;
-    if (v && address - v->start < v->end - v->start) {
-        mm->last_hit = v;
-        return v;
-    }
-    for (v = RB_ROOT(&mm->vmas); v; v = RB_LEFT(v, node)) {
-        while (v->start <= address) {
-            at = v;
-            if (!(v = RB_RIGHT(v, node)))
+    for (v = RB_ROOT(&mm->vmas); v; v = RB_RIGHT(v, node)) {
+        while (v->start > address)
+            if (!(v = RB_LEFT(v, node)))
                 goto bottom;
-        }
+        at = v;
     }
 bottom:
-    if (unlikely(!at || address >= at->end))
-        return NULL;
+    if (unlikely(!at || address >= at->end)) {
+        at = mm->loose;
+        if (!at || address - at->start >= at->end - at->start)
+            return NULL;
+    }
     mm->last_hit = at;
     return at;
 }
