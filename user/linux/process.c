@@ -364,7 +364,7 @@ static void release_part(struct timer *timer)
 }
 
 /* The last thread is gone. */
-static void end(struct process *p)
+static void release(struct process *p)
 {
     p->state = PROCESS_DYING;
     alarms_end(p);
@@ -381,7 +381,7 @@ void process_thread_gone(struct thread *t)
         space_put(t->exec_space);
     t->exec_space = NULL;
     if (p->thread_count == 0) {
-        end(p);
+        release(p);
     } else {
         queue_wake(&p->alone_wait);
         job_check(p);
