@@ -13,6 +13,7 @@
 #include "mmserver/core/native.h"
 #include "mmserver/core/placement.h"
 #include "mmserver/core/runs.h"
+#include "mmserver/core/text.h"
 #include "mmserver/core/caches.h"
 #include "mmserver/core/zone.h"
 #include "mmserver/core/zap.h"
@@ -114,6 +115,9 @@ void mm_clear(struct worker *w, struct mm *mm)
     while ((v = mm->loose ? mm->loose : RB_ROOT(&mm->vmas)))
         vma_remove(w, mm, v);
     pt_free_all_tables(w, mm);
+    if (unlikely(mm->anon_pages | mm->file_pages | mm->parked))
+        text_log("space %u ends, and counts %ld anonymous, %ld file, %ld parked pages\n", mm->id,
+                 mm->anon_pages, mm->file_pages, mm->parked);
     mm_assert(!mm->anon_pages && !mm->file_pages && !mm->parked);
     mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);
     mm->brk_start = mm->brk_end = 0;
