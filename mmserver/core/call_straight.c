@@ -32,7 +32,7 @@ static inline bool lock_settled(struct worker *w, struct mm *mm)
             return false;
     }
     if (w->visit.mm == mm)
-        *(struct mm *volatile *)&w->visit.mm = NULL;
+        *(volatile uint64_t *)&w->visit.at = VISIT_OVER;
     if (unlikely(worker_count > 1)) {
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         for (const struct worker *o = workers; o < workers + worker_count; o++) {

@@ -6,11 +6,11 @@
  *   page shared by a fork     ──▶ COW_COPY       the same; the old page is displaced
  *   all else                  ──▶ fault_slow()
  *
- * Reusing and replacing the zero page need no lock: the kernel performs them only if the page is
- * still the one that was seen, and what was seen of it stays true as long as the mm is read or the
- * reply is under way. That maps == 1 means "ours": all entries of a page are counted but those
- * that a displacing reply is about to replace, and such a one is of the only thread of its mm: of
- * the one that faults here, whose last reply has arrived.
+ * Reusing, in a space of one thread, and replacing the zero page need no lock: the kernel performs
+ * them only if the page is still the one that was seen, and what was seen of it stays true as long
+ * as the mm is read or the reply is under way. That maps == 1 means "ours": all entries of a page
+ * are counted but those that a displacing reply is about to replace, and such a one is of the only
+ * thread of its mm: of the one that faults here, whose last reply has arrived.
  *
  * A copy lowers the old page's count before the entry is gone, which is right only if nobody else
  * replaces the entry meanwhile: the leaf table is locked until the reply is said to be under way.
@@ -45,7 +45,7 @@ static FAULT_WAY(zero_replace)
     fault_record(w, badge, address, pc, FAULT_WHAT(CAUSE_STORE_PAGE, FAULT_ZERO_REPLACED), begun);
     uint64_t entry = entry_make(pfn, w->fast.bits);
     w->visit.displaced = old;
-    mm_read_end_reply(w, address, entry);
+    mm_read_end_reply(w, VISIT_CHANGES(address), entry);
     return place_replace_answer(entry, page->slot | REPLY_REPLACE, old);
 }
 
@@ -105,6 +105,10 @@ FAULT_WAY(cow_straight)
             return shared_copy(FAULT_GO_ON);
         return page->state == PAGE_ZERO ? zero_replace(FAULT_GO_ON) : fault_anew(FAULT_GO_ON);
     }
+    /* Who waits for a reply must be able to tell whose has arrived, as with pages of files
+     * (object_fault.c): another thread's gives the page the same rights. */
+    if (unlikely(mm->clients != 1))
+        return fault_anew(FAULT_GO_ON);
     uint64_t entry = old | w->fast.bits;
     mm_count(w, fault_reuse);
     c->minor_faults++;

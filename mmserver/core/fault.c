@@ -312,8 +312,9 @@ static enum fault_outcome entry_allow(struct fault *f, const uint64_t *leaf)
     uint64_t entry = entry_make(page_number(page), vma_entry_bits(f->vma, own));
     if (entry_is_same(f, leaf) && (own || f->access != VM_WRITE)) {
         mm_settle_entry(f->w, f->mm, f->address);
-        if (f->by_reply) {
-            /* That it is our own can only be changed by a writer, who waits for the reply. */
+        if (f->by_reply && f->mm->clients == 1) {
+            /* That it is our own can only be changed by a writer, who waits for the reply, and can
+             * tell that it has arrived (cow.c). */
             reply_replace(f, entry, VISIT_KEEPS);
             error = 0;
         } else {

@@ -358,7 +358,7 @@ struct answer fault_enter_apart(uint64_t badge, vaddr_t address, uint64_t cause,
 static void displaced_finish(struct worker *w, const struct visit *v)
 {
     uint64_t entry = v->entry & ~VISIT_MARKS;
-    vaddr_t address = PAGE_DOWN(v->at);
+    vaddr_t address = PAGE_DOWN(visit_address(v->at));
 
     if (!pt_replace(w, v->mm, address, v->displaced, entry))
         return;
@@ -394,24 +394,25 @@ static void pending_undo(struct worker *w)
 {
     struct mm *mm = w->visit.mm;
 
-    if (!mm)
+    if (w->visit.at <= VISIT_OVER)
         return;
     uint64_t id = mm->id;
-    __atomic_store_n(&w->visit.failed, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&w->visit.failed, VISIT_REFUSED, __ATOMIC_RELEASE);
     struct mm *found = mm_get(id);
     if (found == mm) {
         mm_lock(mm);
-        if (w->visit.mm == mm)
+        if (w->visit.failed == VISIT_REFUSED) {
             fault_pending_undo_locked(w, w);
-        w->visit.mm = NULL;
+            w->visit.at = VISIT_OVER;
+            w->visit.failed = VISIT_UNDONE;
+        }
         mm_unlock(mm);
     }
     if (found)
         mm_put(found);
-    while (__atomic_load_n(&w->visit.mm, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&w->visit.failed, __ATOMIC_ACQUIRE) == VISIT_REFUSED)
         place_relax();
     w->visit.failed = 0;
-    w->visit.at = VISIT_OVER;
 }
 
 struct answer fault_reply_failed(struct worker *w, long error)
@@ -443,9 +444,10 @@ struct answer batch_reply_failed(struct worker *w, long done, long stopped)
     if (performed == w->batch_ops)
         return answer_make(ANSWER_PARK, 0, 0);
     /* The visit is not over, so the mm is still there. */
-    if (w->visit.mm && w->ops->op[0].code == BATCH_MAP_LIST) {
+    bool under_way = w->visit.at > VISIT_OVER;
+    if (under_way && w->ops->op[0].code == BATCH_MAP_LIST) {
         object_batch_undo(w, done);
-    } else if (w->visit.mm) {
+    } else if (under_way) {
         w->ops_count = w->batch_ops;
         pt_ungather_tables(w, w->visit.mm, performed);
     }

@@ -116,8 +116,8 @@ void mm_clear(struct worker *w, struct mm *mm)
         vma_remove(w, mm, v);
     pt_free_all_tables(w, mm);
     if (unlikely(mm->anon_pages | mm->file_pages | mm->parked))
-        text_log("space %u ends, and counts %ld anonymous, %ld file, %ld parked pages\n", mm->id,
-                 mm->anon_pages, mm->file_pages, mm->parked);
+        text_log("space %lu ends, and counts %lx anonymous, %lx file, %lx parked pages",
+                 (uint64_t)mm->id, mm->anon_pages, mm->file_pages, mm->parked);
     mm_assert(!mm->anon_pages && !mm->file_pages && !mm->parked);
     mm_assert(!mm->tables && !mm->total_pages && !mm->map_count);
     mm->brk_start = mm->brk_end = 0;
@@ -228,12 +228,14 @@ uint64_t mm_generation_new(void)
  * Wait for the reply of `other` to `at` to stand in the table of `mm`, or to have failed, or to be
  * followed by the next visit. Did it arrive?
  */
-static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other, vaddr_t at)
+static bool reply_arrived(struct worker *w, struct mm *mm, const struct worker *other, uint64_t at)
 {
+    vaddr_t address = visit_address(at);
+
     mm_count(w, settle);
     while (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) == at &&
            __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm) {
-        if (!((pt_any_leaf(mm, at) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_MARKS)))
+        if (!((pt_any_leaf(mm, address) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_MARKS)))
             return true;
         if (__atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE))
             return false;
@@ -242,36 +244,43 @@ static bool reply_arrived(struct worker *w, struct mm *mm, struct worker *other,
     return true;
 }
 
-/* Nobody reads `mm` and none of its replies can begin, so that its pointer in a visit is one and
- * the same all the time. */
+/* Forget the reply to `at`, unless its worker is on its next visit, or trying to begin it. */
+static void visit_forget(struct worker *other, uint64_t at)
+{
+    __atomic_compare_exchange_n(&other->visit.at, &at, VISIT_OVER, false, __ATOMIC_RELEASE,
+                                __ATOMIC_RELAXED);
+}
+
+/* Nobody reads `mm` and none of its replies can begin; but who wants to read it writes into his
+ * visit before he sees that it is locked. */
 void mm_settle_others(struct worker *w, struct mm *mm)
 {
     for (struct worker *other = workers; other < workers + worker_count; other++) {
-        struct mm *expected = mm;
         uint64_t at = __atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE);
 
         if (other == w || __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm ||
             at <= VISIT_OVER)
             continue;
-        if (!reply_arrived(w, mm, other, at))
+        bool arrived = reply_arrived(w, mm, other, at);
+        if (!arrived)
             fault_pending_undo_locked(w, other);
-        __atomic_compare_exchange_n(&other->visit.mm, &expected, NULL, false, __ATOMIC_RELEASE,
-                                    __ATOMIC_RELAXED);
+        visit_forget(other, at);
+        if (!arrived) /* its worker waits for that: the last that is written */
+            __atomic_store_n(&other->visit.failed, VISIT_UNDONE, __ATOMIC_RELEASE);
     }
 }
 
-/* The entry is not empty and its leaf table is locked, so that no other reply to it begins and
- * `at` is one and the same all the time. */
+/* The entry is not empty and its leaf table is locked, so that no other reply with the same `at`
+ * begins (VISIT_CHANGES). */
 void mm_settle_entry(struct worker *w, struct mm *mm, vaddr_t address)
 {
     for (struct worker *other = workers; other < workers + worker_count; other++) {
         uint64_t at = __atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE);
 
-        if (PAGE_DOWN(at) == address && other != w &&
+        if (PAGE_DOWN(visit_address(at)) == address && other != w &&
             __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm &&
             reply_arrived(w, mm, other, at))
-            __atomic_compare_exchange_n(&other->visit.at, &at, VISIT_OVER, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED);
+            visit_forget(other, at);
     }
 }
 

@@ -231,13 +231,14 @@ static inline void mm_read_end(struct worker *w)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     *(volatile uint64_t *)&w->visit.at = VISIT_OVER;
 }
-/* The same, and from now on a reply with that entry is under way to `address`. */
-static inline void mm_read_end_reply(struct worker *w, vaddr_t address, uint64_t entry)
+/* The same, and from now on a reply with that entry is under way to `at`: an address, or its
+ * VISIT_CHANGES. */
+static inline void mm_read_end_reply(struct worker *w, uint64_t at, uint64_t entry)
 {
     lock_check_drop(LOCK_MM);
     w->visit.entry = entry;
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    *(volatile uint64_t *)&w->visit.at = address;
+    *(volatile uint64_t *)&w->visit.at = at;
 }
 
 /* The VMA that `address` lies in, or NULL; the mm is read or locked. As vma_at(), for where each
@@ -284,8 +285,8 @@ void mm_settle_others(struct worker *w, struct mm *mm);
 static inline void mm_settle_locked(struct worker *w, struct mm *mm)
 {
     /* It was entered again, so its own last reply has arrived. */
-    if (w->visit.mm == mm && w->visit.at > VISIT_OVER)
-        *(struct mm *volatile *)&w->visit.mm = NULL;
+    if (w->visit.mm == mm)
+        *(volatile uint64_t *)&w->visit.at = VISIT_OVER;
     if (worker_count > 1)
         mm_settle_others(w, mm);
 }

@@ -31,15 +31,17 @@ struct client;
  * reads, and writers wait for it. Or it ends with a fault_reply: from then until the kernel has
  * written the entry no lock is held, and who wants to change what is mapped there waits for the
  * reply to arrive (mm_settle_locked, mm_settle_entry): until the entry stands in the table. Then
- * it is forgotten: a writer takes `mm` away, a reader `at`. A reply that the kernel refused is
- * marked `failed`; whoever locks that space first takes its page back.
+ * it is forgotten: `at` becomes VISIT_OVER, by comparing, as the worker may be on its next visit. A
+ * reply that the kernel refused is marked `failed`; whoever locks that space first takes its page
+ * back.
  */
 struct visit {
-    struct mm *mm;      /* written only by its worker, but for the taking away */
-    uint64_t at;        /* VISIT_READS, VISIT_OVER, or the address that a reply is under way to */
-    uint64_t entry;     /* its page: own zero page, or a page fresh from the allocator */
+    struct mm *mm;  /* written by its worker only; it may be gone if `at` is VISIT_OVER */
+    uint64_t at;    /* VISIT_READS, VISIT_OVER, or where a reply is under way to: the address, */
+                    /* or its complement (VISIT_CHANGES) */
+    uint64_t entry; /* its page: own zero page, or a page fresh from the allocator */
     uint64_t displaced; /* the entry that it replaces, if it replaces one */
-    uint64_t failed;
+    uint64_t failed;    /* VISIT_REFUSED, VISIT_UNDONE, or 0 */
 };
 
 /* In `entry`: the page was mapped before, only its rights change; nothing to take back. */
@@ -51,6 +53,21 @@ struct visit {
 
 #define VISIT_READS 0UL
 #define VISIT_OVER  1UL /* from here on addresses, of which none is so low */
+/*
+ * `at` of a reply that replaces the zero page and has not locked the leaf table. So who has found,
+ * with the leaf table locked, that the worker's last reply has arrived there, and forgets that one,
+ * does not forget this one for it. There are never two such replies to one address with no writer
+ * between them, who forgets the first.
+ */
+#define VISIT_CHANGES(address) (~(address))
+
+static inline uint64_t visit_address(uint64_t at)
+{
+    return (int64_t)at < 0 ? ~at : at;
+}
+
+#define VISIT_REFUSED 1UL /* the kernel has refused the reply: its page is to be taken back, */
+#define VISIT_UNDONE  2UL /* which another worker has done */
 
 /*
  * The fast slot: what the worker remembers of its last faults: a part of one 2 MiB block that lies

@@ -588,6 +588,8 @@ void place_relax(void)
     if (sim.hold == HOLD_LANDS) {
         held_lands();
         sim.hold = HOLD_NONE;
+        if (sim.held_again) /* as mm_read_try() begins */
+            sim.held_worker->visit.at = VISIT_READS;
     } else if (sim.hold == HOLD_FAILS && answer_kind(sim.held) == ANSWER_CALL) {
         uint32_t hart = sim.hart;
 
@@ -595,7 +597,8 @@ void place_relax(void)
         sim_held_goes_on();
         sim.hart = hart;
     } else if (sim.hold == HOLD_FAILS) {
-        sim.held_worker->visit.failed = 1; /* the first thing that fault_reply_failed() does */
+        /* the first thing that fault_reply_failed() does */
+        sim.held_worker->visit.failed = VISIT_REFUSED;
         sim.hold = HOLD_NONE;
     }
 }
@@ -925,6 +928,12 @@ void sim_hold_next_reply(bool fails)
 {
     sim.hold = HOLD_NEXT;
     sim.hold_fails = fails;
+    sim.held_again = false;
+}
+
+void sim_held_begins_again(void)
+{
+    sim.held_again = true;
 }
 
 bool sim_reply_is_held(void)

@@ -62,7 +62,7 @@ struct sim {
     uint64_t fail_call, calls, fail_alloc, allocs;
     bool failed, race;
     enum { HOLD_NONE, HOLD_NEXT, HOLD_LANDS, HOLD_FAILS } hold;
-    bool hold_fails;
+    bool hold_fails, held_again;
     struct answer held;
     struct worker *held_worker;
     struct sim_object *held_space;
