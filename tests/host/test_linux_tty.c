@@ -10,22 +10,25 @@ static char out[65536];
 static size_t out_bytes;
 static int signals, last_signal, readies;
 
-static void put(const char *text, size_t bytes)
+static void put(struct tty *of, const char *text, size_t bytes)
 {
+    (void)of;
     if (bytes > sizeof(out) - out_bytes)
         bytes = sizeof(out) - out_bytes;
     memcpy(out + out_bytes, text, bytes);
     out_bytes += bytes;
 }
 
-static void note_signal(int signal)
+static void note_signal(struct tty *of, int signal)
 {
+    (void)of;
     signals++;
     last_signal = signal;
 }
 
-static void note_ready(void)
+static void note_ready(struct tty *of)
 {
+    (void)of;
     readies++;
 }
 

@@ -9,8 +9,8 @@
  *   (none of them)           a shell, and again a shell when it ends: /bin/sh, or shell="PATH WORD"
  *   seed=N                   goes to the tests as KTAP_SEED
  *
- * On a system that starts with nothing mounted (Linux) it mounts /proc, /sys, /dev, /tmp and
- * /dev/shm, and brings the loopback network up.
+ * On a system that starts with nothing mounted (Linux) it mounts /proc, /sys, /dev, /dev/pts,
+ * /tmp and /dev/shm, and brings the loopback network up.
  *
  * Powering off tells success or failure by the reboot call's command. PG_ROOT in the environment
  * goes before all paths, and as any process but the first one it exits instead of powering off:
@@ -289,11 +289,8 @@ static void mount_basics(void)
 {
     static const struct {
         const char *type, *at;
-    } basic[] = {{"proc", "/proc"},
-                 {"sysfs", "/sys"},
-                 {"devtmpfs", "/dev"},
-                 {"tmpfs", "/tmp"},
-                 {"tmpfs", "/dev/shm"}};
+    } basic[] = {{"proc", "/proc"}, {"sysfs", "/sys"},      {"devtmpfs", "/dev"},
+                 {"tmpfs", "/tmp"}, {"devpts", "/dev/pts"}, {"tmpfs", "/dev/shm"}};
 
     for (unsigned i = 0; i < sizeof(basic) / sizeof(basic[0]); i++) {
         mkdir(basic[i].at, 0755);

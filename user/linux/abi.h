@@ -79,6 +79,7 @@ enum linux_errno {
 #define LINUX_O_RDWR      02
 #define LINUX_O_CREAT     0100
 #define LINUX_O_EXCL      0200
+#define LINUX_O_NOCTTY    0400
 #define LINUX_O_TRUNC     01000
 #define LINUX_O_APPEND    02000
 #define LINUX_O_NONBLOCK  04000
@@ -354,88 +355,6 @@ struct linux_sigset_argument {
     uint64_t address;
     uint64_t bytes;
 };
-
-/* ---- terminal ---- */
-
-#define LINUX_NCCS 19
-
-struct linux_termios {
-    uint32_t iflag;
-    uint32_t oflag;
-    uint32_t cflag;
-    uint32_t lflag;
-    uint8_t line;
-    uint8_t cc[LINUX_NCCS];
-};
-_Static_assert(sizeof(struct linux_termios) == 36, "the kernel's struct termios");
-
-struct linux_winsize {
-    uint16_t rows;
-    uint16_t columns;
-    uint16_t x_pixels;
-    uint16_t y_pixels;
-};
-
-#define LINUX_ISTRIP 0040
-#define LINUX_INLCR  0100
-#define LINUX_IGNCR  0200
-#define LINUX_ICRNL  0400
-#define LINUX_IXON   02000
-
-#define LINUX_OPOST 0001
-#define LINUX_ONLCR 0004
-#define LINUX_OCRNL 0010
-
-#define LINUX_B115200 0010002
-#define LINUX_CS8     0060
-#define LINUX_CREAD   0200
-
-#define LINUX_ISIG    0001
-#define LINUX_ICANON  0002
-#define LINUX_ECHO    0010
-#define LINUX_ECHOE   0020
-#define LINUX_ECHOK   0040
-#define LINUX_ECHONL  0100
-#define LINUX_NOFLSH  0200
-#define LINUX_ECHOCTL 01000
-#define LINUX_ECHOKE  04000
-#define LINUX_IEXTEN  0100000
-
-enum linux_cc {
-    LINUX_VINTR,
-    LINUX_VQUIT,
-    LINUX_VERASE,
-    LINUX_VKILL,
-    LINUX_VEOF,
-    LINUX_VTIME,
-    LINUX_VMIN,
-    LINUX_VSWTC,
-    LINUX_VSTART,
-    LINUX_VSTOP,
-    LINUX_VSUSP,
-    LINUX_VEOL,
-    LINUX_VREPRINT,
-    LINUX_VDISCARD,
-    LINUX_VWERASE,
-    LINUX_VLNEXT,
-    LINUX_VEOL2,
-};
-
-#define LINUX_TCGETS     0x5401
-#define LINUX_TCSETS     0x5402
-#define LINUX_TCSETSW    0x5403
-#define LINUX_TCSETSF    0x5404
-#define LINUX_TCSBRK     0x5409
-#define LINUX_TCFLSH     0x540b
-#define LINUX_TIOCSCTTY  0x540e
-#define LINUX_TIOCGPGRP  0x540f
-#define LINUX_TIOCSPGRP  0x5410
-#define LINUX_TIOCGWINSZ 0x5413
-#define LINUX_TIOCSWINSZ 0x5414
-#define LINUX_FIONREAD   0x541b
-#define LINUX_FIONBIO    0x5421
-#define LINUX_TIOCNOTTY  0x5422
-#define LINUX_TIOCGSID   0x5429
 
 /* ---- processes ---- */
 

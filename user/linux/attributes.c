@@ -342,7 +342,7 @@ long linux_fadvise64(struct thread *t, const uint64_t *a)
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
-    if (file->kind != FILE_NODE)
+    if (file->kind == FILE_PIPE)
         return -LINUX_ESPIPE;
     return (int64_t)a[2] < 0 || (uint32_t)a[3] > LINUX_FADV_NOREUSE ? -LINUX_EINVAL : 0;
 }

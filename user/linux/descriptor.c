@@ -2,7 +2,6 @@
  * like. */
 #include "user/linux/calls.h"
 
-#include "user/linux/console.h"
 #include "user/linux/file.h"
 #include "user/linux/filelock.h"
 #include "user/linux/memfile.h"
@@ -12,6 +11,7 @@
 #include "user/linux/request.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
+#include "user/linux/terminal.h"
 
 static struct file *get(struct thread *t, uint64_t fd)
 {
@@ -209,90 +209,6 @@ long linux_sync(struct thread *t, const uint64_t *a)
 
 /* ---- ioctl ---- */
 
-static long set_termios(struct thread *t, uint64_t address, bool flush_input)
-{
-    struct linux_termios termios;
-
-    if (copy_in(t->process->space, &termios, address, sizeof(termios)))
-        return -LINUX_EFAULT;
-    tty_set_termios(console_tty(), &termios, flush_input);
-    return 0;
-}
-
-/* The terminal's session and foreground group. It becomes a session's own when its leader asks. */
-static long tty_group(struct thread *t, uint32_t request, uint64_t address)
-{
-    struct process *p = t->process;
-    struct tty *tty = console_tty();
-    int32_t group;
-
-    if (request == LINUX_TIOCSCTTY) {
-        if (p->sid != p->pid)
-            return -LINUX_EPERM;
-        if (tty->session == p->sid)
-            return 0;
-        tty->session = p->sid;
-        tty->foreground = p->pgid;
-        return 0;
-    }
-    if (tty->session != p->sid)
-        return -LINUX_ENOTTY;
-    switch (request) {
-    case LINUX_TIOCNOTTY:
-        if (p->sid == p->pid)
-            tty->session = tty->foreground = 0;
-        return 0;
-    case LINUX_TIOCSPGRP:
-        if (copy_in(p->space, &group, address, sizeof(group)))
-            return -LINUX_EFAULT;
-        if (group <= 0)
-            return -LINUX_EINVAL;
-        if (!process_group_exists(group, p->sid))
-            return -LINUX_EPERM;
-        tty->foreground = group;
-        return 0;
-    default: /* TIOCGPGRP, TIOCGSID */
-        group = request == LINUX_TIOCGPGRP ? tty->foreground : tty->session;
-        return copy_out(p->space, address, &group, sizeof(group));
-    }
-}
-
-static long tty_ioctl(struct thread *t, uint32_t request, uint64_t address)
-{
-    struct space *space = t->process->space;
-    struct tty *tty = console_tty();
-
-    switch (request) {
-    case LINUX_TCGETS:
-        return copy_out(space, address, &tty->termios, sizeof(tty->termios));
-    case LINUX_TCSETS:
-    case LINUX_TCSETSW:
-        return set_termios(t, address, false);
-    case LINUX_TCSETSF:
-        return set_termios(t, address, true);
-    case LINUX_TCSBRK:
-        return 0;
-    case LINUX_TCFLSH:
-        if (address > 2)
-            return -LINUX_EINVAL;
-        if (address != 1) /* TCOFLUSH: nothing is held back */
-            tty_flush_input(tty);
-        return 0;
-    case LINUX_TIOCGWINSZ:
-        return copy_out(space, address, &tty->size, sizeof(tty->size));
-    case LINUX_TIOCSWINSZ:
-        return copy_in(space, &tty->size, address, sizeof(tty->size));
-    case LINUX_TIOCSCTTY:
-    case LINUX_TIOCNOTTY:
-    case LINUX_TIOCGPGRP:
-    case LINUX_TIOCSPGRP:
-    case LINUX_TIOCGSID:
-        return tty_group(t, request, address);
-    default:
-        return -LINUX_ENOTTY;
-    }
-}
-
 /* What FIONREAD answers; -ENOTTY for what has no such number. */
 static long readable(const struct file *file)
 {
@@ -302,8 +218,6 @@ static long readable(const struct file *file)
         return socket_readable(file->socket);
     if (file->kind != FILE_NODE)
         return -LINUX_ENOTTY;
-    if (file->place.node->kind == NODE_CONSOLE)
-        return (long)tty_readable(console_tty());
     if (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY)
         return (long)(file_bytes(file) > file->offset ? file_bytes(file) - file->offset : 0);
     return -LINUX_ENOTTY;
@@ -323,17 +237,12 @@ static long device_grant(struct thread *t, const struct file *file, uint64_t add
 
 long linux_ioctl(struct thread *t, const uint64_t *a)
 {
-    struct file *file = get(t, a[0]);
+    struct file *file = request_file(t, (int32_t)a[0]);
     uint32_t request = (uint32_t)a[1];
     int32_t value;
 
     if (!file || (file->flags & LINUX_O_PATH))
         return -LINUX_EBADF;
-    if (request == LINUX_FIONREAD) {
-        long bytes = readable(file);
-        value = (int32_t)bytes;
-        return bytes < 0 ? bytes : copy_out(t->process->space, a[2], &value, sizeof(value));
-    }
     if (request == LINUX_FIONBIO) {
         if (copy_in(t->process->space, &value, a[2], sizeof(value)))
             return -LINUX_EFAULT;
@@ -341,10 +250,15 @@ long linux_ioctl(struct thread *t, const uint64_t *a)
             (file->flags & ~(uint32_t)LINUX_O_NONBLOCK) | (value ? (uint32_t)LINUX_O_NONBLOCK : 0);
         return 0;
     }
+    if (terminal_of(file))
+        return terminal_ioctl(t, file, request, a[2]);
+    if (request == LINUX_FIONREAD) {
+        long bytes = readable(file);
+        value = (int32_t)bytes;
+        return bytes < 0 ? bytes : copy_out(t->process->space, a[2], &value, sizeof(value));
+    }
     if (file->kind == FILE_NODE && file->place.node->kind == NODE_DEVMEM &&
         request == MM_DEVICE_GRANT_IOCTL)
         return device_grant(t, file, a[2]);
-    if (file->kind != FILE_NODE || file->place.node->kind != NODE_CONSOLE)
-        return -LINUX_ENOTTY;
-    return tty_ioctl(t, request, a[2]);
+    return -LINUX_ENOTTY;
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/linux/console.h"
 #include "user/linux/epoll.h"
 #include "user/linux/filelock.h"
 #include "user/linux/lock.h"
@@ -19,7 +18,7 @@
 static struct file files[FILES_MAX];
 static struct file *files_end = files; /* those from here on were never used */
 static LIST_HEAD(, file) unused = LIST_HEAD_INITIALIZER(unused);
-static char buffer[BUFFER_BYTES]; /* between the console and clients, under the big lock */
+static char buffer[BUFFER_BYTES]; /* of what is made for clients, under the big lock */
 static const char zeros[BUFFER_BYTES];
 
 struct file *file_open(enum file_kind kind, const struct file_ops *ops, uint32_t flags)
@@ -141,15 +140,6 @@ static long read_text(struct file *file, struct space *space, uint64_t address, 
     return read_memory(file->text, file->text_bytes, space, address, bytes, offset);
 }
 
-static long read_console(struct space *space, uint64_t address, size_t bytes)
-{
-    long got = tty_read(console_tty(), buffer, bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES);
-
-    if (got <= 0)
-        return got;
-    return copy_out(space, address, buffer, (size_t)got) ? -LINUX_EFAULT : got;
-}
-
 static long read_endless(bool random, struct space *space, uint64_t address, size_t bytes)
 {
     size_t done = 0;
@@ -182,8 +172,6 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
         return read_text(file, space, address, bytes, offset);
     case NODE_PID_MEM:
         return procmem_move(file, space, address, bytes, offset, false);
-    case NODE_CONSOLE:
-        return read_console(space, address, bytes);
     case NODE_NULL:
         return 0;
     case NODE_ZERO:
@@ -199,21 +187,6 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
 }
 
 /* ---- writing ---- */
-
-static long write_console(struct space *space, uint64_t address, size_t bytes)
-{
-    size_t done = 0;
-
-    while (done < bytes) {
-        size_t part = bytes - done < BUFFER_BYTES ? bytes - done : BUFFER_BYTES;
-        size_t copied = copy_in_some(space, buffer, address + done, part);
-        tty_write(console_tty(), buffer, copied);
-        done += copied;
-        if (copied < part)
-            break;
-    }
-    return done || !bytes ? (long)done : -LINUX_EFAULT;
-}
 
 /* The whole text at once; what follows it in the same call is too much. */
 static long write_text(const struct place *place, struct space *space, uint64_t address,
@@ -237,8 +210,6 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
         return file->ops->write ? file->ops->write(file, space, address, bytes, wanted)
                                 : -LINUX_EINVAL;
     switch (file->place.node->kind) {
-    case NODE_CONSOLE:
-        return write_console(space, address, bytes);
     case NODE_NULL:
     case NODE_ZERO:
     case NODE_RANDOM:
@@ -264,27 +235,19 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
 
 struct watched *file_watched(const struct file *file)
 {
-    if (file->ops)
-        return file->ops->watched(file);
-    return file->place.node->kind == NODE_CONSOLE ? console_watched() : NULL;
+    return file->ops ? file->ops->watched(file) : NULL;
 }
 
 #define ALWAYS_READY (LINUX_POLLIN | LINUX_POLLOUT | LINUX_POLLRDNORM | LINUX_POLLWRNORM)
 
 unsigned file_poll(const struct file *file)
 {
-    if (file->ops)
-        return file->ops->poll(file);
-    if (file->place.node->kind == NODE_CONSOLE && !tty_has_input(console_tty()))
-        return LINUX_POLLOUT | LINUX_POLLWRNORM;
-    return ALWAYS_READY;
+    return file->ops ? file->ops->poll(file) : ALWAYS_READY;
 }
 
 bool file_seekable(const struct file *file)
 {
-    if (file->kind != FILE_NODE)
-        return false;
-    return file->place.node->kind != NODE_CONSOLE;
+    return file->kind == FILE_NODE;
 }
 
 uint64_t file_bytes(const struct file *file)

@@ -18,8 +18,10 @@ struct epoll_item;
 struct eventfd;
 struct pidfd;
 struct pipe;
+struct pty;
 struct socket;
 struct space;
+struct terminal;
 struct thread;
 struct timerfd;
 
@@ -31,7 +33,9 @@ enum file_kind {
     FILE_EVENT,
     FILE_TIMER,
     FILE_SIGNAL,
-    FILE_PIDFD
+    FILE_PIDFD,
+    FILE_TERMINAL,
+    FILE_PTMX
 };
 
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
@@ -53,7 +57,7 @@ struct file {
     const struct file_ops *ops; /* NULL: FILE_NODE */
     uint32_t flags;             /* LINUX_O_ACCMODE, NONBLOCK, APPEND */
     uint64_t offset;
-    struct place place; /* FILE_NODE, FILE_PIPE: what was opened */
+    struct place place; /* FILE_NODE, FILE_PIPE, terminals: what was opened */
     bool writer;        /* counted as one there */
     union {
         struct {
@@ -69,6 +73,8 @@ struct file {
             int pid; /* of the process whose signals it waits for */
         } signal;
         struct pidfd *pidfd;
+        struct terminal *terminal;
+        struct pty *pty;       /* FILE_PTMX */
         uint64_t space_serial; /* NODE_PID_MEM: of what it is about */
     };
     LIST_HEAD(, epoll_item) items; /* of the epolls that it is in */

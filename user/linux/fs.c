@@ -156,7 +156,8 @@ static bool add_devices(void)
 {
     static const struct extra devices[] = {
         {"console", NODE_CONSOLE, CHARACTER, DEVICE(5, 1)},
-        {"tty", NODE_CONSOLE, CHARACTER, DEVICE(5, 0)},
+        {"tty", NODE_TTY, CHARACTER, DEVICE(5, 0)},
+        {"ptmx", NODE_PTMX, CHARACTER, DEVICE(5, 2)},
         {"mem", NODE_DEVMEM, LINUX_S_IFCHR | 0640, DEVICE(1, 1)},
         {"null", NODE_NULL, CHARACTER, DEVICE(1, 3)},
         {"zero", NODE_ZERO, CHARACTER, DEVICE(1, 5)},
@@ -172,7 +173,7 @@ static bool add_devices(void)
 }
 
 /* The directories of numbers, and what their numbers lead to. */
-static const enum node_kind numbered[] = {NODE_PROC, NODE_TASKS, NODE_FDS, NODE_FDINFOS};
+static const enum node_kind numbered[] = {NODE_PROC, NODE_TASKS, NODE_FDS, NODE_FDINFOS, NODE_PTYS};
 static struct node *members[COUNT(numbered)];
 
 /* What a number in that directory leads to; NULL: it has no numbers. */
@@ -601,7 +602,7 @@ long fs_path(const struct place *place, char *to, size_t room)
 static uint64_t ino_of(const struct place *place)
 {
     if (!place->pid)
-        return place->node->ino;
+        return place->node->ino + (uint64_t)place->number * NUMBERS_INO;
     return PIDS_INO + (uint64_t)place->pid * INODES_PER_PID + (place->node->ino - pid_node->ino) +
            (uint64_t)place->number * NUMBERS_INO;
 }
@@ -630,7 +631,7 @@ void fs_stat(const struct place *place, struct linux_stat *stat)
         .blocks = (int64_t)((n->bytes + 511) / 512),
     };
     if ((n->mode & LINUX_S_IFMT) == LINUX_S_IFCHR)
-        stat->rdev = n->detail;
+        stat->rdev = n->detail + (uint32_t)place->number;
 }
 
 /* Those of a directory of numbers, behind its names. */

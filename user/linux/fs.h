@@ -32,7 +32,10 @@ enum node_kind {
     NODE_FIFO,    /* the name of a pipe, or a pipe without one: pipe.h */
     NODE_LINK,    /* target in the archive, or of its own */
     NODE_NAME,    /* a further name of another node */
-    NODE_CONSOLE, /* /dev/console, /dev/tty */
+    NODE_CONSOLE, /* /dev/console, and the other terminals (terminal.h): */
+    NODE_TTY,     /* /dev/tty: that of the session which asks */
+    NODE_PTMX,    /* /dev/ptmx: a new one's far end */
+    NODE_PTY,     /* /dev/pts/N */
     NODE_NULL,
     NODE_ZERO,
     NODE_FULL,
@@ -49,10 +52,11 @@ enum node_kind {
     NODE_PID,         /* /proc/PID */
     NODE_TASK,        /* /proc/PID/task/TID */
     /* Directories that also have what the process side numbers: */
-    NODE_PROC,   /* /proc: processes */
-    NODE_TASKS,  /* /proc/PID/task: threads */
-    NODE_FDS,    /* /proc/PID/fd: open files */
-    NODE_FDINFOS /* /proc/PID/fdinfo: likewise */
+    NODE_PROC,    /* /proc: processes */
+    NODE_TASKS,   /* /proc/PID/task: threads */
+    NODE_FDS,     /* /proc/PID/fd: open files */
+    NODE_FDINFOS, /* /proc/PID/fdinfo: likewise */
+    NODE_PTYS     /* /dev/pts: pseudo-terminals */
 };
 
 TAILQ_HEAD(node_list, node);
@@ -93,10 +97,10 @@ struct node {
 struct place {
     struct node *node;
     int pid;    /* below /proc/PID, else 0 */
-    int number; /* below /proc/PID/task/TID, or at fd/N or fdinfo/N: TID or N */
+    int number; /* below /proc/PID/task/TID, or at fd/N, fdinfo/N or /dev/pts/N: TID or N */
 };
 
-/* The files and directories of /proc and /sys: a table that ends with a NULL (procfs.c).
+/* The files and directories of /proc, /sys and /dev/pts: a table that ends with a NULL (procfs.c).
  * Directories on the way are made; "#" stands for what is numbered. */
 struct fs_special {
     const char *path;

@@ -6,7 +6,6 @@
  */
 #include "user/linux/calls.h"
 
-#include "user/linux/console.h"
 #include "user/linux/file.h"
 #include "user/linux/memfile.h"
 #include "user/linux/process.h"
@@ -16,7 +15,7 @@
 #include "user/linux/signalfd.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
-#include "user/linux/time.h"
+#include "user/linux/terminal.h"
 #include "user/linux/vector.h"
 
 static struct file *file_for(struct thread *t, int64_t fd, bool write)
@@ -74,18 +73,6 @@ static long write_vector(struct thread *t, struct file *file, const struct vecto
     return 0;
 }
 
-/* Raw terminal input that is not to be waited for: how long the read waits for a first byte. */
-static long read_timed(struct thread *t, struct file *file)
-{
-    unsigned tenths = tty_read_timeout(console_tty());
-
-    if (!tenths || t->timed_out || tty_has_input(console_tty()))
-        return 0;
-    if (!t->deadline.ticks)
-        deadline_set(t, time_after(time_hz() * tenths / 10));
-    return request_wait_file(t, file);
-}
-
 static long do_read(struct thread *t, struct file *file, const struct vector *v, uint64_t *offset)
 {
     if (file->kind == FILE_SOCKET)
@@ -94,13 +81,10 @@ static long do_read(struct thread *t, struct file *file, const struct vector *v,
         return signalfd_read(t, file, v);
     if (v->bytes == 0)
         return 0;
-    if (file->kind == FILE_NODE && file->place.node->kind == NODE_CONSOLE &&
-        !(file->flags & LINUX_O_NONBLOCK)) {
-        long result = read_timed(t, file);
-        if (result)
-            return result;
-    }
-    long result = read_vector(t, file, v, offset);
+    long result = file->kind == FILE_TERMINAL ? terminal_before_read(t, file) : 0;
+    if (result)
+        return result;
+    result = read_vector(t, file, v, offset);
     if (result != -LINUX_EAGAIN || (file->flags & LINUX_O_NONBLOCK))
         return result;
     return request_wait_file(t, file);
@@ -114,7 +98,10 @@ static long do_write(struct thread *t, struct file *file, const struct vector *v
         return socket_transfer(t, file, v, true);
     if (v->bytes == 0)
         return 0;
-    long result = write_vector(t, file, v, offset);
+    long result = file->kind == FILE_TERMINAL ? terminal_before_write(t, file) : 0;
+    if (result)
+        return result;
+    result = write_vector(t, file, v, offset);
     if (result == -LINUX_EPIPE && !t->progress)
         signal_send_thread(t, LINUX_SIGPIPE, &info);
     if (result == -LINUX_EAGAIN && !(file->flags & LINUX_O_NONBLOCK)) {

@@ -5,8 +5,7 @@
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
 
-/* Nobody in the group has a parent in another group of the session, who could let it go on. */
-static bool is_orphaned(int pgid)
+bool job_is_orphaned(int pgid)
 {
     for (struct process *p = process_next(0); p; p = process_next(p->pid)) {
         const struct process *parent = p->parent;
@@ -75,7 +74,7 @@ void job_stop(struct process *p, int signal)
 {
     struct thread *t;
 
-    if (p->stopped || (signal != LINUX_SIGSTOP && is_orphaned(p->pgid)))
+    if (p->stopped || (signal != LINUX_SIGSTOP && job_is_orphaned(p->pgid)))
         return;
     p->stopped = true;
     p->stopping = signal;

@@ -19,6 +19,9 @@
 void job_signal_sent(struct process *p, int signal);
 /* p takes a signal that stops it; the terminal's do nothing in an orphaned group. */
 void job_stop(struct process *p, int signal);
+/* Whether nobody in the group has a parent in another group of the session, who could let it go on.
+ */
+bool job_is_orphaned(int pgid);
 /* A thread of p does not run any more: the stop is complete when none does, and its parent is told.
  */
 void job_check(struct process *p);

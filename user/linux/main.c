@@ -131,14 +131,14 @@ static void open_console(struct process *p)
 
     if (fs_walk(&root, CONSOLE_PATH, strlen(CONSOLE_PATH), FS_FOLLOW, p->pid, &place))
         fail(CONSOLE_PATH, "not there");
-    struct file *file = file_open_place(&place, LINUX_O_RDWR);
+    struct file *file = terminal_file(console_terminal(), &place, LINUX_O_RDWR);
     for (unsigned fd = 0; fd < 3; fd++) {
         if (fd)
             file_get(file);
         fd_replace(p->files, fd, file, false);
     }
-    console_tty()->session = p->sid;
-    console_tty()->foreground = p->pgid;
+    console_terminal()->tty.session = p->sid;
+    console_terminal()->tty.foreground = p->pgid;
 }
 
 /* Text for an error number; it is only for the one line that says why there is no first process. */

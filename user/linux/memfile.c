@@ -345,9 +345,9 @@ long linux_fallocate(struct thread *t, const uint64_t *a)
         return -LINUX_EOPNOTSUPP;
     if ((file->flags & LINUX_O_ACCMODE) == 0)
         return -LINUX_EBADF;
-    if (file->kind != FILE_NODE)
+    if (file->kind == FILE_PIPE)
         return -LINUX_ESPIPE;
-    if (file->place.node->kind != NODE_MEMORY)
+    if (file->kind != FILE_NODE || file->place.node->kind != NODE_MEMORY)
         return -LINUX_ENODEV;
     if (__builtin_add_overflow(offset, bytes, &end))
         return -LINUX_EFBIG;

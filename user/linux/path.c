@@ -14,6 +14,7 @@
 #include "user/linux/process.h"
 #include "user/linux/procmem.h"
 #include "user/linux/space.h"
+#include "user/linux/terminal.h"
 
 static char path[LINUX_PATH_MAX]; /* of the present call, under the big lock */
 
@@ -135,6 +136,15 @@ static long open_fifo(struct thread *t, const struct place *place, uint32_t flag
     return error ? error : install_fifo(t, file, close_exec);
 }
 
+static long open_terminal(struct thread *t, const struct place *place, uint32_t flags,
+                          bool close_exec)
+{
+    struct file *file;
+    long error = terminal_open(t, place, kept_flags(flags), !(flags & LINUX_O_NOCTTY), &file);
+
+    return error ? error : fd_install_new(t->process->files, file, close_exec);
+}
+
 static long open_place(struct thread *t, const struct place *place, uint32_t flags)
 {
     bool write = (flags & LINUX_O_ACCMODE) != 0, close_exec = (flags & LINUX_O_CLOEXEC) != 0;
@@ -167,6 +177,8 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     }
     if (kind == NODE_FIFO && !(flags & LINUX_O_PATH))
         return open_fifo(t, place, kept_flags(flags), close_exec);
+    if (terminal_is_node(kind) && !(flags & LINUX_O_PATH))
+        return open_terminal(t, place, flags, close_exec);
     struct file *file = file_open_place(place, kept_flags(flags));
     if (!file)
         return -LINUX_ENFILE;

@@ -293,7 +293,8 @@ static const struct source sources[] = {
     [PROC_FILESYSTEMS] = {.same = "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n"
                                   "nodev\trootfs\n"},
     [PROC_SWAPS] = {.same = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
-    [PROC_DEVICES] = {.same = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\n"
+    [PROC_DEVICES] = {.same = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n"
+                              "  5 /dev/ptmx\n136 pts\n\n"
                               "Block devices:\n"},
     [PROC_MOUNTS] = {.make = proc_mounts},
     [PROC_KERNEL_OSRELEASE] = {.uname = offsetof(struct linux_utsname, release) + 1},

@@ -7,6 +7,7 @@
 #include "user/linux/mmcall.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
+#include "user/linux/terminal.h"
 #include "user/linux/text.h"
 #include "user/linux/time.h"
 
@@ -59,6 +60,7 @@ static void stat_line(struct text *text, const struct process *p, const struct t
     uint64_t start_clock = (uint64_t)start.sec * CLOCK_TICKS + (uint64_t)start.nsec / 10000000;
     const struct thread *first = only ? only : TAILQ_FIRST(&p->threads);
     const char *name = only ? thread_comm((struct thread *)(uintptr_t)only) : p->comm;
+    const struct terminal *terminal = terminal_of_session(p->sid);
     int64_t minor = 0, major = 0;
     const struct thread *t;
 
@@ -71,10 +73,11 @@ static void stat_line(struct text *text, const struct process *p, const struct t
         minor += own_minor;
         major += own_major;
     }
-    text_printf(text, "%d (%s) %c %d %d %d 1281 1 0 %ld 0 %ld 0 0 0 0 0 20 %d %u 0 %lu ",
+    text_printf(text, "%d (%s) %c %d %d %d %u %d 0 %ld 0 %ld 0 0 0 0 0 20 %d %u 0 %lu ",
                 only ? only->tid : p->pid, name, only ? state_of_thread(p, only) : state_of(p),
-                p->parent ? p->parent->pid : 0, p->pgid, p->sid, minor, major,
-                first ? first->nice : 0, p->thread_count, start_clock);
+                p->parent ? p->parent->pid : 0, p->pgid, p->sid, terminal ? terminal->device : 0,
+                terminal ? terminal->tty.foreground : -1, minor, major, first ? first->nice : 0,
+                p->thread_count, start_clock);
     text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
                 p->limit[LINUX_RLIMIT_RSS].soft);
     /* startcode .. exit_signal, processor, and the rest */

@@ -15,6 +15,7 @@
 #include "user/linux/pidfd.h"
 #include "user/linux/signal.h"
 #include "user/linux/space.h"
+#include "user/linux/terminal.h"
 #include "user/linux/time.h"
 
 #define RELEASE_PAUSES_PER_SECOND 50000 /* a pause is 20 us */
@@ -336,6 +337,7 @@ static void tell_end(struct process *p)
 static void bury(struct process *p)
 {
     tables_put(p);
+    terminal_leader_gone(p);
     oom_freed();
     process_vfork_release(p);
     if (!p->parent) {

@@ -1,6 +1,6 @@
 /*
- * Which files there are in /proc and /sys (see struct fs_special), and what the process side
- * numbers in their directories. Their texts are proc.c's and proc_pid.c's.
+ * Which files there are in /proc, /sys and /dev/pts (see struct fs_special), and what the process
+ * side numbers in their directories. Their texts are proc.c's and proc_pid.c's.
  */
 #include "user/linux/proc.h"
 
@@ -10,6 +10,7 @@
 #include "user/linux/fd.h"
 #include "user/linux/file.h"
 #include "user/linux/process.h"
+#include "user/linux/pty.h"
 
 #define DIRECTORY (LINUX_S_IFDIR | 0555)
 #define LINK      (LINUX_S_IFLNK | 0777)
@@ -144,6 +145,8 @@ const struct fs_special fs_specials[] = {
     {"/proc/#/task/#/cmdline", NODE_TEXT, TEXT_MODE, PROC_CMDLINE},
     {"/proc/#/task/#/limits", NODE_TEXT, TEXT_MODE, PROC_LIMITS},
     {"/proc/#/task/#/environ", NODE_TEXT, TEXT_MODE, PROC_ENVIRON},
+    {"/dev/pts", NODE_PTYS, DIRECTORY, 0},
+    {"/dev/pts/#", NODE_PTY, LINUX_S_IFCHR | 0620, PTY_DEVICE},
     {NULL, NODE_DIR, 0, 0},
 };
 
@@ -177,6 +180,8 @@ int fs_number_from(const struct place *dir, int from)
         const struct process *p = process_next(from - 1);
         return p ? p->pid : -1;
     }
+    if (dir->node->kind == NODE_PTYS)
+        return pty_from(from);
     const struct process *p = process_by_pid(dir->pid);
     if (!p)
         return -1;

@@ -75,17 +75,17 @@ void tty_write(struct tty *tty, const char *text, size_t bytes)
     for (size_t i = 0; i < bytes; i++) {
         track_column(tty, text[i]);
         if (text[i] == '\n' && post && (tty->termios.oflag & LINUX_ONLCR)) {
-            tty->put(text + from, i - from);
-            tty->put("\r\n", 2);
+            tty->put(tty, text + from, i - from);
+            tty->put(tty, "\r\n", 2);
             from = i + 1;
         } else if (text[i] == '\r' && post && (tty->termios.oflag & LINUX_OCRNL)) {
-            tty->put(text + from, i - from);
-            tty->put("\n", 1);
+            tty->put(tty, text + from, i - from);
+            tty->put(tty, "\n", 1);
             from = i + 1;
         }
     }
     if (from < bytes)
-        tty->put(text + from, bytes - from);
+        tty->put(tty, text + from, bytes - from);
 }
 
 /* Whether a character is echoed as ^X. */
@@ -179,6 +179,11 @@ static bool is_full(const struct tty *tty)
     return tty->tail - tty->head >= TTY_INPUT_MAX - 1;
 }
 
+bool tty_accepts(const struct tty *tty)
+{
+    return !is_full(tty) || (local(tty, LINUX_ICANON) && tty->head == tty->commit);
+}
+
 static void append(struct tty *tty, uint16_t character)
 {
     *at(tty, tty->tail) = character;
@@ -203,7 +208,7 @@ static bool input_signal(struct tty *tty, unsigned char byte)
         tty_flush_input(tty);
     if (local(tty, LINUX_ECHO))
         echo(tty, byte);
-    tty->signal(signal);
+    tty->signal(tty, signal);
     return true;
 }
 
@@ -228,7 +233,7 @@ static void end_line(struct tty *tty, uint16_t character)
 {
     append(tty, character);
     tty->commit = tty->tail;
-    tty->ready();
+    tty->ready(tty);
 }
 
 static void input_canonical(struct tty *tty, unsigned char byte)
@@ -284,7 +289,7 @@ void tty_input(struct tty *tty, unsigned char byte)
         echo(tty, byte);
     append(tty, byte);
     tty->commit = tty->tail;
-    tty->ready();
+    tty->ready(tty);
 }
 
 void tty_flush_input(struct tty *tty)
@@ -364,6 +369,6 @@ void tty_set_termios(struct tty *tty, const struct linux_termios *termios, bool 
     if (was_canonical != local(tty, LINUX_ICANON)) {
         tty->commit = tty->tail;
         if (tty->head != tty->commit)
-            tty->ready();
+            tty->ready(tty);
     }
 }

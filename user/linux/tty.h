@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/abi_terminal.h"
 
 #define TTY_INPUT_MAX 4096 /* power of two */
 
@@ -27,9 +28,9 @@ struct tty {
     int session;    /* whose controlling terminal it is; 0: nobody's */
 
     /* Set by the owner. */
-    void (*put)(const char *text, size_t bytes); /* to the line */
-    void (*signal)(int signal);                  /* to the foreground group */
-    void (*ready)(void);                         /* something can be read now that could not */
+    void (*put)(struct tty *tty, const char *text, size_t bytes); /* to the line */
+    void (*signal)(struct tty *tty, int signal);                  /* to the foreground group */
+    void (*ready)(struct tty *tty); /* something can be read now that could not */
 
     uint16_t input[TTY_INPUT_MAX]; /* byte | TTY_END | TTY_EOF */
     unsigned head, commit, tail;   /* counts, ever growing; index modulo TTY_INPUT_MAX */
@@ -39,6 +40,9 @@ struct tty {
 
 void tty_init(struct tty *tty);
 void tty_input(struct tty *tty, unsigned char byte);
+/* Whether a byte that comes in now finds room, or will find none however much is read: a line that
+ * is too long loses its end. */
+bool tty_accepts(const struct tty *tty);
 /* Up to `bytes` of input; 0: end of file; -EAGAIN: nothing yet. In raw mode VMIN tells how many
  * there must be (but never more than asked for); VMIN 0 never says -EAGAIN. */
 long tty_read(struct tty *tty, char *to, size_t bytes);

@@ -487,12 +487,12 @@ int sim_start(void)
     sim_assert(error == 0);
     struct place root = fs_root(), place;
     sim_assert(fs_walk(&root, "/dev/console", 12, FS_FOLLOW, 1, &place) == 0);
-    struct file *file = file_open_place(&place, LINUX_O_RDWR);
+    struct file *file = terminal_file(console_terminal(), &place, LINUX_O_RDWR);
     file_get(file);
     file_get(file);
     for (unsigned fd = 0; fd < 3; fd++)
         fd_replace(p->files, fd, file, false);
-    console_tty()->session = console_tty()->foreground = 1;
+    console_terminal()->tty.session = console_terminal()->tty.foreground = 1;
     struct thread *t = thread_create(p, 1, &regs, threads_all_harts(), NULL, &error);
     sim_assert(t);
     thread_start(t);

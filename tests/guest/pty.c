@@ -1,0 +1,688 @@
+/*
+ * Pseudo-terminals: both ends, the line discipline between them, sessions with a terminal of their
+ * own, and what is left when one side goes. After LTP's pty and ptem tests.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ktap.h"
+#include "pg.h"
+
+#define BAD_PTR   16l
+#define NOCTTY    0400
+#define TOSTOP    0400
+#define UNTRACED  2
+#define SWINSZ    0x5414l
+#define IOC_NREAD 0x541bl
+#define NOTTY     0x5422l
+#define GSID      0x5429l
+#define GPTPEER   0x5441l
+#define GPTN      0x80045430l
+#define SPTLCK    0x40045431l
+#define GPTLCK    0x80045439l
+
+struct pair {
+    int master, slave;
+    char name[32];
+};
+
+static long control(int fd, long request, void *argument)
+{
+    return SYSCALL(SYS_ioctl, (long)fd, request, argument);
+}
+
+static int make_master(struct pair *pair, int flags)
+{
+    int number = -1;
+
+    pair->master = open("/dev/ptmx", O_RDWR | NOCTTY | flags);
+    EXPECT(pair->master >= 0);
+    EXPECT_EQ(control(pair->master, GPTN, &number), 0);
+    snprintf(pair->name, sizeof(pair->name), "/dev/pts/%d", number);
+    return number;
+}
+
+static void unlock(const struct pair *pair)
+{
+    int off = 0;
+
+    EXPECT_EQ(control(pair->master, SPTLCK, &off), 0);
+}
+
+static struct pair make_pair(int flags)
+{
+    struct pair pair;
+
+    make_master(&pair, flags);
+    unlock(&pair);
+    pair.slave = open(pair.name, O_RDWR | NOCTTY | flags);
+    EXPECT(pair.slave >= 0);
+    return pair;
+}
+
+static void close_pair(const struct pair *pair)
+{
+    close(pair->slave);
+    close(pair->master);
+}
+
+static void set_modes(int fd, tcflag_t input, tcflag_t output, tcflag_t local)
+{
+    struct termios termios;
+
+    EXPECT_EQ(tcgetattr(fd, &termios), 0);
+    termios.c_iflag = input;
+    termios.c_oflag = output;
+    termios.c_lflag = local;
+    termios.c_cc[VMIN] = 1;
+    termios.c_cc[VTIME] = 0;
+    EXPECT_EQ(tcsetattr(fd, TCSANOW, &termios), 0);
+}
+
+static void put(int fd, const char *text)
+{
+    EXPECT_EQ(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* Exactly that is read from there, in whatever pieces. */
+static void expect_text(int fd, const char *text)
+{
+    char got[128];
+    size_t bytes = 0, wanted = strlen(text);
+
+    while (bytes < wanted) {
+        ssize_t part = read(fd, got + bytes, wanted - bytes);
+        EXPECT(part > 0);
+        if (part <= 0)
+            return;
+        bytes += (size_t)part;
+    }
+    EXPECT(memcmp(got, text, wanted) == 0);
+}
+
+static int ready(int fd)
+{
+    struct pollfd want = {.fd = fd, .events = POLLIN | POLLOUT};
+    struct timespec now = {0};
+
+    EXPECT(SYSCALL(SYS_ppoll, &want, 1l, &now, 0l, 8l) >= 0);
+    return want.revents;
+}
+
+/* So many bytes can be read there, if not yet then soon. */
+static bool has_bytes(int fd, int bytes)
+{
+    int value = -1;
+
+    for (int i = 0; i < 100 && value != bytes; i++) {
+        EXPECT_EQ(control(fd, IOC_NREAD, &value), 0);
+        if (value != bytes)
+            usleep(1000);
+    }
+    return value == bytes;
+}
+
+/* ---- the two ends ---- */
+
+KTAP_CASE(slave_is_locked_at_first)
+{
+    struct pair pair;
+    struct stat stat;
+    int value, number = make_master(&pair, 0);
+
+    EXPECT(number >= 0);
+    if (!ktap_emulated()) {
+        EXPECT_EQ(control(pair.master, GPTLCK, &value), 0);
+        EXPECT_EQ(value, 1);
+    }
+    EXPECT_ERROR(SYSCALL(SYS_openat, -100l, pair.name, (long)(O_RDWR | NOCTTY)), EIO);
+    EXPECT_ERROR(control(pair.master, SPTLCK, (void *)BAD_PTR), EFAULT);
+    unlock(&pair);
+    int slave = open(pair.name, O_RDWR | NOCTTY);
+    EXPECT(slave >= 0);
+    EXPECT_EQ(fstat(slave, &stat), 0);
+    EXPECT(S_ISCHR(stat.st_mode));
+    EXPECT_EQ(stat.st_rdev, 136 << 8 | number);
+    EXPECT_ERROR(control(slave, GPTN, &value), ENOTTY);
+    close(slave);
+    close(pair.master);
+    EXPECT_ERROR(SYSCALL(SYS_openat, -100l, pair.name, (long)(O_RDWR | NOCTTY)), ENOENT);
+}
+
+KTAP_CASE(master_opens_its_slave)
+{
+    struct pair pair;
+
+    SKIP_EMULATED("the lock may be passed over");
+    make_master(&pair, 0);
+    EXPECT_ERROR(SYSCALL(SYS_ioctl, (long)pair.master, GPTPEER, (long)(O_RDWR | NOCTTY)), EIO);
+    unlock(&pair);
+    pair.slave = ioctl(pair.master, GPTPEER, (long)(O_RDWR | NOCTTY));
+    EXPECT(pair.slave >= 0);
+    put(pair.slave, "x");
+    expect_text(pair.master, "x");
+    EXPECT_ERROR(SYSCALL(SYS_lseek, (long)pair.slave, 0l, 0l), ESPIPE);
+    EXPECT_ERROR(SYSCALL(SYS_pread64, (long)pair.master, pair.name, 1l, 0l), ESPIPE);
+    close_pair(&pair);
+}
+
+KTAP_CASE(names_are_listed)
+{
+    struct pair one = make_pair(0), two = make_pair(0);
+    struct stat stat_one, stat_two;
+    char link[64], text[64];
+
+    EXPECT_EQ(stat(one.name, &stat_one), 0);
+    EXPECT_EQ(stat(two.name, &stat_two), 0);
+    EXPECT(stat_one.st_ino != stat_two.st_ino && stat_one.st_rdev != stat_two.st_rdev);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", two.slave);
+    ssize_t bytes = readlink(link, text, sizeof(text));
+    EXPECT_EQ(bytes, strlen(two.name));
+    EXPECT(bytes > 0 && memcmp(text, two.name, (size_t)bytes) == 0);
+    close_pair(&one);
+    close_pair(&two);
+}
+
+KTAP_CASE(line_is_edited_and_echoed)
+{
+    struct pair pair = make_pair(0);
+    char line[16];
+
+    put(pair.master, "ax\177b");
+    EXPECT_EQ(ready(pair.slave) & POLLIN, 0);
+    put(pair.master, "\r");
+    EXPECT(ready(pair.slave) & POLLIN);
+    EXPECT(has_bytes(pair.slave, 3));
+    EXPECT_EQ(read(pair.slave, line, sizeof(line)), 3);
+    EXPECT(memcmp(line, "ab\n", 3) == 0);
+    expect_text(pair.master, "ax\b \bb\r\n");
+    put(pair.slave, "c\nd");
+    EXPECT(has_bytes(pair.master, 4));
+    expect_text(pair.master, "c\r\nd");
+    put(pair.master, "\004");
+    EXPECT_EQ(read(pair.slave, line, sizeof(line)), 0); /* the end, once */
+    close_pair(&pair);
+}
+
+KTAP_CASE(raw_modes_change_nothing)
+{
+    struct pair pair = make_pair(O_NONBLOCK);
+    char byte;
+
+    set_modes(pair.master, 0, 0, 0); /* the slave's, from either side */
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.slave, &byte, 1l), EAGAIN);
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.master, &byte, 1l), EAGAIN);
+    put(pair.master, "\003\r\n\004");
+    expect_text(pair.slave, "\003\r\n\004");
+    put(pair.slave, "\n\377");
+    expect_text(pair.master, "\n\377");
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.master, &byte, 1l), EAGAIN);
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)pair.slave, BAD_PTR, 1l), EFAULT);
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)pair.master, BAD_PTR, 1l), EFAULT);
+    EXPECT_ERROR(control(pair.slave, TCSETS, (void *)BAD_PTR), EFAULT);
+    if (!ktap_emulated())
+        EXPECT_ERROR(control(pair.slave, 0x54ffl, NULL), ENOTTY);
+    close_pair(&pair);
+}
+
+/* ---- waiting ---- */
+
+/* As much as fits. */
+static long fill(int fd)
+{
+    static const char part[500];
+    long done = 0, got;
+
+    while ((got = SYSCALL(SYS_write, (long)fd, part, sizeof(part))) > 0)
+        done += got;
+    EXPECT_EQ(got, -EAGAIN);
+    return done;
+}
+
+static long drain(int fd)
+{
+    char part[500];
+    long done = 0, got;
+
+    while ((got = SYSCALL(SYS_read, (long)fd, part, sizeof(part))) > 0)
+        done += got;
+    EXPECT_EQ(got, -EAGAIN);
+    return done;
+}
+
+KTAP_CASE(who_is_not_read_must_wait)
+{
+    struct pair pair = make_pair(O_NONBLOCK);
+
+    set_modes(pair.slave, 0, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        int from = i ? pair.master : pair.slave, to = i ? pair.slave : pair.master;
+        EXPECT_EQ(ready(from), POLLOUT);
+        long bytes = fill(from);
+        EXPECT(bytes >= 4000);
+        EXPECT_EQ(ready(from), 0);
+        EXPECT_EQ(ready(to) & POLLIN, POLLIN);
+        EXPECT_EQ(drain(to), bytes);
+        EXPECT_EQ(ready(from), POLLOUT);
+    }
+    close_pair(&pair);
+}
+
+KTAP_CASE(epoll_tells_of_both_ends)
+{
+    struct pair pair = make_pair(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 1}, got[2];
+    int epoll = (int)SYSCALL(SYS_epoll_create1, 0l);
+
+    EXPECT_EQ(SYSCALL(SYS_epoll_ctl, (long)epoll, 1l, (long)pair.slave, &event), 0);
+    event.data.u64 = 2;
+    EXPECT_EQ(SYSCALL(SYS_epoll_ctl, (long)epoll, 1l, (long)pair.master, &event), 0);
+    EXPECT_EQ(SYSCALL(SYS_epoll_pwait, (long)epoll, got, 2l, 0l, 0l, 8l), 0);
+    put(pair.slave, "x");
+    EXPECT_EQ(SYSCALL(SYS_epoll_pwait, (long)epoll, got, 2l, -1l, 0l, 8l), 1);
+    EXPECT_EQ(got[0].data.u64, 2);
+    set_modes(pair.slave, 0, 0, 0);
+    put(pair.master, "y");
+    EXPECT_EQ(SYSCALL(SYS_epoll_pwait, (long)epoll, got, 2l, -1l, 0l, 8l), 1);
+    EXPECT_EQ(got[0].data.u64, 1);
+    close(epoll);
+    close_pair(&pair);
+}
+
+/* A writer that waits goes on when it is read. */
+KTAP_CASE(blocked_ends_go_on)
+{
+    struct pair pair = make_pair(0);
+    char *data = ktap_map(32 * PAGE, PROT_READ | PROT_WRITE);
+    size_t bytes = 32 * PAGE, got = 0;
+    int status;
+
+    REQUIRE(data != NULL);
+    set_modes(pair.slave, 0, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        int from = i ? pair.master : pair.slave, to = i ? pair.slave : pair.master;
+        pid_t pid = fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0) {
+            memset(data, 'a', bytes);
+            _exit(write(from, data, bytes) == (ssize_t)bytes ? 0 : 1);
+        }
+        for (got = 0; got < bytes;) {
+            char part[3000];
+            ssize_t done = read(to, part, sizeof(part));
+            if (done <= 0 || !ktap_all_bytes(part, (size_t)done, 'a'))
+                break;
+            got += (size_t)done;
+        }
+        EXPECT_EQ(got, bytes);
+        EXPECT_EQ(waitpid(pid, &status, 0), pid);
+        EXPECT_EQ(status, 0);
+    }
+    munmap(data, bytes);
+    close_pair(&pair);
+}
+
+/* ---- the end of a side ---- */
+
+KTAP_CASE(master_sees_the_last_slave_go)
+{
+    struct pair pair;
+    char byte;
+
+    make_master(&pair, O_NONBLOCK);
+    unlock(&pair);
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.master, &byte, 1l), EAGAIN);
+    EXPECT_EQ(ready(pair.master) & (POLLIN | POLLHUP), 0);
+    pair.slave = open(pair.name, O_RDWR | NOCTTY);
+    int other = open(pair.name, O_RDWR | NOCTTY);
+    put(pair.slave, "x");
+    close(pair.slave);
+    EXPECT_EQ(ready(pair.master) & POLLHUP, 0);
+    close(other);
+    EXPECT_EQ(ready(pair.master) & (POLLIN | POLLHUP), POLLIN | POLLHUP);
+    expect_text(pair.master, "x");
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.master, &byte, 1l), EIO);
+    pair.slave = open(pair.name, O_RDWR | NOCTTY);
+    EXPECT(pair.slave >= 0);
+    EXPECT_EQ(ready(pair.master) & POLLHUP, 0);
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.master, &byte, 1l), EAGAIN);
+    close_pair(&pair);
+}
+
+KTAP_CASE(slave_without_a_master_is_hung_up)
+{
+    struct pair pair = make_pair(0);
+    struct termios termios;
+    char byte;
+
+    put(pair.master, "unread\n");
+    close(pair.master);
+    EXPECT_EQ(read(pair.slave, &byte, 1), 0);
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)pair.slave, "x", 1l), EIO);
+    EXPECT_ERROR(control(pair.slave, TCGETS, &termios), EIO);
+    EXPECT_EQ(ready(pair.slave) & (POLLIN | POLLOUT | POLLHUP), POLLIN | POLLOUT | POLLHUP);
+    EXPECT_ERROR(SYSCALL(SYS_openat, -100l, pair.name, (long)(O_RDWR | NOCTTY)), ENOENT);
+    close(pair.slave);
+}
+
+KTAP_CASE(blocked_reader_hears_of_the_end)
+{
+    struct pair pair = make_pair(0);
+    int status;
+    char byte;
+    pid_t pid = fork();
+
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        close(pair.master);
+        long got = SYSCALL(SYS_read, (long)pair.slave, &byte, 1l);
+        _exit(got == -EIO || got == 0 ? 0 : 1);
+    }
+    usleep(20000);
+    close(pair.master);
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    close(pair.slave);
+}
+
+/* ---- sessions ---- */
+
+/* A session of its own with the slave as its terminal; the result is the exit status. */
+static pid_t session(struct pair *pair, int (*leader)(struct pair *pair))
+{
+    pid_t pid = fork();
+
+    if (pid)
+        return pid;
+    setsid();
+    close(pair->slave);
+    pair->slave = open(pair->name, O_RDWR);
+    _exit(pair->slave < 0 ? 100 : leader(pair));
+}
+
+static void expect_status(pid_t pid, int wanted)
+{
+    int status = -1;
+
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, wanted);
+}
+
+static volatile int handled;
+
+static void handle(int signal)
+{
+    handled = signal;
+}
+
+static int waits_for(struct pair *pair, int wanted)
+{
+    signal(wanted, handle);
+    put(pair->slave, "ready");
+    for (int i = 0; i < 400 && handled != wanted; i++)
+        usleep(5000);
+    return handled == wanted ? 0 : 1;
+}
+
+static int waits_for_int(struct pair *pair)
+{
+    return waits_for(pair, SIGINT);
+}
+
+static int waits_for_winch(struct pair *pair)
+{
+    struct winsize size;
+
+    return waits_for(pair, SIGWINCH) || control(pair->slave, TIOCGWINSZ, &size) ||
+           size.ws_row != 5 || size.ws_col != 70;
+}
+
+static int waits_for_hup(struct pair *pair)
+{
+    close(pair->master);
+    return waits_for(pair, SIGHUP);
+}
+
+KTAP_CASE(interrupt_character_sends_a_signal)
+{
+    struct pair pair = make_pair(0);
+    pid_t pid = session(&pair, waits_for_int);
+
+    expect_text(pair.master, "ready");
+    put(pair.master, "\003"); /* Linux may throw away what the master has not read, but for this */
+    expect_status(pid, 0);
+    expect_text(pair.master, "^C");
+    close_pair(&pair);
+}
+
+KTAP_CASE(new_size_sends_a_signal)
+{
+    struct pair pair = make_pair(0);
+    struct winsize size = {.ws_row = 5, .ws_col = 70}, got = {.ws_row = 1};
+    pid_t pid = session(&pair, waits_for_winch);
+
+    EXPECT_EQ(control(pair.master, TIOCGWINSZ, &got), 0);
+    EXPECT(got.ws_row == 0 && got.ws_col == 0);
+    expect_text(pair.master, "ready");
+    EXPECT_EQ(control(pair.master, SWINSZ, &size), 0);
+    expect_status(pid, 0);
+    close_pair(&pair);
+}
+
+KTAP_CASE(leader_hears_of_the_masters_end)
+{
+    struct pair pair = make_pair(0);
+    pid_t pid = session(&pair, waits_for_hup);
+
+    expect_text(pair.master, "ready");
+    close(pair.master);
+    expect_status(pid, 0);
+    close(pair.slave);
+}
+
+static int has_its_terminal(struct pair *pair)
+{
+    int group = 0, tty = open("/dev/tty", O_RDWR);
+
+    if (tty < 0)
+        return 1;
+    put(tty, "by name");
+    if (control(pair->slave, TIOCGPGRP, &group) || group != getpid())
+        return 2;
+    if (control(tty, GSID, &group) || group != getpid())
+        return 3;
+    group = 32000; /* no such group */
+    if (control(tty, TIOCSPGRP, &group) != -ESRCH)
+        return 4;
+    group = -1;
+    if (control(tty, TIOCSPGRP, &group) != -EINVAL)
+        return 5;
+    group = getppid(); /* a group of another session, or of none */
+    long error = control(tty, TIOCSPGRP, &group);
+    if (error != -EPERM && error != -ESRCH)
+        return 6;
+    if (control(tty, TIOCSPGRP, (void *)BAD_PTR) != -EFAULT)
+        return 7;
+    if (control(tty, TIOCSCTTY, 0) != 0) /* it has it already */
+        return 8;
+    if (control(tty, NOTTY, 0) == 0 && open("/dev/tty", O_RDWR) >= 0)
+        return 9;
+    return errno == ENXIO ? 0 : 10;
+}
+
+KTAP_CASE(session_has_a_terminal)
+{
+    struct pair pair = make_pair(0);
+    int group = 0;
+
+    EXPECT_ERROR(control(pair.slave, TIOCGPGRP, &group), ENOTTY);
+    signal(SIGHUP, SIG_IGN); /* the child's, when it gives its terminal up */
+    pid_t pid = session(&pair, has_its_terminal);
+    expect_status(pid, 0);
+    signal(SIGHUP, SIG_DFL);
+    expect_text(pair.master, "by name");
+    close_pair(&pair);
+}
+
+/* What is not its own cannot be taken twice, nor by one that leads no session. */
+static int takes_twice(struct pair *pair)
+{
+    struct pair other = make_pair(0);
+    int status;
+
+    if (control(other.slave, TIOCSCTTY, 0) != -EPERM)
+        return 1;
+    if (fork() == 0)
+        _exit(control(other.slave, TIOCSCTTY, 0) == -EPERM ? 0 : 1);
+    wait(&status);
+    if (status)
+        return 2;
+    if (fork() == 0) {
+        setsid();
+        _exit(control(pair->slave, TIOCSCTTY, 0) == -EPERM ? 0 : 1);
+    }
+    wait(&status);
+    close_pair(&other);
+    return status ? 3 : 0;
+}
+
+KTAP_CASE(terminal_of_others_is_not_taken)
+{
+    struct pair pair = make_pair(0);
+
+    expect_status(session(&pair, takes_twice), 0);
+    close_pair(&pair);
+}
+
+/* ---- in the background ---- */
+
+/* A child in a group of its own does it: it is stopped by the signal, and goes on in the
+ * foreground. */
+static int background(struct pair *pair, int wanted, int (*act)(struct pair *pair))
+{
+    int status, group;
+
+    signal(SIGTTOU, SIG_DFL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        _exit(act(pair));
+    }
+    if (waitpid(pid, &status, UNTRACED) != pid || status != (wanted << 8 | 0x7f))
+        return 1;
+    group = pid;
+    if (control(pair->slave, TIOCSPGRP, &group))
+        return 2;
+    kill(pid, SIGCONT);
+    if (waitpid(pid, &status, 0) != pid || status)
+        return 3;
+    group = getpid();
+    signal(SIGTTOU, SIG_IGN); /* this is the background now */
+    return control(pair->slave, TIOCSPGRP, &group) ? 4 : 0;
+}
+
+static int reads_a_line(struct pair *pair)
+{
+    char line[8];
+
+    return read(pair->slave, line, sizeof(line)) == 3 ? 0 : 1;
+}
+
+static int writes_some(struct pair *pair)
+{
+    return write(pair->slave, "x", 1) == 1 ? 0 : 1;
+}
+
+static int changes_modes(struct pair *pair)
+{
+    struct termios termios;
+
+    return tcgetattr(pair->slave, &termios) || tcsetattr(pair->slave, TCSANOW, &termios);
+}
+
+static int backgrounds(struct pair *pair)
+{
+    struct termios termios;
+
+    put(pair->master, "ab\n");
+    int failed = background(pair, SIGTTIN, reads_a_line);
+    if (failed)
+        return failed;
+    failed = background(pair, SIGTTOU, changes_modes);
+    if (failed)
+        return 10 + failed;
+    tcgetattr(pair->slave, &termios);
+    termios.c_lflag |= TOSTOP;
+    tcsetattr(pair->slave, TCSANOW, &termios);
+    failed = background(pair, SIGTTOU, writes_some);
+    return failed ? 20 + failed : 0;
+}
+
+KTAP_CASE(background_is_stopped)
+{
+    struct pair pair = make_pair(0);
+
+    expect_status(session(&pair, backgrounds), 0);
+    close_pair(&pair);
+}
+
+static int reads_without_stop(struct pair *pair)
+{
+    char byte;
+    int status;
+
+    if (fork() == 0) {
+        setpgid(0, 0);
+        signal(SIGTTIN, SIG_IGN);
+        _exit(SYSCALL(SYS_read, (long)pair->slave, &byte, 1l) == -EIO ? 0 : 1);
+    }
+    wait(&status);
+    return status != 0;
+}
+
+KTAP_CASE(background_that_ignores_stops_reads_nothing)
+{
+    struct pair pair = make_pair(0);
+
+    expect_status(session(&pair, reads_without_stop), 0);
+    close_pair(&pair);
+}
+
+/* The end of a leader: the foreground hears of it. */
+static int ends_before_its_child(struct pair *pair)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        signal(SIGHUP, handle);
+        put(pair->slave, "r");
+        for (int i = 0; i < 400 && !handled; i++)
+            usleep(5000);
+        put(pair->slave, handled == SIGHUP ? "h" : "-");
+        _exit(0);
+    }
+    expect_text(pair->master, "r");
+    return 0;
+}
+
+KTAP_CASE(foreground_hears_of_its_leaders_end)
+{
+    struct pair pair = make_pair(0);
+
+    expect_status(session(&pair, ends_before_its_child), 0);
+    expect_text(pair.master, "h");
+    close_pair(&pair);
+}

@@ -1,0 +1,2 @@
+/* The personality's sources, for this test: pseudo-terminals. */
+#include "user/linux/pty.c"

@@ -1,0 +1,2 @@
+/* The personality's sources, for this test: terminals. */
+#include "user/linux/terminal.c"
