@@ -361,9 +361,8 @@ struct answer call_mmap(struct worker *w, struct mm *mm, vaddr_t address, uint64
                        : address || mm->bottom_up) ||
         !lock_settled(w, mm))
         return mmap_full(w, mm, address, bytes, prot, flags);
-    struct vma_kind kind = {.flags = (prot & VM_ACCESS) | VM_MAYALL};
-    kind.flags |= prot & VM_WRITE ? VM_ACCOUNT : 0;
-    if (mm->map_count > map_count_max || !limit_expand(mm, kind.flags, up >> PAGE_SHIFT) ||
+    uint64_t vm = (prot & VM_ACCESS) | VM_MAYALL | (prot & VM_WRITE ? VM_ACCOUNT : 0);
+    if (mm->map_count > map_count_max || !limit_expand(mm, vm, up >> PAGE_SHIFT) ||
         !limit_commit(up >> PAGE_SHIFT))
         goto not_plain;
     if (fixed) {
@@ -373,7 +372,7 @@ struct answer call_mmap(struct worker *w, struct mm *mm, vaddr_t address, uint64
     } else if (!(at = vma_gap_below(mm, placement_lowest, mm->mmap_base, up, &above))) {
         goto not_plain;
     }
-    kind.offset = at >> PAGE_SHIFT;
+    const struct vma_kind kind = {.flags = vm, .offset = at >> PAGE_SHIFT};
     if (likely(vma_add(w, mm, above, at, at + up, &kind) != NULL))
         return answer_unlocked(mm, at);
 not_plain:

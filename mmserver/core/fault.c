@@ -11,14 +11,18 @@
  *        VMA forbids the access ──▶ ACCERR
  *              │
  *              ▼ walk the tables
- *   the VMA is of huge pages only ──▶ hugetlb.c
- *   a huge leaf, or none where one fits ──▶ huge.c: HUGE, HUGE_ZERO, REUSE, SPURIOUS
- *   no table      anonymous ──▶ tables and page in one reply        else ──▶ make them, go on
+ *   no leaf table ──▶ the kind of memory is asked for 2 MiB (vma_ops->huge_fault)
+ *            anonymous (huge.c), where they fit         ──▶ HUGE, HUGE_ZERO; REUSE, SPURIOUS
+ *            of the pool, lent by an object or not (hugetlb.c)
+ *                                                       ──▶ HUGE, COW_COPY, REUSE, SPURIOUS, BUSERR
+ *            all else, and where none can be had: small ones
+ *                anonymous ──▶ tables and page in one reply        else ──▶ make them, go on
  *              │
  *              ▼ look at the leaf entry
- *   empty    anonymous  read  ──▶ ZERO_PAGE     this hart's zero page, read-only
+ *   empty ──▶ the kind of memory is asked (vma_ops->fault)
+ *            anonymous  read  ──▶ ZERO_PAGE     this hart's zero page, read-only
  *                       write ──▶ ANON_*        fresh page of zeros
- *            object (vma->ops, object_fault.c)  behind its end ──▶ BUSERR
+ *            object (object_fault.c)            behind its end ──▶ BUSERR
  *                       read  ──▶ FILE_READ     page of the cache, and those around it
  *                       write ──▶ FILE_COPY     private copy; shared: the page itself
  *   marked                    ──▶ GUARD, POISONED
@@ -172,17 +176,18 @@ enum fault_outcome fault_fill_copy(struct fault *f, pfn_t from, enum fault_outco
     return outcome;
 }
 
-static enum fault_outcome fault_empty(struct fault *f)
+/* An empty entry of private anonymous memory. */
+static enum fault_outcome anon_fault(struct fault *f)
 {
-    if (f->vma->flags & VM_DEVICE && !f->vma->ops)
+    if (f->vma->flags & VM_DEVICE) /* it was put there at once, but not here */
         return FAULT_BUSERR;
-    if (f->vma->ops)
-        return f->vma->ops->fault ? f->vma->ops->fault(f) : FAULT_BUSERR;
     if (f->access != VM_WRITE)
         return zero_page(f);
     enum fault_outcome outcome = f->vma->flags & VM_RUNS ? run_fault(f) : FAULT_NONE;
     return outcome == FAULT_NONE ? anon_new(f) : outcome;
 }
+
+const struct vma_ops anon_vma_ops = {.fault = anon_fault, .huge_fault = huge_fault};
 
 /* Nobody maps the anonymous page but the entry that it was found in. */
 static bool page_is_exclusive(const struct page *page)
@@ -420,35 +425,28 @@ enum fault_outcome fault_resolve(struct fault *f)
     }
     if (!access_allowed(f) && !f->forced)
         return FAULT_ACCERR;
-    if (unlikely(f->vma->flags & VM_HUGETLB))
-        return hugetlb_fault(f);
+    const struct vma_ops *ops = f->vma->ops ? f->vma->ops : &anon_vma_ops;
     unsigned level;
-    const uint64_t *leaf = pt_lowest(mm, f->address, &level);
+    f->leaf = pt_lowest(mm, f->address, &level);
+    f->entry = __atomic_load_n(f->leaf, __ATOMIC_RELAXED);
     if (level) {
-        uint64_t above = __atomic_load_n(leaf, __ATOMIC_RELAXED);
+        enum fault_outcome outcome = ops->huge_fault ? ops->huge_fault(f) : FAULT_NONE;
 
-        if (unlikely(entry_is_leaf(above)))
-            return huge_fault_leaf(f, above);
-        if (huge_fits(f->vma, f->address)) {
-            enum fault_outcome outcome = huge_fault_empty(f);
-
-            if (outcome != FAULT_NONE)
-                return outcome;
-        }
+        if (outcome != FAULT_NONE)
+            return outcome;
         if (f->by_reply && vma_is_private_anon(f->vma) && !(f->vma->flags & VM_RUNS))
             return fault_with_tables(f, level);
         mm_count(f->w, fault_table);
         if (pt_ensure(f->w, mm, f->address))
             return FAULT_OOM;
-        leaf = pt_entry(mm, f->address, 0);
-        if (!leaf)
+        f->leaf = pt_entry(mm, f->address, 0);
+        if (!f->leaf)
             return FAULT_RACED; /* somebody put a huge page there */
+        f->entry = __atomic_load_n(f->leaf, __ATOMIC_RELAXED);
     }
-    f->leaf = leaf;
-    f->entry = __atomic_load_n(leaf, __ATOMIC_RELAXED);
     if (!f->entry)
-        return fault_empty(f);
+        return ops->fault ? ops->fault(f) : FAULT_BUSERR;
     if (unlikely(entry_is_marker(f->entry)))
         return entry_is_guard(f->entry) ? FAULT_GUARD : FAULT_POISONED;
-    return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, leaf);
+    return entry_is_parked(f->entry) ? fault_parked(f) : fault_valid(f, f->leaf);
 }

@@ -242,7 +242,7 @@ static inline bool anon_ready(struct worker *w, struct vma *v, uint64_t cause)
 /* May a write have a page of its own in what is no anonymous memory? */
 static inline bool cow_possible(struct worker *w, struct vma *v)
 {
-    const uint64_t which = VM_WRITE | VM_SHARED | VM_DEVICE | VM_HUGETLB;
+    const uint64_t which = VM_WRITE | VM_SHARED | VM_DEVICE;
 
     return (v->flags & which) == VM_WRITE && (v->anon || !rmap_prepare(w, v));
 }
@@ -303,8 +303,7 @@ static FAULT_WAY(fault_middle)
                    ? object_straight(leaf, address, cause, pc, begun, c, v, w)
                    : fault_other(FAULT_GO_ON);
     if (likely(cause == CAUSE_STORE_PAGE)) {
-        if (likely((v->flags & (VM_WRITE | VM_DEVICE | VM_HUGETLB | VM_RUNS)) == VM_WRITE &&
-                   v->anon)) {
+        if (likely((v->flags & (VM_WRITE | VM_DEVICE | VM_RUNS)) == VM_WRITE && v->anon)) {
             fast_slot_note(w, mm, v, address, leaf, true);
             return write_straight(FAULT_GO_ON);
         }

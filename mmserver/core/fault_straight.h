@@ -82,8 +82,7 @@ static inline void fast_slot_fill(struct worker *w, const struct vma *v, vaddr_t
 /* May it tell of this VMA? */
 static inline bool fast_slot_fits(const struct vma *v)
 {
-    return !v->ops && !(v->flags & (VM_DEVICE | VM_HUGETLB | VM_RUNS)) &&
-           (v->flags & (VM_READ | VM_WRITE));
+    return !v->ops && !(v->flags & (VM_DEVICE | VM_RUNS)) && (v->flags & (VM_READ | VM_WRITE));
 }
 
 /* Remember where further faults of this VMA, which fits, need no look at it; `writable`: it is, and

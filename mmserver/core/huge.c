@@ -150,7 +150,7 @@ enum fault_outcome huge_map(struct fault *f, uint64_t entry, enum fault_outcome 
     return stopped == -ERR_MAPPED ? FAULT_RACED : FAULT_OOM;
 }
 
-enum fault_outcome huge_fault_empty(struct fault *f)
+static enum fault_outcome fault_empty(struct fault *f)
 {
     bool write = f->access == VM_WRITE;
     pfn_t pfn = write ? huge_alloc(f->w, f->vma) : huge_use_zero ? huge_zero_page(f->w, f->vma) : 0;
@@ -219,7 +219,7 @@ bool huge_allows(struct fault *f, uint64_t entry)
     return true;
 }
 
-enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry)
+static enum fault_outcome fault_leaf(struct fault *f, uint64_t entry)
 {
     if (huge_allows(f, entry))
         return FAULT_SPURIOUS;
@@ -230,6 +230,13 @@ enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry)
         return huge_zero_replace(f, entry);
     uint64_t bits = vma_entry_bits(f->vma, !zero);
     return huge_replace(f, entry, entry_make(entry_page(entry), bits)) ? FAULT_OOM : FAULT_REUSE;
+}
+
+enum fault_outcome huge_fault(struct fault *f)
+{
+    if (unlikely(entry_is_leaf(f->entry)))
+        return fault_leaf(f, f->entry);
+    return huge_fits(f->vma, f->address) ? fault_empty(f) : FAULT_NONE;
 }
 
 /* ---- looking for them ---- */
@@ -415,7 +422,7 @@ long huge_collapse(struct worker *w, struct mm *mm, struct vma *v, vaddr_t block
     op_add(w, mm, BATCH_UNMAP, block)->count = HUGE_PAGES;
     ops_send(w);
     collapse_copy(w, mm, pfn);
-    pt_remove_leaf_table(w, mm, block);
+    pt_remove_leaf_tables(w, mm, block, block + BLOCK_BYTES);
     huge_account(&f, pfn);
     huge_op(w, mm, BATCH_MAP, block, entry_make(pfn, vma_entry_bits(v, true)));
     ops_send(w);

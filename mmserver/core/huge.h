@@ -52,12 +52,8 @@ static inline bool huge_fits(const struct vma *v, vaddr_t address)
            (huge_mode == HUGE_ALWAYS || (v->flags & VM_HUGEPAGE));
 }
 
-/*
- * For fault_resolve(), where there is no leaf table. huge_fault_empty: the entry above is empty;
- * FAULT_NONE: small pages have to do. huge_fault_leaf: it is this huge leaf.
- */
-enum fault_outcome huge_fault_empty(struct fault *f);
-enum fault_outcome huge_fault_leaf(struct fault *f, uint64_t entry);
+/* vma_ops->huge_fault of private anonymous memory. */
+enum fault_outcome huge_fault(struct fault *f);
 
 /* Parts of those, for hugetlb.c too. Tables down to the one of level 1, and the leaf, in one reply
  * or one batch: `outcome`, or FAULT_OOM, FAULT_RACED. */

@@ -10,6 +10,7 @@
  */
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/text.h"
+#include "mmserver/core/vma_ops.h"
 
 static struct {
     struct lock lock;
@@ -302,19 +303,49 @@ static enum fault_outcome fault_leaf(struct fault *f, uint64_t entry)
     return huge_replace(f, entry, allowed) ? FAULT_OOM : FAULT_REUSE;
 }
 
-enum fault_outcome hugetlb_fault(struct fault *f)
+static enum fault_outcome hugetlb_fault(struct fault *f)
 {
-    uint64_t entry = huge_entry(f->mm, f->address);
+    if (!f->entry)
+        return fault_empty(f);
+    return huge_allows(f, f->entry) ? FAULT_SPURIOUS : fault_leaf(f, f->entry);
+}
 
-    if (!entry)
-        return fault_empty(f);
-    if (entry_is_table(entry)) { /* an empty one that was kept for what was here before */
-        if (!f->writer)
-            return FAULT_NEEDS_WRITER;
-        pt_remove_leaf_table(f->w, f->mm, ROUND_DOWN(f->address, BLOCK_BYTES));
-        return fault_empty(f);
-    }
-    return huge_allows(f, entry) ? FAULT_SPURIOUS : fault_leaf(f, entry);
+/* ---- the VMAs ---- */
+
+static const char *hugetlb_name(const struct vma *v)
+{
+    return v->object ? v->object->name : HUGETLB_NAME;
+}
+
+static void hugetlb_open(struct vma *v)
+{
+    if (v->object)
+        object_vma_open(v);
+}
+
+static void hugetlb_close(struct worker *w, struct vma *v)
+{
+    if (v->object)
+        object_vma_close(w, v);
+}
+
+static void hugetlb_resized(struct vma *v)
+{
+    if (v->object)
+        object_vma_resized(v);
+}
+
+const struct vma_ops hugetlb_vma_ops = {
+    .name = hugetlb_name,
+    .open = hugetlb_open,
+    .close = hugetlb_close,
+    .resized = hugetlb_resized,
+    .huge_fault = hugetlb_fault,
+};
+
+void hugetlb_mapped(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    pt_remove_leaf_tables(w, mm, start, end); /* empty ones, kept for what was here before */
 }
 
 /* ---- mprotect, mremap ---- */
@@ -349,13 +380,10 @@ long hugetlb_move_ready(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t 
 
     for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
-        vaddr_t there = to + (a - start);
-
-        if (tables_ensure(w, mm, there))
+        if (tables_ensure(w, mm, to + (a - start)))
             return -LINUX_ENOMEM;
-        if (entry_is_table(huge_entry(mm, there)))
-            pt_remove_leaf_table(w, mm, there); /* an empty one that was kept */
     }
+    hugetlb_mapped(w, mm, to, to + (end - start));
     return 0;
 }
 

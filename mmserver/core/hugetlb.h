@@ -47,8 +47,8 @@ void hugetlb_unreserve(struct mm *mm, uint64_t pages);
 /* Pages not faulted in yet of those mappings in [start, end) that were promised theirs. */
 uint64_t hugetlb_missing(struct mm *mm, vaddr_t start, vaddr_t end);
 
-/* For fault_resolve(): a fault of such a VMA. As a reader or the writer. */
-enum fault_outcome hugetlb_fault(struct fault *f);
+/* mm locked and settled: [start, end) is or is going to be such a VMA's: no leaf tables there. */
+void hugetlb_mapped(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* One leaf less maps the page. */
 void hugetlb_put(struct worker *w, struct page *page);
 

@@ -235,6 +235,8 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
             return error;
         above = vma_find(mm, at);
     }
+    if (unlikely(flags & VM_HUGETLB))
+        hugetlb_mapped(w, mm, at, at + bytes);
     const struct vma_kind kind = {
         flags, r->object, r->object ? r->offset : at >> PAGE_SHIFT, NULL, {0, 0}};
     return vma_add(w, mm, above, at, at + bytes, &kind) ? (long)at : -LINUX_ENOMEM;

@@ -9,6 +9,7 @@
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/mm.h"
+#include "mmserver/core/vma_ops.h"
 #include <string.h>
 
 #define SHRINK_PAGES 256 /* freed by one call under pressure, more or less */
@@ -66,7 +67,7 @@ static struct object *object_make(struct worker *w, enum object_kind kind, uint6
     o->kind = kind;
     o->bytes = bytes;
     o->references = 1;
-    o->ops = &object_vma_ops;
+    o->ops = kind == OBJECT_HUGETLB ? &hugetlb_vma_ops : &object_vma_ops;
     name_set(o, name);
     return o;
 }

@@ -451,8 +451,8 @@ unsigned pt_sweep_kept(struct worker *w, struct mm *mm)
     return gone;
 }
 
-void pt_remove_leaf_table(struct worker *w, struct mm *mm, vaddr_t block)
+void pt_remove_leaf_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 {
     mm_fast_drop_locked(mm);
-    tables_free_level(w, mm, block, block + BLOCK_BYTES, 1);
+    tables_free_level(w, mm, start, end, 1);
 }

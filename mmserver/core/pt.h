@@ -165,9 +165,9 @@ void pt_free_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end,
                     vaddr_t ceiling);
 /* The same for all: there is no VMA. */
 void pt_free_all_tables(struct worker *w, struct mm *mm);
-/* The empty leaf table of the block goes, and nothing above it; its entry is empty then. mm locked.
- */
-void pt_remove_leaf_table(struct worker *w, struct mm *mm, vaddr_t block);
+/* The empty leaf tables of these whole blocks go, and nothing above them; their entries are empty
+ * then. mm locked. */
+void pt_remove_leaf_tables(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* Remove the kept tables that still are of no use; how many went. mm locked. */
 unsigned pt_sweep_kept(struct worker *w, struct mm *mm);
 

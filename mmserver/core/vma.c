@@ -308,16 +308,15 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
     v->flags = kind->flags;
     v->object = kind->object;
     v->offset = kind->offset;
-    v->file_end = 0;
     v->ops = NULL;
-    v->i_linked = 0;
-    v->mm = NULL;
     v->anon = NULL;
     v->chain.anon = NULL;
     v->chain.next = NULL;
     if (v->object) {
         v->ops = v->object->ops;
         object_ref(v->object, 1);
+    } else if (unlikely(kind->flags & VM_HUGETLB)) {
+        v->ops = &hugetlb_vma_ops;
     }
     if (kind->like && rmap_clone(w, v, kind->like)) {
         vma_free(w, v);
@@ -368,7 +367,6 @@ bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t fla
 
     if (!copy)
         return false;
-    copy->file_end = v->file_end;
     copy->mm = mm;
     if (pages && rmap_fork(w, copy, v)) {
         vma_free(w, copy);

@@ -55,7 +55,6 @@ struct vma {
     uint64_t flags;
     struct object *object; /* NULL: anonymous. One reference each */
     uint64_t offset;       /* page of the file at `start`; anonymous: page number at its creation */
-    uint64_t file_end;     /* reads at or behind this page of the file are bus errors */
     const struct vma_ops *ops; /* NULL: private anonymous, or put there at once */
     struct interval i_map;     /* of an object: in its tree of mappers, by page */
     uint64_t i_linked;         /* of an object: see object_fault.c */
@@ -88,7 +87,7 @@ static inline uint64_t vma_offset_at(const struct vma *v, vaddr_t address)
 }
 static inline bool vma_is_private_anon(const struct vma *v)
 {
-    return !v->ops && !(v->flags & (VM_DEVICE | VM_HUGETLB));
+    return !v->ops && !(v->flags & VM_DEVICE);
 }
 static inline struct vma *vma_next(const struct vma *v)
 {

@@ -1,7 +1,7 @@
 /*
- * What a kind of memory does for the VMAs that map it. A VMA without operations is private
- * anonymous memory, which fault.c knows itself. A new kind is one file with one of these tables
- * (docs/how-to-add-a-policy.md).
+ * What a kind of memory does for the VMAs that map it. A VMA without a table is private anonymous
+ * memory (anon_vma_ops), or memory that was put there at once. A new kind is one file with one of
+ * these tables (docs/how-to-add-a-policy.md).
  *
  * Any operation but `name` may be NULL: then what stands behind it is done.
  */
@@ -25,6 +25,12 @@ struct vma_ops {
      */
     enum fault_outcome (*fault)(struct fault *f);
     /*
+     * A fault that the VMA allows where there is no leaf table: f->entry, at f->leaf, is a leaf of
+     * 2 MiB, or leads to nothing. As a reader or the writer. FAULT_NONE: small pages have to do.
+     * | FAULT_NONE
+     */
+    enum fault_outcome (*huge_fault)(struct fault *f);
+    /*
      * Map what is at hand of [start, end) into entries that are empty, f->address among them, all
      * of one leaf table. What it mapped counts; how many pages. Never waits, never fails. | 0
      */
@@ -36,5 +42,8 @@ struct vma_ops {
     uint64_t (*access)(struct worker *w, struct vma *v, vaddr_t address, char *buffer,
                        uint64_t bytes, bool write);
 };
+
+/* Private anonymous memory (fault.c), pages of the pool (hugetlb.c). */
+extern const struct vma_ops anon_vma_ops, hugetlb_vma_ops;
 
 #endif
