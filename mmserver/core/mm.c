@@ -233,15 +233,20 @@ static bool reply_arrived(struct worker *w, struct mm *mm, const struct worker *
     vaddr_t address = visit_address(at);
 
     mm_count(w, settle);
-    while (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) == at &&
-           __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) == mm) {
-        if (!((pt_any_leaf(mm, address) ^ other->visit.entry) & ~(ENTRY_A | ENTRY_D | VISIT_MARKS)))
+    for (;;) {
+        /* Before the look at whose they are: the next visit may be to another mm. */
+        uint64_t failed = __atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE);
+        uint64_t entry = __atomic_load_n(&other->visit.entry, __ATOMIC_ACQUIRE);
+
+        if (__atomic_load_n(&other->visit.at, __ATOMIC_ACQUIRE) != at ||
+            __atomic_load_n(&other->visit.mm, __ATOMIC_ACQUIRE) != mm)
             return true;
-        if (__atomic_load_n(&other->visit.failed, __ATOMIC_ACQUIRE))
+        if (!((pt_any_leaf(mm, address) ^ entry) & ~(ENTRY_A | ENTRY_D | VISIT_MARKS)))
+            return true;
+        if (failed)
             return false;
         place_relax();
     }
-    return true;
 }
 
 /* Forget the reply to `at`, unless its worker is on its next visit, or trying to begin it. */
