@@ -4,6 +4,7 @@
 
 #include "user/linux/calls.h"
 #include "user/linux/file.h"
+#include "user/linux/inotify.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/path.h"
@@ -152,6 +153,7 @@ static long change_mode(struct node *node, uint32_t mode)
     }
     node->mode = (node->mode & LINUX_S_IFMT) | (mode & 07777);
     node_stamp(node, STAMP_CHANGED);
+    inotify_node(node, LINUX_IN_ATTRIB);
     return 0;
 }
 
@@ -196,6 +198,7 @@ static long change_owner(struct node *node, uint32_t uid, uint32_t gid)
     if (node->kind != NODE_DIR)
         node->mode &= ~(uint32_t)(LINUX_S_ISUID | (node->mode & 010 ? LINUX_S_ISGID : 0));
     node_stamp(node, STAMP_CHANGED);
+    inotify_node(node, LINUX_IN_ATTRIB);
     return 0;
 }
 
@@ -271,6 +274,9 @@ long linux_utimensat(struct thread *t, const uint64_t *a)
     set_time(&node->accessed, &time[0], &now);
     set_time(&node->modified, &time[1], &now);
     node->changed = now;
+    inotify_node(node, time[0].nsec == LINUX_UTIME_OMIT   ? LINUX_IN_MODIFY
+                       : time[1].nsec == LINUX_UTIME_OMIT ? LINUX_IN_ACCESS
+                                                          : LINUX_IN_ATTRIB);
     return 0;
 }
 

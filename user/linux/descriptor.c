@@ -4,6 +4,7 @@
 
 #include "user/linux/file.h"
 #include "user/linux/filelock.h"
+#include "user/linux/inotify.h"
 #include "user/linux/memfile.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/pipe.h"
@@ -216,6 +217,8 @@ static long readable(const struct file *file)
         return (long)ring_filled(&file->pipe->ring);
     if (file->kind == FILE_SOCKET)
         return socket_readable(file->socket);
+    if (file->kind == FILE_INOTIFY)
+        return (long)inotify_readable(file->inotify);
     if (file->kind != FILE_NODE)
         return -LINUX_ENOTTY;
     if (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY)

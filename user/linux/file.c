@@ -6,6 +6,7 @@
 
 #include "user/linux/epoll.h"
 #include "user/linux/filelock.h"
+#include "user/linux/inotify.h"
 #include "user/linux/lock.h"
 #include "user/linux/memfile.h"
 #include "user/linux/proc.h"
@@ -78,6 +79,9 @@ void file_put(struct file *file)
         return;
     epoll_forget(file);
     filelock_gone(file);
+    if (!(file->flags & LINUX_O_PATH))
+        inotify_file(file,
+                     file->flags & LINUX_O_ACCMODE ? LINUX_IN_CLOSE_WRITE : LINUX_IN_CLOSE_NOWRITE);
     if (file->ops)
         file->ops->close(file);
     if (file_has_place(file))
@@ -156,13 +160,11 @@ static long read_endless(bool random, struct space *space, uint64_t address, siz
     return done || !bytes ? (long)done : -LINUX_EFAULT;
 }
 
-long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
-               uint64_t *offset)
+static long read_node(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                      uint64_t *offset)
 {
     struct node *node = file->place.node;
 
-    if (file->ops)
-        return file->ops->read ? file->ops->read(file, space, address, bytes) : -LINUX_EINVAL;
     switch (node->kind) {
     case NODE_FILE:
         return read_memory(fs_data(node), node->bytes, space, address, bytes, offset);
@@ -186,6 +188,18 @@ long file_read(struct file *file, struct space *space, uint64_t address, size_t 
     }
 }
 
+long file_read(struct file *file, struct space *space, uint64_t address, size_t bytes,
+               uint64_t *offset)
+{
+    long got = !file->ops        ? read_node(file, space, address, bytes, offset)
+               : file->ops->read ? file->ops->read(file, space, address, bytes)
+                                 : -LINUX_EINVAL;
+
+    if (got > 0)
+        inotify_file(file, LINUX_IN_ACCESS);
+    return got;
+}
+
 /* ---- writing ---- */
 
 /* The whole text at once; what follows it in the same call is too much. */
@@ -203,12 +217,9 @@ static long write_text(const struct place *place, struct space *space, uint64_t 
     return error ? error : (long)bytes;
 }
 
-long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
-                uint64_t *offset, size_t wanted)
+static long write_node(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                       uint64_t *offset)
 {
-    if (file->ops)
-        return file->ops->write ? file->ops->write(file, space, address, bytes, wanted)
-                                : -LINUX_EINVAL;
     switch (file->place.node->kind) {
     case NODE_NULL:
     case NODE_ZERO:
@@ -229,6 +240,18 @@ long file_write(struct file *file, struct space *space, uint64_t address, size_t
     default:
         return -LINUX_EBADF; /* nothing else can be open for writing */
     }
+}
+
+long file_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
+                uint64_t *offset, size_t wanted)
+{
+    long put = !file->ops         ? write_node(file, space, address, bytes, offset)
+               : file->ops->write ? file->ops->write(file, space, address, bytes, wanted)
+                                  : -LINUX_EINVAL;
+
+    if (put > 0)
+        inotify_file(file, LINUX_IN_MODIFY);
+    return put;
 }
 
 /* ---- looking ---- */

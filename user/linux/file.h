@@ -16,6 +16,7 @@
 struct epoll;
 struct epoll_item;
 struct eventfd;
+struct inotify;
 struct pidfd;
 struct pipe;
 struct pty;
@@ -35,7 +36,8 @@ enum file_kind {
     FILE_SIGNAL,
     FILE_PIDFD,
     FILE_TERMINAL,
-    FILE_PTMX
+    FILE_PTMX,
+    FILE_INOTIFY
 };
 
 /* What a file does that is no node of the tree. What is not there cannot be done, which is -EINVAL
@@ -73,6 +75,7 @@ struct file {
             int pid; /* of the process whose signals it waits for */
         } signal;
         struct pidfd *pidfd;
+        struct inotify *inotify;
         struct terminal *terminal;
         struct pty *pty;       /* FILE_PTMX */
         uint64_t space_serial; /* NODE_PID_MEM: of what it is about */

@@ -79,19 +79,20 @@ struct node {
     struct node *listed;    /* and where the last listing was */
     uint64_t start;         /* NODE_FILE, NODE_LINK: where in the archive */
     uint64_t bytes;
-    char *target;      /* NODE_LINK of our own: malloced; else NULL */
-    uint64_t object;   /* NODE_MEMORY: handle */
-    struct pipe *pipe; /* NODE_FIFO: while somebody has it open */
-    struct node *of;   /* NODE_NAME: whose */
-    struct node *more; /* of its further names one, which leads to the next; NULL: none */
-    unsigned links;    /* names of all kinds */
-    unsigned users;    /* what else keeps it */
-    unsigned writers;  /* files that were opened by its name to write, and */
-    unsigned runners;  /* processes whose program it is: never both */
-    bool memory;       /* made by fs_make(), or a directory where that may be done */
-    bool seals;        /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
-    bool huge;         /* NODE_MEMORY: of huge pages */
-    bool removed;      /* in no directory */
+    char *target;           /* NODE_LINK of our own: malloced; else NULL */
+    uint64_t object;        /* NODE_MEMORY: handle */
+    struct pipe *pipe;      /* NODE_FIFO: while somebody has it open */
+    struct node *of;        /* NODE_NAME: whose */
+    struct notice *notices; /* watches of inotify: inotify.h */
+    struct node *more;      /* of its further names one, which leads to the next; NULL: none */
+    unsigned links;         /* names of all kinds */
+    unsigned users;         /* what else keeps it */
+    unsigned writers;       /* files that were opened by its name to write, and */
+    unsigned runners;       /* processes whose program it is: never both */
+    bool memory;            /* made by fs_make(), or a directory where that may be done */
+    bool seals;             /* NODE_MEMORY: memfd_create(MFD_ALLOW_SEALING) */
+    bool huge;              /* NODE_MEMORY: of huge pages */
+    bool removed;           /* in no directory */
 };
 
 struct place {

@@ -7,6 +7,7 @@
 #include "user/linux/calls.h"
 #include "user/linux/dir.h"
 #include "user/linux/file.h"
+#include "user/linux/inotify.h"
 #include "user/linux/lock.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/oom.h"
@@ -72,6 +73,7 @@ long memfile_make(struct node *dir, const char *name, size_t bytes, uint32_t mod
 static void node_free(struct node *node)
 {
     linux_assert(!node->pipe);
+    inotify_node_gone(node);
     if (node->kind == NODE_MEMORY)
         linux_assert(mmcall_object_release(node->object, 0) == 0);
     fs_free(node);
@@ -216,9 +218,11 @@ long memfile_resize(struct node *node, int64_t bytes)
 
     if (!error)
         error = mmcall_object_resize(node->object, (uint64_t)bytes);
-    if (!error)
-        node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
-    return error;
+    if (error)
+        return error;
+    node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
+    inotify_node(node, LINUX_IN_MODIFY);
+    return 0;
 }
 
 int64_t memfile_seek(const struct file *file, uint64_t offset, bool data)
@@ -361,6 +365,8 @@ long linux_fallocate(struct thread *t, const uint64_t *a)
         return error;
     error =
         mmcall_object_allocate(file->place.node->object, (uint64_t)offset, (uint64_t)bytes, how);
+    if (!error)
+        inotify_file(file, LINUX_IN_MODIFY);
     return error == -LINUX_ENOMEM ? -LINUX_ENOSPC : error;
 }
 

@@ -8,6 +8,7 @@
 #include "user/linux/calls.h"
 #include "user/linux/dir.h"
 #include "user/linux/file.h"
+#include "user/linux/inotify.h"
 #include "user/linux/memfile.h"
 #include "user/linux/path.h"
 #include "user/linux/pipe.h"
@@ -97,11 +98,17 @@ long path_find_changed(struct thread *t, int64_t fd, uint64_t address, unsigned 
     return place.node->memory ? 0 : -LINUX_EROFS;
 }
 
+static uint32_t dir_bit(const struct node *node)
+{
+    return node->kind == NODE_DIR ? LINUX_IN_ISDIR : 0;
+}
+
 /* What has just been made: whose it is, and since when. Its directory has changed. */
 static void node_made(struct node *node)
 {
     node_stamp(node, STAMP_ACCESSED | STAMP_MODIFIED | STAMP_CHANGED);
     node_stamp(node->parent, STAMP_MODIFIED | STAMP_CHANGED);
+    inotify_name(node->parent, node->name, LINUX_IN_CREATE | dir_bit(node), 0);
 }
 
 /* ---- opening ---- */
@@ -117,13 +124,23 @@ static uint32_t kept_flags(uint32_t flags)
            LINUX_O_LARGEFILE;
 }
 
+/* A file is open now; that of O_PATH is not. */
+static long install(struct thread *t, struct file *file, bool close_exec)
+{
+    long fd = fd_install_new(t->process->files, file, close_exec);
+
+    if (fd >= 0 && !(file->flags & LINUX_O_PATH))
+        inotify_file(file, LINUX_IN_OPEN);
+    return fd;
+}
+
 /* The other end of a FIFO is open too, or this is waited for. */
 static long install_fifo(struct thread *t, struct file *file, bool close_exec)
 {
     long result = pipe_await_other(t, file);
 
     if (result == 0)
-        return fd_install_new(t->process->files, file, close_exec);
+        return install(t, file, close_exec);
     file_put(file);
     return result;
 }
@@ -142,7 +159,7 @@ static long open_terminal(struct thread *t, const struct place *place, uint32_t 
     struct file *file;
     long error = terminal_open(t, place, kept_flags(flags), !(flags & LINUX_O_NOCTTY), &file);
 
-    return error ? error : fd_install_new(t->process->files, file, close_exec);
+    return error ? error : install(t, file, close_exec);
 }
 
 static long open_place(struct thread *t, const struct place *place, uint32_t flags)
@@ -189,7 +206,7 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
     }
     if (write && !(flags & LINUX_O_PATH))
         file_set_writer(file);
-    return fd_install_new(t->process->files, file, close_exec);
+    return install(t, file, close_exec);
 }
 
 /* The path names nothing yet. */
@@ -292,6 +309,7 @@ long linux_getdents64(struct thread *t, const uint64_t *a)
         done += bytes;
         file->offset = index;
     }
+    inotify_file(file, LINUX_IN_ACCESS);
     return copy_out(t->process->space, a[1], path, done) ? -LINUX_EFAULT : (long)done;
 }
 
@@ -473,6 +491,8 @@ long linux_linkat(struct thread *t, const uint64_t *a)
         return error;
     node_stamp(old.node, STAMP_CHANGED);
     node_stamp(new.dir, STAMP_MODIFIED | STAMP_CHANGED);
+    inotify_self(old.node, LINUX_IN_ATTRIB);
+    inotify_name(new.dir, TAILQ_LAST(&new.dir->names, node_list)->name, LINUX_IN_CREATE, 0);
     return 0;
 }
 
@@ -480,6 +500,30 @@ long linux_linkat(struct thread *t, const uint64_t *a)
 static bool is_memory_root(const struct node *node)
 {
     return node->memory && !node->parent->memory && !node->removed;
+}
+
+static struct node *node_of(struct node *name)
+{
+    return name->kind == NODE_NAME ? name->of : name;
+}
+
+/* A name goes, and who watches hears of it: first that there is one less, then of its end if it was
+ * the last, then that it has left its directory. */
+static long remove_name(struct node *name)
+{
+    struct node *node = node_of(name), *dir = name->parent;
+    const uint32_t is_dir = dir_bit(node);
+    char text[LINUX_NAME_MAX + 1];
+
+    strcpy(text, name->name);
+    node_get(node);
+    long error = memfile_remove(name);
+    if (!error && !is_dir)
+        inotify_self(node, LINUX_IN_ATTRIB);
+    node_put(node);
+    if (!error)
+        inotify_name(dir, text, LINUX_IN_DELETE | is_dir, 0);
+    return error;
 }
 
 long linux_unlinkat(struct thread *t, const uint64_t *a)
@@ -500,7 +544,7 @@ long linux_unlinkat(struct thread *t, const uint64_t *a)
         return -LINUX_EISDIR;
     if (name->removed)
         return -LINUX_ENOENT;
-    return memfile_remove(name);
+    return remove_name(name);
 }
 
 static bool is_below(const struct node *node, const struct node *dir)
@@ -522,16 +566,47 @@ static long replace(const struct node *name, struct node *there)
     return memfile_remove(there);
 }
 
-static struct node *node_of(struct node *name)
+/* The name has come from a directory where it was `text`, and has taken the place of *gone (NULL:
+ * there was nothing), of which this is the end. */
+static void tell_move(struct node *name, struct node *from, const char *text, struct node *gone)
 {
-    return name->kind == NODE_NAME ? name->of : name;
+    struct node *node = node_of(name);
+    uint32_t cookie = inotify_next_cookie();
+
+    node_stamp(from, STAMP_MODIFIED | STAMP_CHANGED);
+    node_stamp(name->parent, STAMP_MODIFIED | STAMP_CHANGED);
+    node_stamp(node, STAMP_CHANGED);
+    inotify_name(from, text, LINUX_IN_MOVED_FROM | dir_bit(node), cookie);
+    inotify_name(name->parent, name->name, LINUX_IN_MOVED_TO | dir_bit(node), cookie);
+    if (gone)
+        inotify_self(gone, LINUX_IN_ATTRIB);
+    inotify_self(node, LINUX_IN_MOVE_SELF);
+}
+
+/* The new place of a name, which a[2] and a[3] say, is free now. */
+static long move_name(struct thread *t, const uint64_t *a, struct node *name, struct node *gone)
+{
+    struct node *from = name->parent;
+    char text[LINUX_NAME_MAX + 1];
+    struct fs_missing new;
+
+    long error = find_new(t, (int32_t)a[2], read_path(t, a[3]), 0, &new);
+    if (!error && is_below(new.dir, name))
+        error = -LINUX_EINVAL;
+    if (!error && new.slash && name->kind != NODE_DIR)
+        error = -LINUX_ENOTDIR;
+    strcpy(text, name->name);
+    if (!error)
+        error = fs_move(name, new.dir, new.name, new.bytes);
+    if (!error)
+        tell_move(name, from, text, gone);
+    return error;
 }
 
 long linux_renameat2(struct thread *t, const uint64_t *a)
 {
     uint32_t flags = (uint32_t)a[4];
-    struct node *name, *there;
-    struct fs_missing new;
+    struct node *name, *there, *gone = NULL;
 
     if (flags & ~(uint32_t)LINUX_RENAME_NOREPLACE)
         return -LINUX_EINVAL;
@@ -541,6 +616,8 @@ long linux_renameat2(struct thread *t, const uint64_t *a)
     if (is_memory_root(name))
         return -LINUX_EBUSY;
     error = path_find_changed(t, (int32_t)a[2], a[3], FS_NAME, &there);
+    if (error && error != -LINUX_ENOENT)
+        return error;
     if (!error) {
         if (flags & LINUX_RENAME_NOREPLACE)
             return -LINUX_EEXIST;
@@ -550,26 +627,17 @@ long linux_renameat2(struct thread *t, const uint64_t *a)
             return -LINUX_EINVAL;
         if (is_below(name, there))
             return -LINUX_ENOTEMPTY;
+        gone = node_of(there);
+        node_get(gone);
         error = replace(name, there);
-        if (error)
-            return error;
-    } else if (error != -LINUX_ENOENT) {
-        return error;
+    } else {
+        error = 0;
     }
-    error = find_new(t, (int32_t)a[2], read_path(t, a[3]), 0, &new);
-    if (!error && is_below(new.dir, name))
-        error = -LINUX_EINVAL;
-    if (!error && new.slash && name->kind != NODE_DIR)
-        error = -LINUX_ENOTDIR;
-    struct node *from = name->parent;
     if (!error)
-        error = fs_move(name, new.dir, new.name, new.bytes);
-    if (error)
-        return error;
-    node_stamp(from, STAMP_MODIFIED | STAMP_CHANGED);
-    node_stamp(new.dir, STAMP_MODIFIED | STAMP_CHANGED);
-    node_stamp(node_of(name), STAMP_CHANGED);
-    return 0;
+        error = move_name(t, a, name, gone);
+    if (gone)
+        node_put(gone);
+    return error;
 }
 
 long linux_truncate(struct thread *t, const uint64_t *a)

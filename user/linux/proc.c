@@ -16,6 +16,7 @@
 #include "user/linux/process.h"
 #include "user/linux/random.h"
 #include "user/linux/file.h"
+#include "user/linux/inotify.h"
 #include "user/linux/request.h"
 #include "user/linux/shm.h"
 #include "user/linux/space.h"
@@ -310,6 +311,9 @@ static const struct source sources[] = {
     [PROC_RANDOM_ENTROPY] = {.same = "256\n"},
     [PROC_FS_FILE_MAX] = {.same = LINE(FILES_MAX)},
     [PROC_FS_NR_OPEN] = {.same = LINE(FDS_MAX)},
+    [PROC_INOTIFY_EVENTS] = {.same = LINE(INOTIFY_EVENTS_MAX)},
+    [PROC_INOTIFY_INSTANCES] = {.same = LINE(INOTIFY_INSTANCES_MAX)},
+    [PROC_INOTIFY_WATCHES] = {.same = LINE(INOTIFY_WATCHES_MAX)},
     [PROC_HUGE_FREE] = {.meminfo = "HugePages_Free"},
     [PROC_HUGE_RESERVED] = {.meminfo = "HugePages_Rsvd"},
     [PROC_HUGE_SURPLUS] = {.meminfo = "HugePages_Surp"},

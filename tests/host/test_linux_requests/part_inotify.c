@@ -1,0 +1,2 @@
+/* The personality's sources, for this test: inotify. */
+#include "user/linux/inotify.c"
