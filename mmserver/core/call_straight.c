@@ -1,8 +1,8 @@
 /*
  * The straight ways of calls. See call_straight.h. Each asks all its conditions first and then
  * makes the change, which cannot fail. Where a condition is in doubt it may ask for more than is
- * needed: the full way asks again from the start. mprotect calls no other function on its way, so
- * that it keeps next to nothing on the stack.
+ * needed: the full way asks again from the start. mprotect of a whole VMA calls no other function
+ * on its way, so that it keeps next to nothing on the stack.
  *
  * A straight way holds the mm from lock_settled() on, and ends with it unlocked, or to be unlocked
  * by its answer.
@@ -113,6 +113,11 @@ static inline bool protect_plain(struct mm *mm, const struct vma *v, uint64_t fl
     return !neighbour_has_flags(v, flags);
 }
 
+static inline uint64_t protect_bits(uint64_t flags)
+{
+    return (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
+}
+
 /* Where something stands in the leaf table. */
 struct leaves {
     const uint64_t *first, *end;
@@ -162,7 +167,40 @@ protect_full(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes, u
     return call_answer(w, map_mprotect(w, mm, address, bytes, prot));
 }
 
-/* One VMA, which stays one, gets other rights; or the range has them already. */
+/* One operation for leaves that lose rights, of which there are any. */
+static inline void protect_take(struct worker *w, struct leaves l, vaddr_t at, uint64_t bits)
+{
+    op_set(&w->ops->op[0], BATCH_PROTECT, at, (uint64_t)(l.end - l.first), bits, 0);
+}
+
+static inline struct answer protect_end(struct worker *w, struct mm *mm, struct vma *v,
+                                        uint64_t flags, uint32_t ops)
+{
+    mm_reclass_locked(mm, v->flags, flags, (int64_t)vma_pages(v));
+    v->flags = flags;
+    mm_fast_drop_locked(mm);
+    return ops ? answer_by_ops(w, mm, ops, 0) : answer_unlocked(mm, 0);
+}
+
+/* A part of v, with which all is plain, loses rights, and becomes a VMA of its own. */
+static __attribute__((noinline)) struct answer protect_part(struct worker *w, struct mm *mm,
+                                                            struct vma *v, vaddr_t address,
+                                                            vaddr_t end, uint64_t flags)
+{
+    if (unlikely(!(v = vma_isolate(w, mm, v, address, end)))) {
+        mm_unlock(mm);
+        return protect_full(w, mm, address, end - address, flags & VM_ACCESS);
+    }
+    const uint64_t *leaf = pt_leaf_entry(w, mm, address);
+    if (!leaf)
+        return protect_end(w, mm, v, flags, 0);
+    struct leaves l = leaves_trim(leaf, leaf + vma_pages(v));
+    vaddr_t at = address + ((uint64_t)(l.first - leaf) << PAGE_SHIFT);
+    protect_take(w, l, at, protect_bits(flags));
+    return protect_end(w, mm, v, flags, l.first != l.end);
+}
+
+/* One VMA gets other rights, or a part of one loses some; or the range has them already. */
 struct answer call_mprotect(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes,
                             uint64_t prot)
 {
@@ -178,26 +216,27 @@ struct answer call_mprotect(struct worker *w, struct mm *mm, vaddr_t address, ui
     uint64_t flags = (v->flags & ~VM_ACCESS) | prot;
     if (flags == v->flags && end <= v->end)
         return answer_unlocked(mm, 0);
-    if (v->start != address || v->end != end || !protect_plain(mm, v, flags))
+    bool more = (flags & VM_WRITE) || (flags & ~v->flags & VM_EXEC); /* as protect_table() */
+    if (!protect_plain(mm, v, flags))
         goto not_plain;
-    /* As protect_table(). */
+    if (v->start != address || v->end != end) {
+        if (v->end < end || more)
+            goto not_plain;
+        return protect_part(w, mm, v, address, end, flags);
+    }
     const uint64_t *leaf = pt_leaf_entry(w, mm, address);
     struct leaves l = {NULL, NULL};
     if (leaf)
         l = leaves_trim(leaf, leaf + vma_pages(v));
-    uint64_t bits = (flags & VM_EXEC ? ENTRY_X : 0) | (flags & VM_WRITE ? ENTRY_W | ENTRY_D : 0);
     vaddr_t at = address + ((uint64_t)(l.first - leaf) << PAGE_SHIFT);
     uint32_t ops = l.first != l.end;
-    if (ops && ((flags & VM_WRITE) || (flags & ~v->flags & VM_EXEC))) {
-        if (!(ops = protect_give(w, l, at, bits)))
+    if (ops && more) {
+        if (!(ops = protect_give(w, l, at, protect_bits(flags))))
             goto not_plain;
     } else if (ops) {
-        op_set(&w->ops->op[0], BATCH_PROTECT, at, (uint64_t)(l.end - l.first), bits, 0);
+        protect_take(w, l, at, protect_bits(flags));
     }
-    mm_reclass_locked(mm, v->flags, flags, (int64_t)vma_pages(v));
-    v->flags = flags;
-    mm_fast_drop_locked(mm);
-    return ops ? answer_by_ops(w, mm, ops, 0) : answer_unlocked(mm, 0);
+    return protect_end(w, mm, v, flags, ops);
 not_plain:
     mm_unlock(mm);
     return protect_full(w, mm, address, bytes, prot);
@@ -277,7 +316,7 @@ static inline int unmap_straight(struct worker *w, struct mm *mm, struct vma *v,
     if (v->start == start)
         vma_remove(w, mm, v);
     else
-        vma_resize(mm, v, v->start, start);
+        vma_set_end(mm, v, start);
     return pages > 0;
 }
 
@@ -311,24 +350,48 @@ static __attribute__((noinline)) struct answer brk_full(struct worker *w, struct
     return call_answer(w, map_brk(w, mm, end));
 }
 
-/* The break goes down. */
+/* The break goes up by `bytes`, and all that happens is that the heap v, if it is that, is longer.
+ */
+static inline bool heap_grows(struct mm *mm, struct vma *v, uint64_t bytes)
+{
+    const uint64_t flags = VM_READ | VM_WRITE | VM_MAYALL | VM_ACCOUNT;
+    const struct vma *above = v->next;
+
+    if (v->flags != flags || v->object || mm->future_flags || v->end + bytes > mm_user_end ||
+        v->offset + vma_pages(v) != v->end >> PAGE_SHIFT ||
+        (above && vma_start_guarded(above) < v->end + bytes + PAGE_BYTES) || !rmap_can_extend(v))
+        return false;
+    return limit_expand(mm, flags, bytes >> PAGE_SHIFT) && limit_commit(bytes >> PAGE_SHIFT);
+}
+
+/* The break moves. */
 struct answer call_brk(struct worker *w, struct mm *mm, vaddr_t end)
 {
     vaddr_t new = PAGE_UP(end), old = PAGE_UP(mm->brk_end);
     int ops = -1;
 
-    if (new >= old || old - new > FEW_PAGES << PAGE_SHIFT || (new ^ (old - 1)) >> BLOCK_SHIFT ||
-        !lock_settled(w, mm))
+    if (end - mm->brk_start >= mm_user_end || new == old || !lock_settled(w, mm))
         return brk_full(w, mm, end);
-    struct vma *v = vma_of(mm, new);
     /* Another thread may have been here since. */
-    if (v && end >= mm->brk_start && old == PAGE_UP(mm->brk_end) &&
-        mm->limit[MM_LIMIT_DATA] == LIMIT_NONE)
-        ops = unmap_straight(w, mm, v, new, old);
+    old = PAGE_UP(mm->brk_end);
+    if (mm->limit[MM_LIMIT_DATA] != LIMIT_NONE)
+        goto not_plain;
+    if (new > old) {
+        struct vma *v = vma_of(mm, old - 1);
+        if (!v || v->end != old || !heap_grows(mm, v, new - old))
+            goto not_plain;
+        vma_set_end(mm, v, new);
+        ops = 0;
+    } else if (old - new <= FEW_PAGES << PAGE_SHIFT && !((new ^ (old - 1)) >> BLOCK_SHIFT)) {
+        struct vma *v = vma_of(mm, new);
+        if (v)
+            ops = unmap_straight(w, mm, v, new, old);
+    }
     if (ops >= 0) {
         mm->brk_end = end;
         return ops ? answer_by_ops(w, mm, 1, end) : answer_unlocked(mm, end);
     }
+not_plain:
     mm_unlock(mm);
     return brk_full(w, mm, end);
 }

@@ -92,7 +92,7 @@ static void unmap_vmas(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
     for (; v && v->start < end; v = next) {
         next = v->next;
         if (v->start < start)
-            vma_resize(mm, v, v->start, start);
+            vma_set_end(mm, v, start);
         else if (v->end > end)
             vma_resize(mm, v, end, v->end);
         else

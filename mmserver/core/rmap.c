@@ -35,17 +35,21 @@ static void chain_link(struct anon_chain *c, struct vma *v, struct anon_vma *a)
     interval_insert(&a->tree, &c->interval, v->offset, vma_last_index(v));
 }
 
-/* The chain for one more anon_vma: the VMA's own if it is free. NULL without memory. */
-static struct anon_chain *chain_make(struct worker *w, struct vma *v)
+static struct anon_chain *chain_more(struct worker *w, struct vma *v)
 {
-    if (!v->chain.anon)
-        return &v->chain;
     struct anon_chain *c = slab_zalloc(w, anon_chain_cache);
+
     if (c) {
         c->next = v->chain.next;
         v->chain.next = c;
     }
     return c;
+}
+
+/* The chain for one more anon_vma: the VMA's own if it is free. NULL without memory. */
+static struct anon_chain *chain_make(struct worker *w, struct vma *v)
+{
+    return v->chain.anon ? chain_more(w, v) : &v->chain;
 }
 
 static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
@@ -204,6 +208,71 @@ void rmap_unlink(struct worker *w, struct vma *v)
         c = next;
     }
     v->chain = (struct anon_chain){0};
+}
+
+/* Chains for as many anon_vmas as v is linked to, none of them linked yet. */
+static bool chains_reserve(struct worker *w, struct vma *part, const struct vma *v)
+{
+    for (const struct anon_chain *c = v->chain.next; c; c = c->next) {
+        if (!chain_more(w, part))
+            return false;
+    }
+    return true;
+}
+
+static void chains_free(struct worker *w, struct vma *part)
+{
+    struct anon_chain *next;
+
+    for (struct anon_chain *c = part->chain.next; c; c = next) {
+        next = c->next;
+        slab_free(w, anon_chain_cache, c);
+    }
+    part->chain.next = NULL;
+}
+
+/* Family locked. */
+static inline void chains_link(struct vma *part, const struct vma *v)
+{
+    struct anon_chain *to = &part->chain;
+
+    part->mm = v->mm;
+    for (const struct anon_chain *c = &v->chain; c; c = c->next, to = to->next)
+        chain_link(to, part, c->anon);
+    part->anon = v->anon;
+    if (part->anon)
+        part->anon->active_vmas++;
+}
+
+/* Only what has inherited pages takes memory. */
+static __attribute__((noinline)) bool cut_reserve(struct worker *w, const struct vma *v,
+                                                  struct vma *middle, struct vma *upper)
+{
+    if ((!middle || chains_reserve(w, middle, v)) && (!upper || chains_reserve(w, upper, v)))
+        return true;
+    if (middle)
+        chains_free(w, middle);
+    if (upper)
+        chains_free(w, upper);
+    return false;
+}
+
+long rmap_cut(struct worker *w, struct vma *v, uint64_t end, struct vma *middle, struct vma *upper)
+{
+    if (!v->chain.anon)
+        return 0;
+    if (unlikely(v->chain.next) && !cut_reserve(w, v, middle, upper))
+        return -LINUX_ENOMEM;
+    struct lock *lock = rmap_lock_of(v->chain.anon);
+    lock_take(lock);
+    for (struct anon_chain *c = &v->chain; c; c = c->next)
+        interval_change(&c->anon->tree, &c->interval, v->offset, end - 1);
+    if (middle)
+        chains_link(middle, v);
+    if (upper)
+        chains_link(upper, v);
+    lock_drop(lock);
+    return 0;
 }
 
 void rmap_resized(struct vma *v)

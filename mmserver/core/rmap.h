@@ -62,8 +62,7 @@ long rmap_prepare_slow(struct worker *w, struct vma *v);
 
 /*
  * mm locked: `to`, a fresh copy of `from` with its bounds set, is linked wherever `from` is, and
- * shares its anon_vma: the upper part of a split, the new place of mremap. 0, or -LINUX_ENOMEM with
- * everything as before.
+ * shares its anon_vma: the new place of mremap. 0, or -LINUX_ENOMEM with everything as before.
  */
 long rmap_clone(struct worker *w, struct vma *to, const struct vma *from);
 /* Both mms locked: the same for a child's copy, which gets an anon_vma of its own, or one that
@@ -71,6 +70,10 @@ long rmap_clone(struct worker *w, struct vma *to, const struct vma *from);
 long rmap_fork(struct worker *w, struct vma *child, const struct vma *parent);
 /* mm locked: v maps no page any more and is going to be freed, or its copying is undone. */
 void rmap_unlink(struct worker *w, struct vma *v);
+/* mm locked: v is going to end before the page that its numbering calls `end`; `middle` and
+ * `upper`, each of them NULL or a fresh VMA with bounds and nothing else, are parts of what it
+ * loses: they are linked wherever v is. 0, or -LINUX_ENOMEM with everything as before. */
+long rmap_cut(struct worker *w, struct vma *v, uint64_t end, struct vma *middle, struct vma *upper);
 /* mm locked: v->start, v->end or v->offset have changed. */
 void rmap_resized(struct vma *v);
 

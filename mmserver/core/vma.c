@@ -177,16 +177,22 @@ static inline void list_insert(struct mm *mm, struct vma *v, struct vma *above)
     mm->last_hit = v;
 }
 
-/* v, complete and in nobody's way, is one of mm's from now on. */
-static inline void list_link(struct mm *mm, struct vma *v, struct vma *above)
+/* v, complete and in nobody's way, is one of mm's from now on; its pages are accounted. */
+static inline void list_enter(struct mm *mm, struct vma *v, struct vma *above)
 {
     v->mm = mm;
     list_insert(mm, v, above);
     mm->map_count++;
-    mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
-    mm_fast_drop_locked(mm);
     if (v->ops && v->ops->open)
         v->ops->open(v);
+}
+
+/* The same, and they are accounted. */
+static inline void list_link(struct mm *mm, struct vma *v, struct vma *above)
+{
+    mm_account_locked(mm, v->flags, (int64_t)vma_pages(v));
+    mm_fast_drop_locked(mm);
+    list_enter(mm, v, above);
 }
 
 /* The same, and into the tree. */
@@ -295,6 +301,27 @@ static void vma_free(struct worker *w, struct vma *v)
     slab_free(w, vma_cache, v);
 }
 
+/* What is not set here is set by who links it: into the tree, to an object, to an anon_vma. */
+static inline void vma_init(struct vma *v, vaddr_t start, vaddr_t end, uint64_t flags,
+                            struct object *object, uint64_t offset)
+{
+    v->start = start;
+    v->end = end;
+    v->flags = flags;
+    v->object = object;
+    v->offset = offset;
+    v->ops = NULL;
+    v->anon = NULL;
+    v->chain.anon = NULL;
+    v->chain.next = NULL;
+    if (object) {
+        v->ops = object->ops;
+        object_ref(object, 1);
+    } else if (unlikely(flags & VM_HUGETLB)) {
+        v->ops = &hugetlb_vma_ops;
+    }
+}
+
 static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
                             const struct vma_kind *kind)
 {
@@ -302,22 +329,7 @@ static struct vma *vma_make(struct worker *w, vaddr_t start, vaddr_t end,
 
     if (!v)
         return NULL;
-    /* What is not set here is set by who links it: into the tree, to an object, to an anon_vma. */
-    v->start = start;
-    v->end = end;
-    v->flags = kind->flags;
-    v->object = kind->object;
-    v->offset = kind->offset;
-    v->ops = NULL;
-    v->anon = NULL;
-    v->chain.anon = NULL;
-    v->chain.next = NULL;
-    if (v->object) {
-        v->ops = v->object->ops;
-        object_ref(v->object, 1);
-    } else if (unlikely(kind->flags & VM_HUGETLB)) {
-        v->ops = &hugetlb_vma_ops;
-    }
+    vma_init(v, start, end, kind->flags, kind->object, kind->offset);
     if (kind->like && rmap_clone(w, v, kind->like)) {
         vma_free(w, v);
         return NULL;
@@ -378,7 +390,7 @@ bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t fla
 
 /* ---- bounds and flags ---- */
 
-/* The one place where a linked VMA's bounds change; the gaps around it are the caller's. */
+/* A linked VMA's bounds change but where it is cut; the gaps around it are the caller's. */
 static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
     int64_t more = (int64_t)((end - start) - (v->end - v->start)) >> PAGE_SHIFT;
@@ -391,6 +403,21 @@ static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t e
         v->ops->resized(v);
     mm_account_locked(mm, v->flags, more);
     mm_fast_drop_locked(mm);
+}
+
+void vma_set_end(struct mm *mm, struct vma *v, vaddr_t end)
+{
+    int64_t more = (int64_t)(end - v->end) >> PAGE_SHIFT;
+
+    tie(mm);
+    v->end = end;
+    rmap_resized(v);
+    if (v->ops && v->ops->resized)
+        v->ops->resized(v);
+    mm_account_locked(mm, v->flags, more);
+    mm_fast_drop_locked(mm);
+    if (v->next)
+        gap_update(v->next);
 }
 
 void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
@@ -506,81 +533,81 @@ void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)
     grow_over(w, mm, v, above && continues_above(above, v->start, end, &kind) ? above->end : end);
 }
 
-/* A VMA for [start, end), a part of v, not linked yet. */
-static struct vma *part_of(struct worker *w, const struct vma *v, vaddr_t start, vaddr_t end)
+/* A VMA for [start, end), a part of v, linked to nothing yet. */
+static inline struct vma *part_of(struct worker *w, const struct vma *v, vaddr_t start, vaddr_t end)
 {
-    const struct vma_kind kind = {v->flags, v->object, vma_offset_at(v, start), v, {0, 0}};
+    struct vma *part = slab_alloc(w, vma_cache);
 
-    return vma_make(w, start, end, &kind);
+    if (part)
+        vma_init(part, start, end, v->flags, v->object, vma_offset_at(v, start));
+    return part;
 }
 
-/* v ends where `upper`, made by part_of() and not linked yet, begins. */
-static void cut(struct worker *w, struct mm *mm, struct vma *v, struct vma *upper)
+/*
+ * v is cut where [start, end), a part of it, begins and ends, if it does not there itself. What is
+ * above becomes a VMA of its own, and the part does too, if it does not begin with v and `stays`:
+ * if not, the caller accounts its pages. The VMA that the part is, or if it does not stay the one
+ * above; NULL without memory, with nothing changed.
+ */
+static struct vma *cut(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
+                       bool stays)
 {
-    bounds_change(mm, v, v->start, upper->start);
-    link_below(mm, upper, v->next);
-    mm_count(w, vma_split);
+    vaddr_t stop = v->start < start ? start : end;
+    bool two = stop == start && stays, above = end < v->end;
+    struct vma *middle = NULL, *upper = NULL;
+
+    if (mm->map_count + two + above > map_count_max)
+        return NULL;
+    if ((above && !(upper = part_of(w, v, end, v->end))) ||
+        (two && !(middle = part_of(w, v, start, end))) ||
+        rmap_cut(w, v, vma_offset_at(v, stop), middle, upper)) {
+        if (upper)
+            vma_free(w, upper);
+        if (middle)
+            vma_free(w, middle);
+        return NULL;
+    }
+    tie(mm);
+    v->end = stop;
+    if (v->ops && v->ops->resized)
+        v->ops->resized(v);
+    mm_count_add(w, vma_split, two + above);
+    mm_fast_drop_locked(mm);
+    if (upper) {
+        list_enter(mm, upper, v->next);
+        tree_insert(mm, upper);
+    }
+    if (!middle)
+        return stays ? v : upper;
+    /* With a part above it that is in the tree, whose gap it lies in, it can be loose: mprotect of
+     * the middle is often taken back. */
+    list_enter(mm, middle, v->next);
+    if (upper)
+        mm->loose = middle;
+    else
+        tree_insert(mm, middle);
+    return middle;
 }
 
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address)
 {
     mm_assert(v->start < address && address < v->end && !(address & PAGE_MASK));
-    if (huge_split_edges(w, mm, address, address))
-        return NULL;
-    struct vma *upper = mm->map_count < map_count_max ? part_of(w, v, address, v->end) : NULL;
-
-    tie(mm);
-    if (upper)
-        cut(w, mm, v, upper);
-    return upper;
+    return huge_split_edges(w, mm, address, address) ? NULL : cut(w, mm, v, address, v->end, true);
 }
 
 struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
     mm_assert(v->start < start && start < end && end < v->end);
-    struct vma *upper = mm->map_count < map_count_max ? part_of(w, v, end, v->end) : NULL;
+    struct vma *upper = cut(w, mm, v, start, end, false);
 
-    if (!upper)
-        return NULL;
-    tie(mm);
-    bounds_change(mm, v, v->start, start);
-    link_below(mm, upper, v->next);
-    mm_count(w, vma_split);
+    if (upper)
+        mm_account_locked(mm, v->flags, -(int64_t)((end - start) >> PAGE_SHIFT));
     return upper;
 }
 
-/* Cut v so that [start, end) is a VMA of its own, with those flags. */
-static struct vma *isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start,
-                           vaddr_t end, uint64_t flags)
+struct vma *vma_isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
-    bool below = v->start<start, above = v->end> end;
-    struct vma *middle = NULL, *upper = NULL;
-
-    if (mm->map_count + below + above > map_count_max)
-        return NULL;
-    if (above && !(upper = part_of(w, v, end, v->end)))
-        return NULL;
-    if (below && !(middle = part_of(w, v, start, end))) {
-        if (upper)
-            vma_free(w, upper);
-        return NULL;
-    }
-    bounds_change(mm, v, v->start, below ? start : end);
-    if (upper)
-        link_below(mm, upper, v->next);
-    if (middle) {
-        /* With a part above it that is in the tree, whose gap it lies in, it can be loose: mprotect
-         * of the middle is often taken back. */
-        list_link(mm, middle, v->next);
-        if (upper)
-            mm->loose = middle;
-        else
-            tree_insert(mm, middle);
-        v = middle;
-    }
-    mm_count_add(w, vma_split, below + above);
-    flags_set(mm, v, flags);
-    return v;
+    return cut(w, mm, v, start, end, true);
 }
 
 /* vma_modify() where [start, end) becomes part of the VMA below, and perhaps of the one above. */
@@ -651,10 +678,8 @@ struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         return join_below(w, mm, v, end, above);
     if (above)
         return join_above(w, mm, v, start);
-    if (start != v->start || end != v->end) {
-        tie(mm);
-        return isolate(w, mm, v, start, end, flags);
-    }
+    if ((start != v->start || end != v->end) && !(v = vma_isolate(w, mm, v, start, end)))
+        return NULL;
     flags_set(mm, v, flags);
     return v;
 }

@@ -133,10 +133,14 @@ void vma_emptied(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, 
 struct vma *vma_split(struct worker *w, struct mm *mm, struct vma *v, vaddr_t address);
 /* [start, end), strictly inside v, is mapped no more: v ends at `start`. The part above it. */
 struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
+/* v is cut, if need be, so that [start, end), a part of it, is a VMA of its own: that one. */
+struct vma *vma_isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
 /* v grows up to `end`, where nothing is, and joins what follows there. */
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end);
 /* New bounds, still in the same place of the order; what is behind `start` keeps its offset. */
 void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
+/* The same where it only ends elsewhere. */
+void vma_set_end(struct mm *mm, struct vma *v, vaddr_t end);
 /* v, of private anonymous memory, is mapped at `to` from now on, where nothing is that it does not
  * overlap itself; its pages keep their numbers. False, and nothing was done, where it is another
  * kind, or may have to be joined with what is next to it there. */

@@ -421,6 +421,58 @@ KTAP_CASE(core_calls_break_goes_down)
     end();
 }
 
+static vaddr_t brk_to(vaddr_t end)
+{
+    return (vaddr_t)core_world_call(program, NR_brk, end, 0, 0, 0, 0);
+}
+
+/* The heap is one VMA as long as it may be; what stands in its way, or limits it, keeps the break
+ * where it is. */
+KTAP_CASE(core_calls_break_goes_up)
+{
+    boot();
+    struct mm *mm = program->mm;
+    vaddr_t low = PAGE_UP(brk_to(0)) + PAGE_BYTES;
+
+    EXPECT_EQ(brk_to(low), low);
+    uint64_t vmas = mm->map_count, total = mm->total_pages, promised = mm->committed_pages;
+    for (uint64_t i = 1; i <= 700; i++)
+        EXPECT_EQ(brk_to(low + i * PAGE_BYTES - 5), low + i * PAGE_BYTES - 5);
+    EXPECT(mm->map_count == vmas && mm->total_pages == total + 700 &&
+           mm->committed_pages == promised + 700);
+    core_world_check();
+    /* A mapping above it, with a page between that has to stay free, and then just there. */
+    vaddr_t high = low + 700 * PAGE_BYTES;
+    EXPECT_EQ(core_world_mmap(program, high + 3 * PAGE_BYTES, PAGE_BYTES, RW, MAP_FIXED),
+              high + 3 * PAGE_BYTES);
+    EXPECT_EQ(brk_to(high + 3 * PAGE_BYTES), high - 5);
+    EXPECT_EQ(brk_to(high + 2 * PAGE_BYTES + 1), high - 5);
+    EXPECT_EQ(brk_to(high + 2 * PAGE_BYTES), high + 2 * PAGE_BYTES);
+    EXPECT_EQ(brk_to(high + 2 * PAGE_BYTES + 1), high + 2 * PAGE_BYTES);
+    /* What cannot be an end at all. */
+    EXPECT_EQ(brk_to(~0UL), high + 2 * PAGE_BYTES);
+    EXPECT_EQ(brk_to(mm_user_end), high + 2 * PAGE_BYTES);
+    EXPECT_EQ(brk_to(mm->brk_start - 1), high + 2 * PAGE_BYTES);
+    EXPECT_EQ(brk_to(low), low);
+    core_world_check();
+    /* The end of the heap is of another kind: it goes on with a VMA of its own. */
+    EXPECT_EQ(core_world_call(program, NR_mprotect, low - PAGE_BYTES, PAGE_BYTES, PROT_READ, 0, 0),
+              0);
+    vmas = mm->map_count;
+    EXPECT_EQ(brk_to(low + PAGE_BYTES), low + PAGE_BYTES);
+    EXPECT_EQ(mm->map_count, vmas + 1);
+    mm->limit[MM_LIMIT_DATA] = mm->data_pages << PAGE_SHIFT;
+    EXPECT_EQ(brk_to(low + 2 * PAGE_BYTES), low + PAGE_BYTES);
+    mm->limit[MM_LIMIT_DATA] = LIMIT_NONE;
+    mm->limit[MM_LIMIT_AS] = mm->total_pages << PAGE_SHIFT;
+    EXPECT_EQ(brk_to(low + 2 * PAGE_BYTES), low + PAGE_BYTES);
+    mm->limit[MM_LIMIT_AS] = LIMIT_NONE;
+    EXPECT_EQ(brk_to(low + 2 * PAGE_BYTES), low + 2 * PAGE_BYTES);
+    EXPECT_EQ(mm->map_count, vmas + 1);
+    core_world_check();
+    end();
+}
+
 /* A whole mapping that is moved keeps its VMA and its pages' numbers, and joins nobody. */
 KTAP_CASE(core_calls_whole_mapping_moves_itself)
 {

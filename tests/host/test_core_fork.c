@@ -5,7 +5,10 @@
  * of a fork, nothing of it is left.
  */
 #include "core_world.h"
+
+#include "mmserver/core/caches.h"
 #include "mmserver/core/rmap_walk.h"
+#include "mmserver/core/slab.h"
 #include <string.h>
 
 #define RW        (PROT_READ | PROT_WRITE)
@@ -345,6 +348,69 @@ KTAP_CASE(core_fork_fail_each_kernel_call)
 KTAP_CASE(core_fork_fail_each_allocation)
 {
     fork_fails(sim_fail_alloc, "allocations");
+}
+
+#define HELD_MAX 4096
+static void *held[HELD_MAX];
+
+/* All objects of the cache that can be had without a page, but for `left`; how many. */
+static unsigned hold_all(struct slab_cache *c, unsigned left)
+{
+    unsigned count = 0;
+
+    for (void *object = c; object;) {
+        EXPECT(count < HELD_MAX);
+        sim_fail_alloc(1);
+        object = slab_alloc(&workers[0], c);
+        held[count] = object;
+        count += object != NULL;
+    }
+    sim_fail_alloc(0);
+    for (unsigned i = 0; i < left; i++)
+        slab_free(&workers[0], c, held[--count]);
+    return count;
+}
+
+/* Cut the child's VMA in three while the cache has only so many objects left: did it work? It gains
+ * a right, so that the call goes the full way at once and tries only once. */
+static bool cut_with(struct client *child, struct slab_cache *c, unsigned left)
+{
+    vaddr_t at = BASE + 16 * PAGE_BYTES;
+    uint64_t vmas = child->mm->map_count;
+    unsigned count = hold_all(c, left);
+
+    sim_fail_alloc(1);
+    long error =
+        core_world_call(child, NR_mprotect, at, 16 * PAGE_BYTES, PROT_READ | PROT_EXEC, 0, 0);
+    EXPECT_EQ(error, sim_failed() ? -LINUX_ENOMEM : 0);
+    EXPECT_EQ(child->mm->map_count, vmas + (error ? 0 : 2));
+    sim_fail_alloc(0);
+    while (count)
+        slab_free(&workers[0], c, held[--count]);
+    core_world_check();
+    return !error;
+}
+
+/* A VMA that has inherited pages is cut in three, and each part finds them; or nothing changes. */
+KTAP_CASE(core_fork_cut_with_little_memory)
+{
+    core_world_boot(&(struct world){0});
+    struct client *parent = rich_parent(), *child;
+
+    for (unsigned which = 0; which < 2; which++) {
+        struct slab_cache *c = which ? anon_chain_cache : vma_cache;
+
+        child = core_world_fork(parent, 0);
+        EXPECT(child && rmap_chains(vma_at(child->mm, BASE)) == 2);
+        for (unsigned left = 0; left < 2; left++)
+            EXPECT(!cut_with(child, c, left));
+        EXPECT(cut_with(child, c, 2));
+        for (unsigned i = 0; i < 3; i++)
+            EXPECT_EQ(rmap_chains(vma_at(child->mm, BASE + i * 16 * PAGE_BYTES)), 2);
+        core_world_end(child);
+    }
+    core_world_end(parent);
+    core_world_check();
 }
 
 /* Large spaces end in parts, in which full leaf tables go whole: anonymous pages, alone and shared,
