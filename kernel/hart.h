@@ -51,6 +51,8 @@ struct hart {
     uint64_t timer_next;        /* ticks */
     uint64_t asid_flush_wanted; /* generation changed: flush all before the next space */
     uint64_t gathering;         /* bool, read by others: see gather.h */
+    struct thread *payer;       /* who pays for the hart's time since `paid_until`, or NULL */
+    uint64_t paid_until;        /* ticks; both under the kernel lock */
 };
 
 extern struct hart *harts[HARTS_MAX];

@@ -69,14 +69,21 @@ static int best_priority(const struct hart *h)
     return h->run_bits ? 31 - __builtin_clz(h->run_bits) : -1;
 }
 
+/* Whom t serves on the straight path, at the root of it; itself if that is nobody. */
+static inline struct thread *straight_root(struct thread *t)
+{
+    if (t->serves)
+        while (worker_has_client(t))
+            t = t->client;
+    return t;
+}
+
 /*
  * Workers have no floating-point state: while one serves on the straight path, the registers are
  * those of the thread at the root of it, and stay so until a thread of another root comes.
  */
 static void fp_enter(struct hart *h, struct thread *t)
 {
-    while (worker_has_client(t))
-        t = t->client;
     if (h->fp_owner == t || !(arch_features & BOOT_HAS_FP))
         return;
     if (h->fp_owner)
@@ -88,15 +95,58 @@ static void fp_enter(struct hart *h, struct thread *t)
     h->fp_owner = t;
 }
 
+/*
+ * Time is paid for by the thread at the root of all: whom a worker serves, straight or not. Who
+ * that is changes only here, so only here time is read; on the straight paths it is the same before
+ * and after.
+ */
+static struct thread *payer_of(struct thread *root)
+{
+    while (root->served)
+        root = straight_root(root->served);
+    return root;
+}
+
+static inline void pay(struct hart *h, struct thread *next)
+{
+    if (h->payer == next)
+        return;
+    uint64_t now = arch_time();
+    if (h->payer)
+        h->payer->paid_ticks += now - h->paid_until;
+    h->payer = next;
+    h->paid_until = now;
+}
+
+void sched_payer_ends(const struct thread *t)
+{
+    for (unsigned i = 0; i < harts_online; i++)
+        if (harts[i]->payer == t)
+            harts[i]->payer = NULL;
+}
+
+uint64_t sched_paid_ticks(const struct thread *t)
+{
+    uint64_t ticks = t->paid_ticks, now = arch_time();
+
+    for (unsigned i = 0; i < harts_online; i++)
+        if (harts[i]->payer == t && harts[i]->paid_until < now)
+            ticks += now - harts[i]->paid_until;
+    return ticks;
+}
+
 /* Run t, which is in no queue. Releases the lock. */
 static bool go(struct hart *h, struct thread *t)
 {
+    struct thread *root = straight_root(t);
+
     t->state = THREAD_RUNNING;
     h->current = t;
     h->look_again = 0;
     count(h, COUNT_switch_thread);
     count(h, COUNT_satp_slow);
-    fp_enter(h, t);
+    fp_enter(h, root);
+    pay(h, payer_of(root));
     if (!t->serves) /* a worker's space is pinned: its value never changes */
         t->satp = space_activate(t->space, h);
     arch_satp_write(t->satp); /* under the lock: after it, what was loaded may be destroyed */
@@ -113,8 +163,10 @@ static void tick(struct hart *h)
     count(h, COUNT_interrupt_timer);
     timers_run_locked(now);
     watchdog_tick_locked(h, now);
-    if (t)
-        t->user_ticks++;
+    if (t) {
+        struct thread *payer = payer_of(straight_root(t));
+        *(payer == t ? &payer->seen_user : &payer->seen_served) += 1;
+    }
     /* Whoever is served on the straight path pays for it. */
     for (; t; t = worker_has_client(t) ? t->client : NULL)
         if (t->slice_left)
@@ -170,6 +222,7 @@ static void idle(struct hart *h)
 {
     struct thread *w = h->idle_worker;
 
+    pay(h, NULL);
     if (h->current || h->space_active) {
         h->current = NULL;
         arch_satp_write(arch_satp_kernel());
@@ -202,6 +255,7 @@ bool sched_run(struct hart *h)
         t->state = THREAD_RUNNING;
         arch_satp_write(arch_satp_kernel()); /* what is loaded may be destroyed meanwhile */
         count(h, COUNT_satp_slow);
+        pay(h, payer_of(straight_root(t)));
         kernel_unlock();
         pager_run(t);
         kernel_lock();

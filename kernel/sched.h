@@ -24,6 +24,10 @@ void sched_interrupts(struct hart *h);
 void sched_timer_start(struct hart *h);
 /* Kernel lock held. Have this hart's timer fire by `deadline` at the latest. */
 void sched_timer_before(struct hart *h, uint64_t deadline);
+/* Kernel lock held. t is going away: nobody pays for what is left of it. */
+void sched_payer_ends(const struct thread *t);
+/* Kernel lock held. What t has paid for until now, in ticks. */
+uint64_t sched_paid_ticks(const struct thread *t);
 /* From the trap code: an interrupt came while t ran; all its registers are saved. */
 bool interrupt_enter(struct thread *t);
 

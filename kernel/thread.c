@@ -250,6 +250,7 @@ void thread_unlink(struct thread *t)
     for (unsigned i = 0; i < harts_online; i++)
         if (harts[i]->current == t)
             harts[i]->current = NULL;
+    sched_payer_ends(t);
 }
 
 /*
@@ -471,6 +472,21 @@ long call_thread_stop(struct thread *caller, struct call_args *c)
         error = thread_stop(t);
     kernel_unlock();
     return error;
+}
+
+long call_thread_time(struct thread *caller, struct call_args *c)
+{
+    long result = 0;
+
+    kernel_lock();
+    const struct thread *t = control(caller, c->a[0], &result);
+    if (t) {
+        result = (long)sched_paid_ticks(t);
+        c->out[0] = t->seen_user;
+        c->out[1] = t->seen_served;
+    }
+    kernel_unlock();
+    return result;
 }
 
 long call_worker_bind(struct thread *caller, struct call_args *c)

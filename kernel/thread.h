@@ -113,7 +113,10 @@ struct thread {
     uint32_t fp_valid;               /* f[] and fcsr hold its state */
     uint64_t f[32];
     uint64_t fcsr;
-    uint64_t user_ticks; /* time base ticks at which it was seen running, sampled by the timer */
+    /* What it has to pay for (sched.c): ticks up to the last switch, and how often the timer found
+     * it in user mode, and found a worker that served it. */
+    uint64_t paid_ticks;
+    uint64_t seen_user, seen_served;
 };
 
 _Static_assert(sizeof(struct thread) <= PAGE_BYTES, "a thread is one page");

@@ -123,7 +123,11 @@
  * address of its memory says, park. Refused as reply_push(). */
 #define CALL_REPLY_POP (-38)
 
-#define CALL_LAST (-38)
+/* thread_time(thread) -> ticks of the time base that harts spent on it, its calls and its faults;
+ * a1 = interrupts of the timer that found it in user mode; a2 = that found it being served. */
+#define CALL_THREAD_TIME (-39)
+
+#define CALL_LAST (-39)
 
 #define SELF_TABLE 0xffffffffUL
 

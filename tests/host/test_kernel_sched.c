@@ -112,7 +112,7 @@ KTAP_CASE(one_alone_keeps_the_hart)
     ipc_run(1);
     for (unsigned i = 0; i < 10; i++) {
         tick(1);
-        EXPECT(running(1) == t && t->user_ticks == i + 1);
+        EXPECT(running(1) == t && t->seen_user == i + 1);
     }
     ipc_check();
 }
@@ -308,8 +308,36 @@ KTAP_CASE(time_is_counted_for_who_runs)
     tick(1);
     ipc_foreign(1, 1);
     tick(1);
-    EXPECT(c->user_ticks == 2 && w->user_ticks == 1);
+    EXPECT(c->seen_user == 2 && c->seen_served == 1 && w->seen_user == 0);
     EXPECT_EQ(harts[1]->counter[COUNT_interrupt_timer], 3);
+}
+
+KTAP_CASE(who_is_served_pays)
+{
+    ipc_usual(2, 2, 2);
+    uint64_t slot = client(1, 8), other_slot = client(1, 8);
+    struct thread *c = ipc_t(slot), *other = ipc_t(other_slot);
+    struct thread *w = ipc_t(ipc.personality_worker[1]);
+
+    machine.time_step = 0;
+    ipc_run(1);
+    EXPECT(running(1) == c && harts[1]->payer == c);
+    machine.time += 100;
+    ipc_foreign(1, 1); /* served straight: nothing is counted, and nobody else pays */
+    machine.time += 50;
+    EXPECT(running(1) == w && harts[1]->payer == c);
+    EXPECT_EQ(c->paid_ticks, 0);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, slot), 150);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, other_slot), 0);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 0), 0);
+    EXPECT(running(1) == c);
+    machine.time += 7;
+    IPC_NATIVE(1, CALL_YIELD);
+    EXPECT(running(1) == other && c->paid_ticks == 157);
+    machine.time += 11;
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, slot), 157);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, other_slot), 11);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, SLOT_ENDPOINT), -ERR_TYPE);
 }
 
 /* Spaces. */

@@ -429,6 +429,8 @@ struct linux_sigset_argument {
 #define LINUX_CLOCK_BOOTTIME         7
 #define LINUX_TIMER_ABSTIME          1
 #define LINUX_ITIMER_REAL            0
+#define LINUX_ITIMER_VIRTUAL         1
+#define LINUX_ITIMER_PROF            2
 
 struct linux_rusage {
     struct linux_timeval utime;
@@ -449,6 +451,7 @@ struct linux_rlimit {
 #define LINUX_PERSONALITY_ASK   0xffffffffU
 
 #define LINUX_RLIMITS        16
+#define LINUX_RLIMIT_CPU     0
 #define LINUX_RLIMIT_FSIZE   1
 #define LINUX_RLIMIT_DATA    2
 #define LINUX_RLIMIT_STACK   3
@@ -555,31 +558,33 @@ struct linux_shm_info {
 
 #define LINUX_NSIG 64 /* signals are 1..LINUX_NSIG */
 
-#define LINUX_SIGHUP   1
-#define LINUX_SIGINT   2
-#define LINUX_SIGQUIT  3
-#define LINUX_SIGILL   4
-#define LINUX_SIGTRAP  5
-#define LINUX_SIGABRT  6
-#define LINUX_SIGBUS   7
-#define LINUX_SIGFPE   8
-#define LINUX_SIGKILL  9
-#define LINUX_SIGSEGV  11
-#define LINUX_SIGPIPE  13
-#define LINUX_SIGALRM  14
-#define LINUX_SIGTERM  15
-#define LINUX_SIGCHLD  17
-#define LINUX_SIGCONT  18
-#define LINUX_SIGSTOP  19
-#define LINUX_SIGTSTP  20
-#define LINUX_SIGTTIN  21
-#define LINUX_SIGTTOU  22
-#define LINUX_SIGURG   23
-#define LINUX_SIGXCPU  24
-#define LINUX_SIGXFSZ  25
-#define LINUX_SIGWINCH 28
-#define LINUX_SIGSYS   31
-#define LINUX_SIGRTMIN 32
+#define LINUX_SIGHUP    1
+#define LINUX_SIGINT    2
+#define LINUX_SIGQUIT   3
+#define LINUX_SIGILL    4
+#define LINUX_SIGTRAP   5
+#define LINUX_SIGABRT   6
+#define LINUX_SIGBUS    7
+#define LINUX_SIGFPE    8
+#define LINUX_SIGKILL   9
+#define LINUX_SIGSEGV   11
+#define LINUX_SIGPIPE   13
+#define LINUX_SIGALRM   14
+#define LINUX_SIGTERM   15
+#define LINUX_SIGCHLD   17
+#define LINUX_SIGCONT   18
+#define LINUX_SIGSTOP   19
+#define LINUX_SIGTSTP   20
+#define LINUX_SIGTTIN   21
+#define LINUX_SIGTTOU   22
+#define LINUX_SIGURG    23
+#define LINUX_SIGXCPU   24
+#define LINUX_SIGXFSZ   25
+#define LINUX_SIGVTALRM 26
+#define LINUX_SIGPROF   27
+#define LINUX_SIGWINCH  28
+#define LINUX_SIGSYS    31
+#define LINUX_SIGRTMIN  32
 
 #define LINUX_SIG_DFL 0
 #define LINUX_SIG_IGN 1

@@ -58,13 +58,6 @@ static bool ticks_of(const struct linux_timeval *value, uint64_t *ticks)
     return true;
 }
 
-static struct linux_timeval timeval_of(uint64_t ticks)
-{
-    struct linux_timespec time = time_from_ticks(ticks);
-
-    return (struct linux_timeval){time.sec, time.nsec / 1000};
-}
-
 static uint64_t time_left(const struct timer *timer)
 {
     uint64_t now = time_now_ticks();
@@ -72,40 +65,60 @@ static uint64_t time_left(const struct timer *timer)
     return timer->ticks > now ? timer->ticks - now : timer->ticks ? 1 : 0;
 }
 
-static long alarm_tell(struct thread *t, uint64_t to)
+/* Which alarm on CPU time an interval timer is, other than ITIMER_REAL. */
+static enum cpu_alarm_kind cpu_alarm_of(uint32_t which)
+{
+    return which == LINUX_ITIMER_PROF ? CPU_ALARM_PROF : CPU_ALARM_VIRTUAL;
+}
+
+static long alarm_tell(struct thread *t, uint32_t which, uint64_t to)
 {
     const struct alarm *alarm = &t->process->alarm;
-    const struct itimerval value = {timeval_of(alarm->interval),
-                                    timeval_of(time_left(&alarm->timer))};
+    const struct cpu_alarm *cpu = &t->process->cpu_alarm[cpu_alarm_of(which)];
+    bool real = which == LINUX_ITIMER_REAL;
+    const struct itimerval value = {
+        time_value_from_ticks(real ? alarm->interval : cpu->interval),
+        time_value_from_ticks(real ? time_left(&alarm->timer) : cpu_timer_left(&cpu->timer))};
 
     return copy_out(t->process->space, to, &value, sizeof(value));
 }
 
-/* CPU time is not accounted, so ITIMER_VIRTUAL and ITIMER_PROF are not there. */
-long linux_getitimer(struct thread *t, const uint64_t *a)
+static void alarm_set(struct process *p, uint64_t ticks, uint64_t interval)
 {
-    return a[0] == LINUX_ITIMER_REAL ? alarm_tell(t, a[1]) : -LINUX_EINVAL;
-}
+    struct alarm *alarm = &p->alarm;
 
-long linux_setitimer(struct thread *t, const uint64_t *a)
-{
-    struct alarm *alarm = &t->process->alarm;
-    struct itimerval value = {0};
-    uint64_t ticks, interval;
-
-    if (a[0] != LINUX_ITIMER_REAL)
-        return -LINUX_EINVAL;
-    if (a[1] && copy_in(t->process->space, &value, a[1], sizeof(value)))
-        return -LINUX_EFAULT;
-    if (!ticks_of(&value.value, &ticks) || !ticks_of(&value.interval, &interval))
-        return -LINUX_EINVAL;
-    if (a[2] && alarm_tell(t, a[2]))
-        return -LINUX_EFAULT;
     alarm->timer.expire = alarm_expired;
     alarm->interval = interval;
     timer_clear(&alarm->timer);
     if (ticks && time_after(ticks) != TIME_NEVER)
         timer_set(&alarm->timer, time_after(ticks));
+}
+
+long linux_getitimer(struct thread *t, const uint64_t *a)
+{
+    uint32_t which = (uint32_t)a[0];
+
+    return which <= LINUX_ITIMER_PROF ? alarm_tell(t, which, a[1]) : -LINUX_EINVAL;
+}
+
+long linux_setitimer(struct thread *t, const uint64_t *a)
+{
+    uint32_t which = (uint32_t)a[0];
+    struct itimerval value = {0};
+    uint64_t ticks, interval;
+
+    if (which > LINUX_ITIMER_PROF)
+        return -LINUX_EINVAL;
+    if (a[1] && copy_in(t->process->space, &value, a[1], sizeof(value)))
+        return -LINUX_EFAULT;
+    if (!ticks_of(&value.value, &ticks) || !ticks_of(&value.interval, &interval))
+        return -LINUX_EINVAL;
+    if (a[2] && alarm_tell(t, which, a[2]))
+        return -LINUX_EFAULT;
+    if (which == LINUX_ITIMER_REAL)
+        alarm_set(t->process, ticks, interval);
+    else
+        cpu_alarm_set(t->process, cpu_alarm_of(which), ticks, interval);
     return 0;
 }
 
@@ -115,6 +128,7 @@ struct posix_timer {
     struct process *process; /* NULL: free */
     LIST_ENTRY(posix_timer) link;
     struct timer timer;
+    struct cpu_timer cpu;      /* instead of it, if the clock is one of CPU time */
     struct signal_entry entry; /* in `set`, from its expiry until its signal is taken */
     struct signal_set *set;
     int32_t clock;
@@ -132,6 +146,36 @@ static bool is_pending(const struct posix_timer *timer)
     return timer->entry.signal != 0;
 }
 
+static bool is_of_cpu(const struct posix_timer *timer)
+{
+    return cpu_clock_is(timer->clock);
+}
+
+/* Now, by its clock; nothing happens any more by one that is gone. */
+static uint64_t posix_now(const struct posix_timer *timer)
+{
+    uint64_t now = 0;
+
+    if (!is_of_cpu(timer))
+        return time_now_ticks();
+    cpu_clock_now(&timer->cpu.clock, &now);
+    return now;
+}
+
+static void posix_start(struct posix_timer *timer, uint64_t at)
+{
+    if (is_of_cpu(timer))
+        cpu_timer_set(&timer->cpu, at ? at : 1);
+    else
+        timer_set(&timer->timer, at);
+}
+
+static void posix_stop(struct posix_timer *timer)
+{
+    timer_clear(&timer->timer);
+    cpu_timer_clear(&timer->cpu);
+}
+
 /* Run on after an expiry; how many more have been missed. */
 static int32_t run_on(struct posix_timer *timer)
 {
@@ -140,7 +184,7 @@ static int32_t run_on(struct posix_timer *timer)
     if (!timer->interval)
         return 0;
     uint64_t first = timer->expired + timer->interval;
-    timer_set(&timer->timer, next_time(first, timer->interval, time_now_ticks(), &missed));
+    posix_start(timer, next_time(first, timer->interval, posix_now(timer), &missed));
     return missed < OVERRUN_MAX ? (int32_t)missed : OVERRUN_MAX;
 }
 
@@ -156,15 +200,14 @@ static void signal_taken(struct signal_entry *entry, struct signal_info *info)
     info->uid = (uint32_t)missed;
 }
 
-static void posix_expired(struct timer *at)
+static void posix_expired(struct posix_timer *timer)
 {
-    struct posix_timer *timer = (void *)((char *)at - offsetof(struct posix_timer, timer));
     const struct signal_info info = {
         .code = LINUX_SI_TIMER, .pid = (int32_t)(timer - posix_timers), .value = timer->value};
     struct process *p = timer->process;
     struct thread *t = NULL;
 
-    timer->expired = time_now_ticks();
+    timer->expired = posix_now(timer);
     if (timer->notify == LINUX_SIGEV_THREAD_ID) {
         t = thread_by_tid(timer->tid);
         if (!t || t->process != p || t->state == THREAD_DYING) {
@@ -179,10 +222,20 @@ static void posix_expired(struct timer *at)
         run_on(timer);
 }
 
+static void expired(struct timer *timer)
+{
+    posix_expired((void *)((char *)timer - offsetof(struct posix_timer, timer)));
+}
+
+static void cpu_expired(struct cpu_timer *timer)
+{
+    posix_expired((void *)((char *)timer - offsetof(struct posix_timer, cpu)));
+}
+
 static void posix_delete(struct posix_timer *timer)
 {
     timer->process = NULL;
-    timer_clear(&timer->timer);
+    posix_stop(timer);
     if (is_pending(timer))
         signal_entry_remove(timer->set, &timer->entry);
     LIST_REMOVE(timer, link);
@@ -200,6 +253,7 @@ void alarms_end(struct process *p)
 {
     alarms_exec(p);
     timer_clear(&p->alarm.timer);
+    cpu_alarms_end(p);
 }
 
 /* What sigevent asks for: 0 or -errno. */
@@ -231,26 +285,52 @@ static long event_read(struct thread *t, uint64_t from, struct posix_timer *time
     return event.signal >= 1 && event.signal <= LINUX_NSIG ? 0 : -LINUX_EINVAL;
 }
 
+#define CLOCK_OF_DEVICE      3 /* the low bits of a clock that a descriptor stands for */
+#define CLOCK_OF_DEVICE_MASK 7
+
+long alarm_clock(const struct thread *t, int32_t number, struct cpu_clock *cpu)
+{
+    if (number < 0 && (number & CLOCK_OF_DEVICE_MASK) == CLOCK_OF_DEVICE)
+        return -LINUX_EOPNOTSUPP;
+    if (cpu_clock_is(number))
+        return cpu_clock_find(t, number, cpu) ? 0 : -LINUX_EINVAL;
+    switch (number) {
+    case LINUX_CLOCK_REALTIME:
+    case LINUX_CLOCK_MONOTONIC:
+    case LINUX_CLOCK_BOOTTIME:
+        return 0;
+    case LINUX_CLOCK_MONOTONIC_RAW:
+    case LINUX_CLOCK_REALTIME_COARSE:
+    case LINUX_CLOCK_MONOTONIC_COARSE:
+        return -LINUX_EOPNOTSUPP;
+    default:
+        return -LINUX_EINVAL;
+    }
+}
+
 long linux_timer_create(struct thread *t, const uint64_t *a)
 {
     struct posix_timer *timer = posix_timers;
     int32_t clock = (int32_t)a[0];
+    struct cpu_clock cpu = {0};
+    long error = alarm_clock(t, clock, &cpu);
 
-    if (clock != LINUX_CLOCK_REALTIME && clock != LINUX_CLOCK_MONOTONIC &&
-        clock != LINUX_CLOCK_BOOTTIME)
-        return -LINUX_EINVAL;
+    if (error)
+        return error;
     while (timer < posix_timers + TIMERS_MAX && timer->process)
         timer++;
     if (timer == posix_timers + TIMERS_MAX)
         return -LINUX_EAGAIN;
     memset(timer, 0, sizeof(*timer));
     int32_t id = (int32_t)(timer - posix_timers);
-    long error = event_read(t, a[1], timer);
+    error = event_read(t, a[1], timer);
     if (!error)
         error = copy_out(t->process->space, a[2], &id, sizeof(id));
     if (error)
         return error;
-    timer->timer.expire = posix_expired;
+    timer->timer.expire = expired;
+    timer->cpu.expire = cpu_expired;
+    timer->cpu.clock = cpu;
     timer->clock = clock;
     timer->process = t->process;
     LIST_INSERT_HEAD(&t->process->posix_timers, timer, link);
@@ -266,7 +346,8 @@ static struct posix_timer *timer_find(const struct thread *t, uint64_t id)
 
 static long posix_tell(struct thread *t, const struct posix_timer *timer, uint64_t to)
 {
-    uint64_t left = time_left(&timer->timer), now = time_now_ticks(), missed;
+    uint64_t now = posix_now(timer), missed;
+    uint64_t left = is_of_cpu(timer) ? cpu_timer_left(&timer->cpu) : time_left(&timer->timer);
 
     if (is_pending(timer) && timer->interval)
         left = next_time(timer->expired, timer->interval, now, &missed) - now;
@@ -301,10 +382,10 @@ long linux_timer_delete(struct thread *t, const uint64_t *a)
 /* When a timer set to `value` expires, in ticks; a time that has passed is now. */
 static uint64_t expiry(const struct posix_timer *timer, struct linux_timespec value, bool absolute)
 {
-    uint64_t now = time_now_ticks();
+    uint64_t now = posix_now(timer), at;
 
     if (!absolute)
-        return time_after(time_to_ticks(&value));
+        return __builtin_add_overflow(now, time_to_ticks(&value), &at) ? TIME_NEVER : at;
     if (timer->clock == LINUX_CLOCK_REALTIME)
         value.sec = value.sec > time_epoch_sec() ? value.sec - time_epoch_sec() : 0;
     uint64_t ticks = time_to_ticks(&value);
@@ -327,13 +408,13 @@ long linux_timer_settime(struct thread *t, const uint64_t *a)
     timer->interval = 0;
     if (is_pending(timer))
         signal_entry_remove(timer->set, &timer->entry);
-    timer_clear(&timer->timer);
+    posix_stop(timer);
     timer->overrun = 0;
     timer->interval = time_to_ticks(&value.interval);
     if (value.value.sec || value.value.nsec) {
         uint64_t at = expiry(timer, value.value, ((uint32_t)a[1] & LINUX_TIMER_ABSTIME) != 0);
         if (at != TIME_NEVER)
-            timer_set(&timer->timer, at);
+            posix_start(timer, at);
     }
     return 0;
 }

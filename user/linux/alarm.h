@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "user/linux/cputime.h"
 #include "user/linux/timer.h"
 
 struct process;
+struct thread;
 struct posix_timer;
 LIST_HEAD(posix_timer_list, posix_timer);
 
@@ -20,6 +22,9 @@ struct alarm {
     uint64_t interval; /* ticks; 0: once */
 };
 
+/* The clock of a timer or a sleep: 0, with *cpu if it is one of CPU time; -EINVAL: there is none,
+ * -EOPNOTSUPP: it only tells the time. */
+long alarm_clock(const struct thread *t, int32_t number, struct cpu_clock *cpu);
 /* execve: those of timer_create() go, the interval timer stays. */
 void alarms_exec(struct process *p);
 /* p ends: all go. */

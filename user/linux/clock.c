@@ -8,11 +8,11 @@
 
 #define TIMES_HZ 100 /* of times(2): AT_CLKTCK */
 
-/* Time now on a clock; false if there is no such clock. CPU time is not accounted by thread: these
- * clocks give the time since the process began. */
+/* Time now on a clock; false if there is no such clock. */
 static bool clock_now(const struct thread *t, int32_t clock, struct linux_timespec *now)
 {
     uint64_t ticks = time_now_ticks();
+    struct cpu_clock cpu;
 
     switch (clock) {
     case LINUX_CLOCK_REALTIME:
@@ -25,12 +25,11 @@ static bool clock_now(const struct thread *t, int32_t clock, struct linux_timesp
     case LINUX_CLOCK_BOOTTIME:
         *now = time_from_ticks(ticks);
         return true;
-    case LINUX_CLOCK_PROCESS_CPUTIME:
-    case LINUX_CLOCK_THREAD_CPUTIME:
-        *now = time_from_ticks(ticks - t->process->start_ticks);
-        return true;
     default:
-        return false;
+        if (!cpu_clock_is(clock) || !cpu_clock_find(t, clock, &cpu) || !cpu_clock_now(&cpu, &ticks))
+            return false;
+        *now = time_from_ticks(ticks);
+        return true;
     }
 }
 
@@ -105,18 +104,55 @@ long linux_nanosleep(struct thread *t, const uint64_t *a)
     return sleep_until(t, a[1]);
 }
 
+/* Until a CPU clock, not of the sleeper, shows a time; who is gone meanwhile holds nobody up. */
+static long cpu_sleep(struct thread *t, const struct cpu_clock *clock, bool absolute, uint64_t from,
+                      uint64_t left)
+{
+    struct linux_timespec want;
+    uint64_t now;
+
+    if (cpu_clock_is_own(clock, t))
+        return -LINUX_EINVAL;
+    if (!cpu_clock_now(clock, &now))
+        return 0;
+    if (!t->again) {
+        long error = read_want(t, from, &want);
+        if (error)
+            return error;
+        if (__builtin_add_overflow(absolute ? 0 : now, time_to_ticks(&want), &t->until))
+            t->until = TIME_NEVER;
+    }
+    if (now >= t->until)
+        return 0;
+    long result = request_wait(t, NULL);
+    if (result == REQUEST_WAITS) {
+        deadline_set(t, cpu_clock_look(clock, now, t->until));
+        return result;
+    }
+    const struct linux_timespec rest = time_from_ticks(t->until - now);
+    if (!absolute && left && copy_out(t->process->space, left, &rest, sizeof(rest)))
+        return -LINUX_EFAULT;
+    return REQUEST_INTERRUPTED;
+}
+
 long linux_clock_nanosleep(struct thread *t, const uint64_t *a)
 {
     bool absolute = ((uint32_t)a[1] & LINUX_TIMER_ABSTIME) != 0;
-    struct linux_timespec want, now;
+    int32_t number = (int32_t)a[0];
+    struct linux_timespec want;
+    struct cpu_clock clock;
+    long error =
+        number == LINUX_CLOCK_THREAD_CPUTIME ? -LINUX_EOPNOTSUPP : alarm_clock(t, number, &clock);
 
-    if (!clock_now(t, (int32_t)a[0], &now) || (int32_t)a[0] == LINUX_CLOCK_THREAD_CPUTIME)
-        return -LINUX_EINVAL;
+    if (error) /* nobody's clock any more: it was there at the first run */
+        return t->again ? 0 : error;
+    if (cpu_clock_is(number))
+        return cpu_sleep(t, &clock, absolute, a[2], a[3]);
     if (!t->again) {
-        long error = read_want(t, a[2], &want);
+        error = read_want(t, a[2], &want);
         if (error)
             return error;
-        if (absolute && (int32_t)a[0] == LINUX_CLOCK_REALTIME)
+        if (absolute && number == LINUX_CLOCK_REALTIME)
             want.sec = want.sec > time_epoch_sec() ? want.sec - time_epoch_sec() : 0;
         t->until = absolute ? time_to_ticks(&want) : time_after(time_to_ticks(&want));
     }
@@ -131,7 +167,10 @@ long linux_times(struct thread *t, const uint64_t *a)
 {
     uint64_t ticks = time_now_ticks();
     uint64_t unit = time_hz() / TIMES_HZ ? time_hz() / TIMES_HZ : 1;
-    struct tms tms = {.user = (int64_t)((ticks - t->process->start_ticks) / unit)};
+    const struct cpu_time own = cpu_time_of_process(t->process),
+                          *children = &t->process->cpu_children;
+    struct tms tms = {(int64_t)(own.user / unit), (int64_t)(own.system / unit),
+                      (int64_t)(children->user / unit), (int64_t)(children->system / unit)};
 
     if (a[0] && copy_out(t->process->space, a[0], &tms, sizeof(tms)))
         return -LINUX_EFAULT;

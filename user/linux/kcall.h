@@ -64,6 +64,27 @@ static inline long kcall_space_copy(uint64_t space, uint64_t address, const void
     return kcall6(CALL_SPACE_COPY, space, address, (uint64_t)local, bytes, direction, 0);
 }
 
+/* Ticks that the thread paid for; how often it was seen in user mode, and being served. */
+#ifdef PAGODA_HOST
+long kcall_thread_time(uint64_t thread, uint64_t seen[2]);
+#else
+static inline long kcall_thread_time(uint64_t thread, uint64_t seen[2])
+{
+    register uint64_t a0 __asm__("a0") = thread;
+    register uint64_t a1 __asm__("a1");
+    register uint64_t a2 __asm__("a2");
+    register long a7 __asm__("a7") = CALL_THREAD_TIME;
+
+    __asm__ volatile("ecall"
+                     : "+r"(a0), "=r"(a1), "=r"(a2), "+r"(a7)
+                     :
+                     : "memory", "a3", "a4", "a5", "a6", "t0", "t1", "t2", "t3", "t4", "t5", "t6");
+    seen[0] = a1;
+    seen[1] = a2;
+    return (long)a0;
+}
+#endif
+
 static inline long kcall_worker_bind(uint64_t thread, uint64_t endpoint, const void *entry,
                                      const void *sp, const void *tp)
 {

@@ -359,7 +359,7 @@ long proc_text(const struct place *place, char **out)
     enum proc_text kind = (enum proc_text)place->node->detail;
 
     if (place->pid) {
-        const struct process *p = process_by_pid(place->pid);
+        struct process *p = process_by_pid(place->pid);
         if (!p)
             return -LINUX_ESRCH;
         proc_of_process(&text, kind, p, place->number);

@@ -129,7 +129,7 @@ const struct linux_utsname *system_name(void);
 
 struct process;
 /* proc_pid.c: the text of a file below /proc/PID; `number` as in a place. */
-void proc_of_process(struct text *text, enum proc_text kind, const struct process *p, int number);
+void proc_of_process(struct text *text, enum proc_text kind, struct process *p, int number);
 void proc_mounts(struct text *text);
 
 /* A thread's page faults, for getrusage. */

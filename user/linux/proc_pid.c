@@ -54,12 +54,14 @@ static const char *state_text(char state)
 }
 
 /* The fields of Linux's stat, of one thread or of all (NULL); those that are not known are 0. */
-static void stat_line(struct text *text, const struct process *p, const struct thread *only)
+static void stat_line(struct text *text, struct process *p, struct thread *only)
 {
+    struct cpu_time time = only ? cpu_time_of_thread(only) : cpu_time_of_process(p);
+    uint64_t clock = time_hz() / CLOCK_TICKS ? time_hz() / CLOCK_TICKS : 1;
     struct linux_timespec start = time_from_ticks(p->start_ticks);
     uint64_t start_clock = (uint64_t)start.sec * CLOCK_TICKS + (uint64_t)start.nsec / 10000000;
     const struct thread *first = only ? only : TAILQ_FIRST(&p->threads);
-    const char *name = only ? thread_comm((struct thread *)(uintptr_t)only) : p->comm;
+    const char *name = only ? thread_comm(only) : p->comm;
     const struct terminal *terminal = terminal_of_session(p->sid);
     int64_t minor = 0, major = 0;
     const struct thread *t;
@@ -73,11 +75,13 @@ static void stat_line(struct text *text, const struct process *p, const struct t
         minor += own_minor;
         major += own_major;
     }
-    text_printf(text, "%d (%s) %c %d %d %d %u %d 0 %ld 0 %ld 0 0 0 0 0 20 %d %u 0 %lu ",
-                only ? only->tid : p->pid, name, only ? state_of_thread(p, only) : state_of(p),
-                p->parent ? p->parent->pid : 0, p->pgid, p->sid, terminal ? terminal->device : 0,
-                terminal ? terminal->tty.foreground : -1, minor, major, first ? first->nice : 0,
-                p->thread_count, start_clock);
+    text_printf(text, "%d (%s) %c %d %d %d %u %d 0 %ld 0 %ld 0 ", only ? only->tid : p->pid, name,
+                only ? state_of_thread(p, only) : state_of(p), p->parent ? p->parent->pid : 0,
+                p->pgid, p->sid, terminal ? terminal->device : 0,
+                terminal ? terminal->tty.foreground : -1, minor, major);
+    text_printf(text, "%lu %lu %lu %lu 20 %d %u 0 %lu ", time.user / clock, time.system / clock,
+                p->cpu_children.user / clock, p->cpu_children.system / clock,
+                first ? first->nice : 0, p->thread_count, start_clock);
     text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
                 p->limit[LINUX_RLIMIT_RSS].soft);
     /* startcode .. exit_signal, processor, and the rest */
@@ -301,7 +305,7 @@ static void of_memory(struct text *text, enum proc_text kind, uint64_t mm)
 
 /* ---- which text ---- */
 
-static void of_task(struct text *text, enum proc_text kind, const struct process *p, int tid)
+static void of_task(struct text *text, enum proc_text kind, struct process *p, int tid)
 {
     struct thread *t = thread_by_tid(tid);
 
@@ -317,7 +321,7 @@ static void of_task(struct text *text, enum proc_text kind, const struct process
         status_lines(text, p, t);
 }
 
-void proc_of_process(struct text *text, enum proc_text kind, const struct process *p, int number)
+void proc_of_process(struct text *text, enum proc_text kind, struct process *p, int number)
 {
     switch (kind) {
     case PROC_STAT:

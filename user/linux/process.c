@@ -212,6 +212,7 @@ struct process *process_create(struct process *parent, const struct process *lik
     p->exit_signal = LINUX_SIGCHLD;
     if (parent) {
         inherit(p, like);
+        cpu_limit_apply(p);
         parent_set(p, parent);
     } else {
         p->pgid = p->sid = p->pid;

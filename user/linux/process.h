@@ -16,6 +16,7 @@
 #include "user/linux/abi.h"
 #include "user/linux/alarm.h"
 #include "user/linux/context.h"
+#include "user/linux/cpualarm.h"
 #include "user/linux/cred.h"
 #include "user/linux/fd.h"
 #include "user/linux/fs.h"
@@ -77,7 +78,11 @@ struct process {
     bool vfork_done;
     struct wait_queue alone_wait; /* its thread in execve, until it is the only one */
 
+    struct cpu_used cpu_gone; /* by threads that have ended */
+    struct cpu_time cpu_told, cpu_children;
+
     struct alarm alarm;
+    struct cpu_alarm cpu_alarm[CPU_ALARMS];
     struct posix_timer_list posix_timers;
     struct signal_set pending; /* for any of its threads */
     struct linux_rlimit limit[LINUX_RLIMITS];

@@ -54,17 +54,22 @@ long linux_sysinfo(struct thread *t, const uint64_t *a)
 #define RUSAGE_CHILDREN (-1)
 #define RUSAGE_THREAD   1
 
-/* Only what is known: the resident size and the time since the start. */
+/* Only what is known: CPU time, the resident size and page faults of what is alive. */
 long linux_getrusage(struct thread *t, const uint64_t *a)
 {
     struct linux_rusage usage = {0};
+    struct cpu_time time = t->process->cpu_children;
     int32_t who = (int32_t)a[0];
 
     if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
         return -LINUX_EINVAL;
+    if (who == RUSAGE_SELF)
+        time = cpu_time_of_process(t->process);
+    else if (who == RUSAGE_THREAD)
+        time = cpu_time_of_thread(t);
+    usage.utime = time_value_from_ticks(time.user);
+    usage.stime = time_value_from_ticks(time.system);
     if (who != RUSAGE_CHILDREN) {
-        struct linux_timespec time = time_from_ticks(time_now_ticks() - t->process->start_ticks);
-        usage.utime = (struct linux_timeval){time.sec, time.nsec / 1000};
         usage.maxrss = (int64_t)proc_statm(t->process->pid, 1) * 4;
         proc_thread_faults(t, &usage.minflt, &usage.majflt);
     }
@@ -75,8 +80,8 @@ long linux_getrusage(struct thread *t, const uint64_t *a)
  * ---- limits ----
  *
  * Kept here. Those on memory are enforced by the memory server, NOFILE by the descriptor table (of
- * processes that share one, the last to set it counts), FSIZE by memory files. CPU and the others
- * are told, and bind nobody.
+ * processes that share one, the last to set it counts), FSIZE by memory files, CPU by alarms. The
+ * others are told, and bind nobody.
  */
 
 static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_address,
@@ -99,6 +104,8 @@ static long limit(struct thread *t, int32_t pid, uint32_t which, uint64_t new_ad
             (value.hard > old.hard && !cred_is_root(&t->process->cred)))
             return -LINUX_EPERM;
         p->limit[which] = value;
+        if (which == LINUX_RLIMIT_CPU)
+            cpu_limit_apply(p);
         if (p->space)
             process_limits_apply(p, p->space->mm);
         if (p->files)

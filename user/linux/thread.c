@@ -196,6 +196,15 @@ long thread_regs_write(struct thread *t, const struct user_regs *regs)
     return mmcall_thread_regs(t->number, (struct user_regs *)(uintptr_t)regs, 1);
 }
 
+struct cpu_used thread_cpu_used(const struct thread *t)
+{
+    uint64_t seen[2];
+    long ticks = kcall_thread_time(client_slot(t), seen);
+
+    linux_assert(ticks >= 0);
+    return (struct cpu_used){(uint64_t)ticks, seen[0], seen[1]};
+}
+
 static void set_late(struct thread *t)
 {
     if (t->late)
@@ -215,6 +224,7 @@ static void clear_late(struct thread *t)
 /* False while its hart has yet to let go of it. */
 static bool destroy(struct thread *t)
 {
+    const struct cpu_used used = thread_cpu_used(t);
     long error = mmcall_thread_destroy(t->number);
 
     if (error == -LINUX_EAGAIN || error == -LINUX_EBUSY)
@@ -227,6 +237,7 @@ static bool destroy(struct thread *t)
     signal_set_remove(&t->pending, ~0UL);
     futex_thread_ends(t);
     thread_clear_tid(t);
+    cpu_used_add(&t->process->cpu_gone, &used);
     load[t->hart]--;
     count--;
     TAILQ_REMOVE(&t->process->threads, t, mates);

@@ -16,6 +16,7 @@
 #include <pagoda/call.h>
 
 #include "user/linux/abi.h"
+#include "user/linux/cputime.h"
 #include "user/linux/futex.h"
 #include "user/linux/sigqueue.h"
 #include "user/linux/sleep.h"
@@ -94,6 +95,7 @@ struct thread {
     char comm[COMM_BYTES];
     int policy, priority, nice; /* priority.c */
     uint64_t timer_slack;       /* nanoseconds; 0: the default; prctl.c */
+    struct cpu_time cpu_told;
 
     uint64_t mask;
     uint64_t saved_mask; /* of rt_sigsuspend and ppoll, put back after the handler */
@@ -145,6 +147,8 @@ long thread_regs_read(struct thread *t, struct user_regs *regs);
 long thread_regs_write(struct thread *t, const struct user_regs *regs);
 /* Keep the right to answer it, if not yet kept. */
 void thread_keep(struct thread *t);
+/* What it has used of the processors. */
+struct cpu_used thread_cpu_used(const struct thread *t);
 /* Where it may run from now on; it moves when its present or next request is answered. */
 void thread_set_affinity(struct thread *t, uint64_t affinity);
 /* Move it if it should; its request is about to be answered, or it waits. */

@@ -44,6 +44,13 @@ struct linux_timespec time_from_ticks(uint64_t ticks)
     };
 }
 
+struct linux_timeval time_value_from_ticks(uint64_t ticks)
+{
+    const struct linux_timespec time = time_from_ticks(ticks);
+
+    return (struct linux_timeval){time.sec, time.nsec / 1000};
+}
+
 int time_valid(const struct linux_timespec *value)
 {
     return value->sec >= 0 && value->nsec >= 0 && value->nsec < (int64_t)NSEC_PER_SEC;

@@ -27,6 +27,7 @@ uint64_t time_now_ticks(void); /* tests on the host give their own */
 struct linux_timespec time_from_ticks(uint64_t ticks);
 /* Rounded up, TIME_NEVER if it does not fit. The value must be valid. */
 uint64_t time_to_ticks(const struct linux_timespec *value);
+struct linux_timeval time_value_from_ticks(uint64_t ticks);
 int time_valid(const struct linux_timespec *value);
 /* now + ticks, TIME_NEVER on overflow. */
 uint64_t time_after(uint64_t ticks);

@@ -5,6 +5,7 @@
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/space.h"
+#include "user/linux/time.h"
 
 #define STATUS_CONTINUED 0xffff
 
@@ -57,7 +58,7 @@ static bool event_of(struct process *child, uint32_t options, struct event *even
 }
 
 /* It was told: a child that has ended leaves its last trace. */
-static void consume(const struct event *event, uint32_t options)
+static void consume(struct process *p, const struct event *event, uint32_t options)
 {
     struct process *child = event->child;
 
@@ -67,8 +68,10 @@ static void consume(const struct event *event, uint32_t options)
         child->stop_signal = 0;
     else if (event->code == LINUX_CLD_CONTINUED)
         child->continued = false;
-    else
+    else {
+        cpu_child_gone(p, child);
         process_reap(child);
+    }
 }
 
 /* Find something to tell. 1: there is; 0: not, and nobody wants to wait for it; else what the
@@ -92,12 +95,17 @@ static long find_event(struct thread *t, const struct wanted *w, struct event *e
     return w->options & LINUX_WNOHANG ? 0 : request_wait(t, &p->child_wait);
 }
 
-/* What the child used is not accounted. */
+/* What the child used, with those that it has waited for. */
 static long tell_usage(struct thread *t, const struct event *event, uint64_t to)
 {
-    const struct linux_rusage none = {0};
+    struct linux_rusage usage = {0};
 
-    return to && event->child ? copy_out(t->process->space, to, &none, sizeof(none)) : 0;
+    if (!to || !event->child)
+        return 0;
+    const struct cpu_time time = cpu_time_of_family(event->child);
+    usage.utime = time_value_from_ticks(time.user);
+    usage.stime = time_value_from_ticks(time.system);
+    return copy_out(t->process->space, to, &usage, sizeof(usage));
 }
 
 long linux_waitid(struct thread *t, const uint64_t *a)
@@ -133,7 +141,7 @@ long linux_waitid(struct thread *t, const uint64_t *a)
         tell_usage(t, &event, a[4]))
         return -LINUX_EFAULT;
     if (event.child)
-        consume(&event, w.options);
+        consume(t->process, &event, w.options);
     return 0;
 }
 
@@ -164,6 +172,6 @@ long linux_wait4(struct thread *t, const uint64_t *a)
     if ((a[1] && copy_out(t->process->space, a[1], &word, sizeof(word))) ||
         tell_usage(t, &event, a[3]))
         return -LINUX_EFAULT;
-    consume(&event, options);
+    consume(t->process, &event, options);
     return pid;
 }

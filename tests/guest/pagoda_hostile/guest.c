@@ -50,6 +50,7 @@ static const char *const signature[] = {
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "S",
     [-CALL_REPLY_BATCH] = "Snv",
+    [-CALL_THREAD_TIME] = "h",
 };
 
 static uint64_t below(struct guest *g, uint64_t n)

@@ -645,6 +645,7 @@ static void check_hart(unsigned hart)
     CHECK(!h->busy);
     CHECK(!t || !h->look_again || machine.hart[hart].software_pending);
     CHECK(!h->current || is_thread(h->current));
+    CHECK(!h->payer || is_thread(h->payer));
     CHECK(!h->idle_worker || is_thread(h->idle_worker));
     CHECK(!h->fp_owner || (is_thread(h->fp_owner) && h->fp_owner->hart == h));
     check_preemption(hart);

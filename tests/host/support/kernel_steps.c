@@ -129,6 +129,7 @@ static const char *const shapes[] = {
     [-CALL_NULL] = "",
     [-CALL_SPACE_INFO] = "s",
     [-CALL_REPLY_BATCH] = "Snv",
+    [-CALL_THREAD_TIME] = "s",
     [-CALL_LAST + 1] = "vvvvvv",
 };
 

@@ -1,5 +1,7 @@
 /* The personality's sources, for this test: requests, threads, processes, signals. */
 #include "user/linux/context.c"
+#include "user/linux/cpualarm.c"
+#include "user/linux/cputime.c"
 #include "user/linux/job.c"
 #include "user/linux/lock.c"
 #include "user/linux/oom.c"
