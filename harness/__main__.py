@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from harness import bench, boot, compare, debian, differ, linux, programs, qemu
+from harness import bench, boot, compare, debian, differ, linux, plugins, profile, programs, qemu
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 
@@ -115,6 +115,23 @@ def _bench_accept(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _profile(arguments: argparse.Namespace) -> int:
+    try:
+        for line in profile.report(
+            arguments.build_dir,
+            _machine(arguments),
+            arguments.program,
+            arguments.row,
+            sample=arguments.sample,
+            code=arguments.code,
+        ):
+            print(line)
+    except (profile.ProfileError, plugins.PluginError) as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     return compare.run(arguments.build_dir, arguments.policy)
 
@@ -170,7 +187,13 @@ def _parser() -> argparse.ArgumentParser:
     differential.add_argument("--steps", type=int, default=2000)
     differential.add_argument("--features", default="", help="letters, see tests/diff/mmdiff.c")
     differential.set_defaults(function=_differ)
-    for subparser in (run, gdb, command, batch, differential):
+    profiling = commands.add_parser("profile", help="where a row of a benchmark spends its instructions")
+    profiling.add_argument("program", help="of user/bench, like anon")
+    profiling.add_argument("row", help="like anon_write_touch")
+    profiling.add_argument("--sample", type=int, default=0, help="that one alone, counted from 1; 0: all")
+    profiling.add_argument("--code", action="store_true", help="each instruction too")
+    profiling.set_defaults(function=_profile)
+    for subparser in (run, gdb, command, batch, differential, profiling):
         _add_machine(subparser)
 
     fetch = commands.add_parser("fetch-linux", help="download the Linux kernel to compare with")

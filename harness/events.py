@@ -29,6 +29,8 @@ _FUNCTION_LEAST = 0.5
 
 #: (address, code, physical page) and how often it was executed
 Executed = tuple[int, int, int, int]
+#: and the image that it belongs to
+Owned = tuple[Executed, Image | None]
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Fold:
 
     def __call__(self, profiles: Iterable[Profile]) -> None:
         """All at once: looking functions up takes a process for each image."""
-        owners = [(profile, self._owners(profile)) for profile in profiles]
+        owners = [(profile, self.owned(profile)) for profile in profiles]
         for image in (self._kernel, *self._low):
             image.load({e[0] for _, owned in owners for e, owner in owned if owner is image})
         for profile, owned in owners:
@@ -107,7 +109,7 @@ class Fold:
                 self._add(profile, executed, owner)
             profile.executed = []
 
-    def _owners(self, profile: Profile) -> list[tuple[Executed, Image | None]]:
+    def owned(self, profile: Profile) -> list[Owned]:
         low = _images_of_pages(profile, self._low)
         return [(e, self._kernel if e[0] >> 63 else low.get(e[2])) for e in profile.executed]
 

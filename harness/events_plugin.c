@@ -15,17 +15,13 @@
  *   x ADDRESS CODE PAGE TIMES   an instruction, where it is, and its physical page; all in hex but
  *                               TIMES
  *
+ * With sample=N only the N-th window of each row is added to it.
+ *
  * The machine must run its harts in turn (-icount). A hart executes no access twice, but the
  * instruction that faulted is executed again.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "cache_model.h"
-#include "qemu_plugin.h"
-
-EXPORT int qemu_plugin_version = 1;
+#include "plugin_out.h"
 
 enum mark { WINDOW_OPENS = 1, WINDOW_CLOSES, ROW_BEGINS, ROW_ADDS, ROW_ENDS, TELL };
 
@@ -66,13 +62,13 @@ struct row {
     size_t size;
 };
 
-static FILE *out;
 static struct instruction *bucket[BUCKETS];
 /* Those that were in a window, by number; and those that were in the present one. */
 static struct instruction **known, **seen;
 static size_t known_count, known_size, seen_count, seen_size;
 static struct row rows[ROWS_MAX];
 static uint64_t window, count[COUNTS];
+static uint64_t only_sample; /* of each row, counted from 1; 0: all are added up */
 static bool warm, open;
 static uint32_t *code_window, *data_window; /* by line: the window that touched it last */
 static uint64_t last_line[CACHE_HARTS_MAX];
@@ -141,6 +137,8 @@ static void row_reach(struct row *row, size_t number)
 static void row_add_window(struct row *row)
 {
     row->windows++;
+    if (only_sample != 0 && row->windows != only_sample)
+        return;
     for (int kind = 0; kind < COUNTS; kind++)
         row->count[kind] += count[kind];
     for (size_t n = 0; n < seen_count; n++) {
@@ -382,23 +380,14 @@ static void translated(plugin_id id, struct tb *tb)
     }
 }
 
-static void ended(plugin_id id, void *data)
+int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
-    (void)id, (void)data;
-    fclose(out);
-}
+    const char *sample = plugin_argument(argc, argv, "sample");
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
-{
     (void)info;
-    if (argc != 1 || strncmp(argv[0], "out=", 4) != 0 || (out = fopen(argv[0] + 4, "w")) == NULL) {
-        fprintf(stderr, "events: out=FILE, a file that can be written, is needed\n");
-        return -1;
-    }
+    if (sample != NULL)
+        only_sample = strtoul(sample, NULL, 10);
     code_window = needed(calloc(RAM_LINES_MAX, sizeof *code_window));
     data_window = needed(calloc(RAM_LINES_MAX, sizeof *data_window));
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-    qemu_plugin_register_atexit_cb(id, ended, NULL);
-    return 0;
+    return plugin_begin(id, argc, argv, translated);
 }

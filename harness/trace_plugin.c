@@ -11,20 +11,13 @@
  *
  * One hart only.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "qemu_plugin.h"
-
-EXPORT int qemu_plugin_version = 1;
+#include "plugin_out.h"
 
 struct instruction {
     uint64_t address;
     uint32_t code;
 };
 
-static FILE *out;
 static bool tracing;
 
 static void executed(unsigned vcpu, void *data)
@@ -70,21 +63,8 @@ static void translated(plugin_id id, struct tb *tb)
     }
 }
 
-static void ended(plugin_id id, void *data)
-{
-    (void)id, (void)data;
-    fclose(out);
-}
-
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
     (void)info;
-    if (argc != 1 || strncmp(argv[0], "out=", 4) != 0 || (out = fopen(argv[0] + 4, "w")) == NULL) {
-        fprintf(stderr, "trace: out=FILE, a file that can be written, is needed\n");
-        return -1;
-    }
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-    qemu_plugin_register_atexit_cb(id, ended, NULL);
-    return 0;
+    return plugin_begin(id, argc, argv, translated);
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench, boot, compare, compare_page, compare_text, events, plugins, qemu
+from harness import bench, boot, compare, compare_page, compare_text, events, plugins, profile, qemu
 
 #: programs that map by single answers, by batches, by lists and by copies of tables
 PROGRAMS = "test=anon,memfd,mprotect,munmap"
@@ -221,3 +221,19 @@ def test_the_plugin_and_the_kernel_count_the_same(build_dir: Path, tmp_path: Pat
         if profile.windows == row["n"]:
             inside = sum(profile.phases.values()) / row["n"]
             assert row["mean"] < inside < row["mean"] + 30, row["op"]
+
+
+def test_a_row_is_profiled(build_dir: Path) -> None:
+    """All of its samples, and one: what is folded is what was counted."""
+    for sample in (0, 3):
+        lines = list(profile.report(build_dir, qemu.Machine(), "brk", "brk_grow_1p", sample=sample))
+        total = float(lines[1].split()[0])
+        shown = sum(float(line.split()[0]) for line in lines[2:])  # by phase, then by function
+        assert 200 < total < 2000
+        assert 1.95 * total < shown <= 2.001 * total
+        assert any("trap_entry" in line for line in lines)
+
+
+def test_a_row_that_is_not_there(build_dir: Path) -> None:
+    with pytest.raises(profile.ProfileError, match="brk_grow_1p"):
+        list(profile.report(build_dir, qemu.Machine(), "brk", "nothing"))
