@@ -447,12 +447,13 @@ static bool slow_client(struct thread *w)
     return has;
 }
 
-struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count, long stopped)
+struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count,
+                                struct batch_answer so_far)
 {
     struct hart *h = this_hart();
 
-    if (unlikely(stopped != 0))
-        return (struct batch_answer){0, stopped};
+    if (unlikely(so_far.stopped))
+        return so_far;
     if (unlikely(!waits_straight(w->client)) && !slow_client(w))
         return (struct batch_answer){-ERR_CLIENT, 0};
     struct batch_answer answer = batch_perform(w, space, count);
@@ -472,14 +473,16 @@ long batch_reply_park_locked(struct thread *w, uint64_t value)
 }
 
 struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t value,
-                                     uint64_t stopped, uint64_t a4, uint64_t a5, struct thread *w)
+                                     uint64_t stopped, uint64_t performed, uint64_t a5,
+                                     struct thread *w)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client;
+    struct batch_answer so_far = {(long)performed, (long)stopped};
 
-    (void)a4, (void)a5;
+    (void)a5;
     h->current = w;
-    struct batch_answer answer = batch_reply(w, space, count, (long)stopped);
+    struct batch_answer answer = batch_reply(w, space, count, so_far);
     if (unlikely(answer.performed < 0 || answer.stopped)) {
         w->state = THREAD_RUNNING;
         h->counter[COUNT_trap_slow]++;

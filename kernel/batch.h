@@ -91,13 +91,6 @@ struct extent {
     pfn_t first;
     uint64_t pages;
 };
-/*
- * Fill `count` slots of a leaf table from a list that user mode can write: 0, or -ERR_x with
- * *done = 0 and nothing changed, or -ERR_MAPPED with some done: another hart was faster then.
- */
-long list_map(const struct extent *memory, int32_t *blocks, uint64_t *slot,
-              const volatile uint64_t *from, uint64_t count, uint32_t *done);
-
 /* The leaf table for the address becomes the one used last: 0 or -ERR_x. */
 long batch_leaf_find(struct batch *b, vaddr_t address);
 /* Why these are no slots of small leaves, or slots of large ones: as batch_slots(). */

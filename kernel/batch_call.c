@@ -270,13 +270,20 @@ static inline __attribute__((always_inline)) bool call_one(struct hart *h, struc
     return true;
 }
 
+/* Nothing has been done, or what was can be done again. */
+static bool call_refused(uint64_t space, uint64_t count, uint64_t value, struct thread *w)
+{
+    batch_note(w, (struct batch_answer){0, 0});
+    return straight_refused(space, count, value, w);
+}
+
 static __attribute__((noinline)) bool reply_few(uint64_t space, uint64_t count, uint64_t value,
                                                 struct thread *w)
 {
     struct thread *c = w->client;
 
     if (!call_few(this_hart(), w, space, count, value))
-        return straight_refused(space, count, value, 0, w);
+        return call_refused(space, count, value, w);
     w->client = NULL;
     return resume_full(c);
 }
@@ -287,7 +294,7 @@ bool reply_call(uint64_t space, uint64_t count, uint64_t value, struct thread *w
     struct thread *c = w->client;
 
     if (unlikely(page == NULL || page->op[0].count > FEW))
-        return straight_refused(space, count, value, 0, w);
+        return call_refused(space, count, value, w);
     if (unlikely(count != 1 || !call_one(this_hart(), w, space, value)))
         return reply_few(space, count, value, w);
     w->client = NULL;
@@ -299,8 +306,10 @@ bool pager_reply_call(struct hart *h, uint64_t space, uint64_t count, uint64_t v
     struct thread *w = h->pager_thread, *c = w->client;
 
     if (h->look_again ||
-        ((count != 1 || !call_one(h, w, space, value)) && !call_few(h, w, space, count, value)))
+        ((count != 1 || !call_one(h, w, space, value)) && !call_few(h, w, space, count, value))) {
+        batch_note(w, (struct batch_answer){0, 0});
         return false;
+    }
     w->client = &thread_in_kernel;
     return resume_same(c);
 }

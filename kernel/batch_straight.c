@@ -1,6 +1,7 @@
 /*
- * The straight way of a batch that answers a fault: one operation on one small page, or a list of
- * them, in one leaf table of the client's own space; or a leaf table together with its first leaf.
+ * The straight way of a batch that answers a fault: lists of small pages, each in one leaf table of
+ * the client's own space; or one operation on one page there; or a leaf table together with its
+ * first leaf.
  * No gather: at most one page has to be fenced, and the client is on this hart.
  *
  * The space is locked for it, as for any batch, but no state is set up: what is not plain is left
@@ -9,6 +10,7 @@
  * before, and the hart need not stand as gathering.
  */
 #include "kernel/straight.h"
+#include "kernel/list.h"
 #include "kernel/assert.h"
 #include "kernel/call.h"
 #include "kernel/cap.h"
@@ -55,28 +57,18 @@ protect_one(struct hart *h, struct thread *w, const struct space *s,
     return DONE;
 }
 
-/*
- * Perform the first operation of w's page, if that is plain. Inside hart_busy(). With REPLACED the
- * space is still locked.
- */
+/* One operation on one page. Inside hart_busy(). With REPLACED the space is still locked. */
 static inline __attribute__((always_inline)) enum outcome
-straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, struct was *was)
+straight_one(struct hart *h, struct thread *w, struct thread *c, struct space *s,
+             const volatile struct batch_op *op, struct was *was)
 {
-    struct space *s = straight_space(w, space_slot);
-    struct batch_page *page = w->operation_page;
     enum outcome outcome = NOT_PLAIN;
-
-    if (unlikely(s != c->space || page == NULL)) /* who faults has a space */
-        return NOT_PLAIN;
-    const volatile struct batch_op *op = &page->op[0];
     uint64_t code = *(const volatile uint64_t *)op ^ HEAD_ONE;
     vaddr_t address = was->address = op->address;
-    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag || address % PAGE_BYTES ||
-                 (uint32_t)code == (BATCH_MAP_LIST ^ (uint32_t)HEAD_ONE)))
-        return OTHER;
-    uint64_t *slot = thread_leaf_slot(c, address);
-    if (unlikely(!space_trylock(s)))
+
+    if (unlikely(address % PAGE_BYTES || !straight_leaf(c, address) || !space_trylock(s)))
         return NOT_PLAIN;
+    uint64_t *slot = thread_leaf_slot(c, address);
     if (code == BATCH_REPLACE)
         outcome = straight_replace(h, w, s, slot, op->entry, op->memory, op->extra, was);
     else if (code == BATCH_PROTECT)
@@ -85,42 +77,59 @@ straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot
         outcome = map_one(h, w, op, slot);
     if (likely(outcome != REPLACED))
         straight_unlock(s);
-    h->counter[COUNT_batch_straight] += outcome != NOT_PLAIN;
     return outcome;
 }
 
-/* ---- a list of pages ---- */
+/* ---- lists of pages ---- */
 
-/* A list, if all of it lies in one leaf table. Inside hart_busy(). */
-static __attribute__((noinline)) enum outcome straight_list(struct hart *h, struct thread *w,
-                                                            struct thread *c, uint64_t space_slot)
+/* Perform the list of operation i, if all of it lies in one leaf table, the space locked: 0, or why
+ * it stopped behind `done` pages; -ERR_AGAIN: not plain. */
+static inline __attribute__((always_inline)) long
+straight_list(struct hart *h, const struct thread *w, struct thread *c, struct batch_page *page,
+              uint64_t i, uint32_t *done)
 {
-    struct space *s = straight_space(w, space_slot);
-    struct batch_page *page = w->operation_page;
-    volatile struct batch_op *op = &page->op[0];
+    const volatile struct batch_op *op = &page->op[i];
     uint64_t head = *(const volatile uint64_t *)op, count = head >> HEAD_COUNT_SHIFT;
     uint64_t first = op->extra;
-    uint32_t memory_slot = op->memory, done;
+    uint32_t memory = op->memory;
     vaddr_t address = op->address;
 
-    if (unlikely((uint32_t)head != BATCH_MAP_LIST || s != c->space || memory_slot >= w->table_size))
-        return NOT_PLAIN;
+    *done = 0;
+    if (unlikely((uint32_t)head != BATCH_MAP_LIST || memory >= w->table_size ||
+                 address % PAGE_BYTES || !straight_leaf(c, address)))
+        return -ERR_AGAIN;
     if (unlikely(first >= BATCH_RESULTS_MAX || count > BATCH_RESULTS_MAX - first))
-        return NOT_PLAIN;
+        return -ERR_AGAIN;
     if (unlikely(count - 1 >= TABLE_ENTRIES - (address >> PAGE_SHIFT & (TABLE_ENTRIES - 1))))
+        return -ERR_AGAIN;
+    const struct cap *cap = &w->table_caps[memory];
+    const struct extent extent = {cap->forbid, cap->first, cap->pages};
+    return list_map(&extent, h->blocks, thread_leaf_slot(c, address), page->result + first, count,
+                    done);
+}
+
+/* All of w's operations are lists. Inside hart_busy(). */
+static inline __attribute__((always_inline)) enum outcome
+straight_lists(struct hart *h, struct thread *w, struct thread *c, struct space *s, uint64_t count)
+{
+    struct batch_page *page = w->operation_page;
+    uint64_t i = 0;
+    uint32_t done;
+    long error;
+
+    if (unlikely(count > BATCH_OPS_MAX || !space_trylock(s)))
         return NOT_PLAIN;
-    if (unlikely(address % PAGE_BYTES || !straight_leaf(c, address) || !space_trylock(s)))
-        return NOT_PLAIN;
-    const struct cap *cap = &w->table_caps[memory_slot];
-    const struct extent memory = {cap->forbid, cap->first, cap->pages};
-    long error = list_map(&memory, h->blocks, thread_leaf_slot(c, address), page->result + first,
-                          count, &done);
+    do
+        error = straight_list(h, w, c, page, i, &done);
+    while (likely(!error) && unlikely(++i < count));
     straight_unlock(s);
-    h->counter[COUNT_batch_straight] += error == 0;
-    if (likely(error == 0))
+    if (likely(!error))
         return DONE;
-    op->done = done;
-    return done ? STOPPED : NOT_PLAIN;
+    if (!i && !done)
+        return NOT_PLAIN;
+    *(volatile uint32_t *)&page->op[i].done = done;
+    batch_note(w, (struct batch_answer){(long)i, error});
+    return STOPPED;
 }
 
 /* ---- a leaf table and its first leaf ---- */
@@ -190,13 +199,11 @@ static bool grow(struct hart *h, struct thread *w, struct thread *c, const struc
  * tables come and go, ends that. False: nothing has changed, and the hart is busy.
  */
 static __attribute__((noinline)) bool straight_table(struct hart *h, struct thread *w,
-                                                     struct thread *c, uint64_t slot_of_space)
+                                                     struct thread *c, struct space *s)
 {
-    struct space *s = straight_space(w, slot_of_space);
-    struct batch_page *page = w->operation_page;
     struct growth g;
 
-    if (unlikely(s != c->space || s->linear_end || !growth_read(&g, page)))
+    if (unlikely(s->linear_end || !growth_read(&g, w->operation_page)))
         return false;
     if (unlikely(!space_trylock(s)))
         return false;
@@ -211,7 +218,6 @@ static __attribute__((noinline)) bool straight_table(struct hart *h, struct thre
             hart_busy(h);
     }
     straight_unlock(s);
-    h->counter[COUNT_batch_straight] += done;
     return done;
 }
 
@@ -229,130 +235,84 @@ void replaced_fence(struct hart *h, struct space *s, struct was was)
     __atomic_fetch_sub(block_of_entry(h->blocks, was.entry), 1, __ATOMIC_RELEASE);
 }
 
-bool straight_refused(uint64_t space, uint64_t count, uint64_t value, long stopped,
-                      struct thread *w)
+bool straight_refused(uint64_t space, uint64_t count, uint64_t value, struct thread *w)
 {
     hart_idle(this_hart());
     this_hart()->current = w;
     w->x[10] = space;
     w->x[11] = count;
     w->x[12] = value;
-    w->x[13] = (uint64_t)stopped;
     return false;
 }
 
 /* ---- the answers ---- */
 
-/* What straight() has not done is perhaps a list, or in another leaf table than the cached one, or
- * it is a table and its first leaf. */
-static inline enum outcome straight_other(struct hart *h, struct thread *w, struct thread *c,
-                                          uint64_t space, uint64_t count, struct was *was)
+/* The batch of w, whose client c waits for a fault. Inside hart_busy(). */
+static inline __attribute__((always_inline)) enum outcome
+straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, uint64_t count)
 {
-    if (unlikely(c->state != THREAD_FAULT || w->attention || w->operation_page == NULL))
-        return NOT_PLAIN;
+    struct space *s = straight_space(w, space_slot);
     const volatile struct batch_op *op = w->operation_page;
+    struct was was;
+
+    if (unlikely(s != c->space || op == NULL)) /* who faults has a space */
+        return NOT_PLAIN;
+    if (likely(op->code == BATCH_MAP_LIST))
+        return straight_lists(h, w, c, s, count);
     if (count == 2)
-        return straight_table(h, w, c, space) ? DONE : NOT_PLAIN;
+        return straight_table(h, w, c, s) ? DONE : NOT_PLAIN;
     if (count != 1)
         return NOT_PLAIN;
-    if (op->code == BATCH_MAP_LIST)
-        return straight_list(h, w, c, space);
-    return straight_leaf(c, op->address) ? straight(h, w, c, space, was) : NOT_PLAIN;
+    enum outcome outcome = straight_one(h, w, c, s, op, &was);
+    if (unlikely(outcome == REPLACED)) {
+        replaced_fence(h, s, was);
+        return DONE;
+    }
+    return outcome;
 }
 
-/* These two are of an in-kernel pager, whose answer may come back with why a list stopped; the
- * others of a worker. */
-static __attribute__((noinline)) bool
-pager_reply_other(struct hart *h, uint64_t space, uint64_t count, uint64_t value, long *stopped)
+/* All of it: the client goes on, and w is `parked` (NULL: a worker). False: look in full. */
+static bool answer_by_batch(struct hart *h, struct thread *w, struct thread *c, uint64_t space,
+                            uint64_t count, struct thread *parked)
 {
+    enum outcome outcome = NOT_PLAIN;
+
+    if (likely(c->state == THREAD_FAULT && !w->attention))
+        outcome = straight(h, w, c, space, count);
+    if (likely(outcome == DONE)) {
+        h->counter[COUNT_batch_straight]++;
+        w->client = parked;
+        return parked ? resume_same(c) : resume_full(c);
+    }
+    if (outcome != STOPPED)
+        batch_note(w, (struct batch_answer){0, 0});
+    return !parked && straight_refused(space, count, 0, w);
+}
+
+/* Of an in-kernel pager. */
+bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value)
+{
+    struct hart *h = this_hart();
     struct thread *w = h->pager_thread, *c = w->client;
-    struct was was;
 
     hart_busy(h);
     if (c->state == THREAD_CALL)
         return pager_reply_call(h, space, count, value);
-    if (unlikely(h->look_again))
+    if (unlikely(h->look_again)) {
+        batch_note(w, (struct batch_answer){0, 0});
         return false;
-    enum outcome outcome = straight_other(h, w, c, space, count, &was);
-    if (unlikely(outcome == REPLACED))
-        replaced_fence(h, c->space, was);
-    else if (unlikely(outcome != DONE))
-        return *stopped = outcome == STOPPED ? -ERR_MAPPED : 0, false;
-    w->client = &thread_in_kernel;
-    return resume_same(c);
+    }
+    return answer_by_batch(h, w, c, space, count, &thread_in_kernel);
 }
 
-bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *stopped)
-{
-    struct hart *h = this_hart();
-    struct thread *w = h->pager_thread, *c = w->client;
-    struct was was;
-
-    *stopped = 0;
-    if (unlikely(count != 1))
-        return pager_reply_other(h, space, count, value, stopped);
-    hart_busy(h);
-    if (unlikely(c->state != THREAD_FAULT || w->attention || h->look_again))
-        return pager_reply_call(h, space, count, value);
-    enum outcome outcome = straight(h, w, c, space, &was);
-    if (unlikely(outcome == OTHER))
-        return pager_reply_other(h, space, count, value, stopped);
-    if (unlikely(outcome == NOT_PLAIN))
-        return false;
-    if (unlikely(outcome == REPLACED))
-        replaced_fence(h, c->space, was);
-    w->client = &thread_in_kernel;
-    return resume_same(c);
-}
-
-static __attribute__((noinline)) bool replaced(struct thread *w, vaddr_t address, uint64_t entry)
-{
-    struct thread *c = w->client;
-
-    replaced_fence(this_hart(), c->space, (struct was){address, entry});
-    w->client = NULL;
-    return resume_full(c);
-}
-
-static __attribute__((noinline)) bool reply_other(uint64_t space, uint64_t count, uint64_t value,
-                                                  struct thread *w)
-{
-    struct hart *h = this_hart();
-    struct thread *c = w->client;
-    struct was was;
-
-    hart_busy(h);
-    if (c->state == THREAD_CALL)
-        return reply_call(space, count, value, w);
-    enum outcome outcome = straight_other(h, w, c, space, count, &was);
-    if (unlikely(outcome == REPLACED))
-        return replaced(w, was.address, was.entry);
-    if (unlikely(outcome != DONE))
-        return straight_refused(space, count, value, outcome == STOPPED ? -ERR_MAPPED : 0, w);
-    w->client = NULL;
-    return resume_full(c);
-}
-
+/* Of a worker. */
 bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w)
 {
-    struct hart *h = this_hart();
     struct thread *c = w->client;
-    struct was was;
 
     (void)a3, (void)a4, (void)a5;
-    if (unlikely(count != 1))
-        return reply_other(space, count, value, w);
-    hart_busy(h);
-    if (unlikely(c->state != THREAD_FAULT || w->attention))
-        return reply_call(space, count, value, w);
-    enum outcome outcome = straight(h, w, c, space, &was);
-    if (unlikely(outcome == OTHER))
-        return reply_other(space, count, value, w);
-    if (unlikely(outcome == REPLACED))
-        return replaced(w, was.address, was.entry);
-    if (unlikely(outcome == NOT_PLAIN))
-        return straight_refused(space, count, value, 0, w);
-    w->client = NULL;
-    return resume_full(c);
+    hart_busy(this_hart());
+    return c->state == THREAD_CALL ? reply_call(space, count, value, w)
+                                   : answer_by_batch(this_hart(), w, c, space, count, NULL);
 }

@@ -164,10 +164,11 @@ long native_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4
 
 /* A batch as an answer; out[0] says why it stopped. */
 static long reply_batch_in_kernel(struct thread *t, uint64_t space, uint64_t count, uint64_t value,
-                                  long stopped, uint64_t *out)
+                                  uint64_t *out)
 {
     struct thread *client = t->client;
-    struct batch_answer answer = batch_reply(t, space, count, stopped);
+    struct batch_answer so_far = {(long)t->x[14], (long)t->x[13]};
+    struct batch_answer answer = batch_reply(t, space, count, so_far);
 
     if (answer.performed >= 0 && !answer.stopped) {
         if (reply_park_in_kernel(t, client->state == THREAD_CALL ? value : 0)) {
@@ -203,7 +204,7 @@ long kernel_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3
     long result;
 
     if (number == CALL_REPLY_BATCH)
-        return reply_batch_in_kernel(t, a0, a1, a2, (long)a3, out);
+        return reply_batch_in_kernel(t, a0, a1, a2, out);
     if ((number == CALL_FAULT_REPLY && fault_reply_in_kernel(t, a0, a1, a2)) ||
         (number == CALL_REPLY_PARK && reply_park_in_kernel(t, a0))) {
         h->pager_answered = client;

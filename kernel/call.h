@@ -28,14 +28,16 @@ struct batch_answer batch_perform(struct thread *t, uint64_t space, uint64_t cou
 /* The trap code's way in for batches; no lock held, the hart not busy. t goes on in any case. */
 struct batch_answer batch_native(uint64_t space, uint64_t count, uint64_t a2, uint64_t a3,
                                  uint64_t a4, uint64_t a5, struct thread *t);
-/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain, or (-ERR_x) that it
- * stopped in the middle of the first operation. On hardware it comes back only if the worker goes
- * on: something was refused. */
+/* The same for CALL_REPLY_BATCH, where reply_batch() said that it is not plain, or that it stopped
+ * (-ERR_x) and how many operations it had performed. On hardware it comes back only if the worker
+ * goes on: something was refused. */
 struct batch_answer reply_batch_full(uint64_t space, uint64_t count, uint64_t value,
-                                     uint64_t stopped, uint64_t a4, uint64_t a5, struct thread *w);
+                                     uint64_t stopped, uint64_t performed, uint64_t a5,
+                                     struct thread *w);
 /* Perform the batch if w has a client that waits for a fault or a call, and if it has not stopped
  * already; the reply is the caller's. */
-struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count, long stopped);
+struct batch_answer batch_reply(struct thread *w, uint64_t space, uint64_t count,
+                                struct batch_answer so_far);
 /* Kernel lock held: that reply, as reply_park_locked(), the value only for a call. */
 long batch_reply_park_locked(struct thread *w, uint64_t value);
 

@@ -40,13 +40,12 @@ static inline struct thread *pager_worker(void)
  * For the pager: answers that go straight. The hart is the client's again, or its personality's, so
  * on hardware these come back only if the answer is not plain (false, and nothing has changed):
  * then kernel_call() answers. A fault's mapping; a value; the event handed on; the worker's batch,
- * of which a list may also have stopped in the middle: why is then the third argument of
- * CALL_REPLY_BATCH.
+ * which may also have stopped in the middle: the CALL_REPLY_BATCH that must follow says where.
  */
 bool pager_fault_reply(uint64_t entry, uint64_t memory, uint64_t old);
 bool pager_reply_park(uint64_t value);
 bool pager_forward_park(uint64_t info0, uint64_t info1);
-bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value, long *stopped);
+bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value);
 
 /* CALL_BATCH as worker thread of this hart. */
 struct batch_answer kernel_batch(uint64_t space, uint64_t count);

@@ -7,6 +7,7 @@
 #define KERNEL_STRAIGHT_H
 
 #include "kernel/batch.h"
+#include "kernel/call.h"
 #include "arch/arch.h"
 #include "arch/slot.h"
 #include "kernel/asid.h"
@@ -16,10 +17,9 @@
 /* What the straight way made of an operation. */
 enum outcome {
     NOT_PLAIN, /* nothing has changed */
-    OTHER,     /* the same; it may go straight another way: a list, or in another leaf table */
     DONE,
     REPLACED, /* done, but other harts have to be fenced */
-    STOPPED   /* another hart was faster in the middle of a list; op->done says how far it came */
+    STOPPED   /* some operations are done, one perhaps in part: op->done says how far it came */
 };
 
 /* What a REPLACED leaves to be done: the old entry's page is fenced nowhere and still counted. */
@@ -113,9 +113,15 @@ static inline bool straight_leaf(struct thread *c, vaddr_t address)
     return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
 }
 
-/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[13]. False. */
-bool straight_refused(uint64_t space, uint64_t count, uint64_t value, long stopped,
-                      struct thread *w);
+/* What a batch that does not go straight to its end has come to: for who looks again in full. */
+static inline void batch_note(struct thread *w, struct batch_answer so_far)
+{
+    w->x[13] = (uint64_t)so_far.stopped;
+    w->x[14] = (uint64_t)so_far.performed;
+}
+
+/* Not plain, or stopped in the middle: the arguments are noted in x[10] to x[12]. False. */
+bool straight_refused(uint64_t space, uint64_t count, uint64_t value, struct thread *w);
 
 /*
  * batch_call.c: perform the operations of w's page, if they are plain, give its client, which waits

@@ -226,6 +226,7 @@ native_reply_batch:
         ld      a1, X(11)(a6)
         ld      a2, X(12)(a6)
         ld      a3, X(13)(a6)
+        ld      a4, X(14)(a6)
         call    reply_batch_full
         ld      t0, H_CURRENT(tp)
         li      a2, 0

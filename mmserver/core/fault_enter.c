@@ -191,6 +191,8 @@ static FAULT_WAY(read_straight)
 {
     if (unlikely(*fast_slot_leaf(w, address) != 0))
         return fault_anew(FAULT_GO_ON);
+    if (w->fast.window)
+        return object_again(FAULT_GO_ON);
     const struct page *page = (const struct page *)(w->pages_bias + w->zero_page * sizeof *page);
     uint64_t entry = entry_make(w->zero_page, w->fast.bits & ~(ENTRY_W | ENTRY_D));
     mm_count(w, fault_zero_page);

@@ -85,6 +85,19 @@ static inline bool fast_slot_fits(const struct vma *v)
     return !v->ops && !(v->flags & (VM_DEVICE | VM_RUNS)) && (v->flags & (VM_READ | VM_WRITE));
 }
 
+/* The part of the block of `address` that lies in v, and its leaves. */
+static inline __attribute__((always_inline)) void
+fast_slot_place(struct fast_slot *slot, const struct vma *v, vaddr_t address, const uint64_t *leaf)
+{
+    vaddr_t start = v->start, block = ROUND_DOWN(address, BLOCK_BYTES);
+
+    slot->index_bias = v->offset - (start >> PAGE_SHIFT);
+    start = max_u64(block, start);
+    slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
+    slot->start = start;
+    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
+}
+
 /* Remember where further faults of this VMA, which fits, need no look at it; `writable`: it is, and
  * has an anon_vma. In an order in which each value is loaded once and needed for a short time. */
 static inline __attribute__((always_inline)) void
@@ -96,14 +109,22 @@ fast_slot_note(struct worker *w, const struct mm *mm, const struct vma *v, vaddr
 
     slot->bits = ENTRY_ALWAYS | ENTRY_W | ENTRY_D | (v->flags & VM_EXEC ? ENTRY_X : 0);
     slot->anon = v->anon;
+    slot->window = NULL;
     slot->read_generation = generation;
     slot->write_generation = writable ? generation : 0;
-    vaddr_t start = v->start, block = ROUND_DOWN(address, BLOCK_BYTES);
-    slot->index_bias = v->offset - (start >> PAGE_SHIFT);
-    start = max_u64(block, start);
-    slot->bytes = min_u64(block + BLOCK_BYTES, v->end) - start;
-    slot->start = start;
-    slot->leaf_bias = (uintptr_t)leaf - (address >> PAGE_SHIFT) * sizeof *leaf;
+    fast_slot_place(slot, v, address, leaf);
+}
+
+/* The same for reads of an object's VMA that map what is cached around (object_straight.c). */
+static inline void fast_slot_window(struct worker *w, const struct mm *mm, struct vma *v,
+                                    vaddr_t address, const uint64_t *leaf)
+{
+    struct fast_slot *slot = &w->fast;
+
+    slot->window = v;
+    slot->read_generation = mm->generation;
+    slot->write_generation = 0;
+    fast_slot_place(slot, v, address, leaf);
 }
 
 /* The same, if it fits. Is there anything? */
@@ -165,6 +186,9 @@ static inline bool object_plain(const struct client *c, const struct vma *v, con
            (cause == CAUSE_LOAD_PAGE || (cause == CAUSE_STORE_PAGE && (v->flags & VM_WRITE) &&
                                          ((v->flags & VM_SHARED) || v->anon)));
 }
+
+/* The fast slot tells of a window. */
+FAULT_WAY(object_again);
 
 /* The same the long way: not all is at hand, or the access is not allowed. */
 LEAF_WAY(fault_of_object);

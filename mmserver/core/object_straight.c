@@ -1,7 +1,7 @@
 /*
  * Faults on objects, straight: all that is needed is at hand, and the reply brings it.
  *
- *   read           ──▶ the page and those around it that are cached: fault_reply, or one list
+ *   read           ──▶ the page and those around it that are cached: fault_reply, or lists
  *   write, shared  ──▶ the page, which is dirty from now on
  *   write, private ──▶ a copy of it in a page of our own
  *   all else       ──▶ fault_of_object(), with nothing changed
@@ -26,11 +26,15 @@ static inline uint64_t *cached_word(const struct object *o, const struct vma *v,
     return likely(object_word_is_usable(*word)) ? word : NULL;
 }
 
+static inline struct page *page_of_word(const struct worker *w, uint64_t word)
+{
+    return (struct page *)(w->pages_bias + (word & OBJECT_WORD_PAGE) * sizeof(struct page));
+}
+
 /* The page of a word of the tree, held. */
 static inline struct page *page_hold(const struct worker *w, uint64_t word)
 {
-    struct page *page =
-        (struct page *)(w->pages_bias + (word & OBJECT_WORD_PAGE) * sizeof(struct page));
+    struct page *page = page_of_word(w, word);
 
     __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
     return page;
@@ -105,49 +109,96 @@ static inline uint64_t read_bits(const struct vma *v)
     return (v->flags & writable) == writable ? ENTRY_ALWAYS | ENTRY_W : ENTRY_ALWAYS;
 }
 
-/*
- * Object locked: hold the pages of a window, their entries go into the result words. How many, and
- * under which capability; fewer than `count` where one is not cached, or not under that, or its
- * entry is not empty.
- */
-static inline __attribute__((always_inline)) uint64_t window_take(struct worker *w, uint64_t *word,
-                                                                  const uint64_t *leaf,
-                                                                  uint64_t count, uint64_t bits,
-                                                                  uint32_t *memory)
+/* Where the pages of a window are taken from, and what their entries get. */
+struct window {
+    uint64_t *word;       /* of the object's tree */
+    const uint64_t *leaf; /* that stands there */
+    uint64_t *entry;      /* result words */
+    uintptr_t maps_bias;  /* address of page->maps of page 0 */
+    uint64_t memory;      /* capability */
+    uint64_t bits;
+};
+
+/* Page i of a window, if it is cached, under that capability, and nothing stands there: hold it. */
+static inline __attribute__((always_inline)) bool cached_take(const struct window *x, uint64_t i)
 {
-    const uintptr_t pages_bias = w->pages_bias;
-    uint64_t *const first = w->ops->result, *to = first, *const end = first + count;
+    uint64_t word = x->word[i];
+    /* Bits above the page number go by shifting. */
+    uint32_t *maps = (uint32_t *)(x->maps_bias + word * sizeof(struct page));
+    const struct page *page = (const void *)((char *)maps - offsetof(struct page, maps));
 
-    for (; to < end && object_word_is_usable(*word) && !*leaf; word++, leaf++) {
-        uint64_t pfn = *word & OBJECT_WORD_PAGE;
-        struct page *page = (struct page *)(pages_bias + pfn * sizeof *page);
-
-        if (unlikely(page->slot != *memory)) {
-            if (to != first)
-                break;
-            *memory = page->slot;
-        }
-        __atomic_fetch_add(&page->maps, 1, __ATOMIC_RELAXED);
-        if (bits & ENTRY_W)
-            *word |= OBJECT_WORD_DIRTY;
-        *to++ = pfn << ENTRY_PAGE_SHIFT | bits;
-    }
-    return (uint64_t)(to - first);
+    if (unlikely(!object_word_is_usable(word) || x->leaf[i] || page->slot != x->memory))
+        return false;
+    __atomic_fetch_add(maps, 1, __ATOMIC_RELAXED);
+    if (x->bits & ENTRY_W)
+        x->word[i] = word | OBJECT_WORD_DIRTY;
+    x->entry[i] = word << ENTRY_PAGE_SHIFT | x->bits;
+    return true;
 }
 
-/* The operation that maps `count` result words from `start` on. */
-static inline void list_op(struct worker *w, vaddr_t start, uint64_t count, uint32_t memory)
+/* Object locked: hold the first `count` pages of a window, as far as they are all of one
+ * capability. The end of their entries. */
+static inline __attribute__((always_inline)) uint64_t *run_take(struct window x, uint64_t count)
 {
-    struct batch_op *op = &w->ops->op[0];
+    uint64_t *const end = x.entry + count;
+
+    for (; x.entry + 4 <= end; x.word += 4, x.leaf += 4, x.entry += 4) {
+        if (unlikely(!cached_take(&x, 0)))
+            return x.entry;
+        if (unlikely(!cached_take(&x, 1)))
+            return x.entry + 1;
+        if (unlikely(!cached_take(&x, 2)))
+            return x.entry + 2;
+        if (unlikely(!cached_take(&x, 3)))
+            return x.entry + 3;
+    }
+    for (; x.entry < end && cached_take(&x, 0); x.entry++)
+        x.word++, x.leaf++;
+    return x.entry;
+}
+
+/* Operation i maps `count` result words from `first` on, at `address`. */
+static inline void list_op(struct worker *w, uint64_t i, vaddr_t address, uint64_t first,
+                           uint64_t count, uint32_t memory)
+{
+    struct batch_op *op = &w->ops->op[i];
 
     op->code = BATCH_MAP_LIST;
     op->level = op->flags = op->reserved = 0;
     op->count = (uint32_t)count;
     op->memory = memory;
     op->done = 0;
-    op->address = start;
-    op->extra = 0;
-    w->batch_ops = 1;
+    op->address = address;
+    op->extra = first;
+}
+
+/*
+ * Object locked: hold the pages of a window of `count`, which begins at `start`; an operation for
+ * each run under one capability. How many pages: fewer if one is not cached, or something stands in
+ * its entry.
+ */
+static inline __attribute__((always_inline)) uint64_t window_take(struct worker *w, vaddr_t start,
+                                                                  uint64_t *word,
+                                                                  const uint64_t *leaf,
+                                                                  uint64_t count, uint64_t bits)
+{
+    uint64_t *const entry = w->ops->result;
+    uint64_t held = 0, ops = 0, n;
+
+    do {
+        uint64_t first = word[held];
+        if (unlikely(!object_word_is_usable(first)))
+            break;
+        uint32_t memory = page_of_word(w, first)->slot;
+        const struct window rest = {word + held,  leaf + held,
+                                    entry + held, w->pages_bias + offsetof(struct page, maps),
+                                    memory,       bits};
+        n = (uint64_t)(run_take(rest, count - held) - rest.entry);
+        list_op(w, ops++, start + (held << PAGE_SHIFT), held, n, memory);
+        held += n;
+    } while (unlikely(held < count && n && ops < BATCH_OPS_MAX));
+    w->batch_ops = (uint32_t)ops;
+    return held;
 }
 
 /* Not all of a window was to be had: the long way finds what there is. */
@@ -163,9 +214,9 @@ static LEAF_WAY(read_window)
     uint64_t bytes = object_around_bytes;
     vaddr_t start = around_start(v, address, bytes), end = around_end(v, address, start, bytes);
     uint64_t index = vma_offset_at(v, start), held = 0, count = (end - start) >> PAGE_SHIFT;
-    uint32_t memory = 0;
 
-    lock_take(&o->lock);
+    if (unlikely(!lock_try(&o->lock)))
+        return fault_of_object(LEAF_GO_ON);
     uint64_t pages = object_pages(o);
     struct radix_node *node = radix_bottom(&o->pages, index);
     uint64_t at = index & (RADIX_SLOTS - 1);
@@ -176,16 +227,15 @@ static LEAF_WAY(read_window)
         if (unlikely(at + count > RADIX_SLOTS))
             held = 0;
         else if (read_bits(v) & ENTRY_W)
-            held = window_take(w, &node->slot[at], first, count, ENTRY_ALWAYS | ENTRY_W, &memory);
+            held = window_take(w, start, &node->slot[at], first, count, ENTRY_ALWAYS | ENTRY_W);
         else
-            held = window_take(w, &node->slot[at], first, count, ENTRY_ALWAYS, &memory);
+            held = window_take(w, start, &node->slot[at], first, count, ENTRY_ALWAYS);
     }
     lock_drop(&o->lock);
     if (unlikely(held != count)) {
         window_put(w, held);
         return fault_of_object(LEAF_GO_ON);
     }
-    list_op(w, start, count, memory);
     mm_add(&c->mm->file_pages, (int64_t)count);
     mm_count_add(w, fault_around, count);
     mm_count(w, fault_file_read);
@@ -193,7 +243,7 @@ static LEAF_WAY(read_window)
     fault_record(w, w->client_tag, address, pc, FAULT_WHAT(CAUSE_LOAD_PAGE, FAULT_FILE_READ),
                  begun);
     mm_read_end_reply(w, start + ((count - 1) << PAGE_SHIFT), w->ops->result[count - 1]);
-    return place_batch_answer(c->mm->space_slot, 1);
+    return place_batch_answer(c->mm->space_slot, w->batch_ops);
 }
 
 static LEAF_WAY(read_page)
@@ -225,5 +275,17 @@ LEAF_WAY(object_straight)
         return fault_of_object(LEAF_GO_ON);
     if (v->end - v->start == PAGE_BYTES || object_around_bytes == PAGE_BYTES)
         return read_page(LEAF_GO_ON);
+    fast_slot_window(w, c->mm, v, address, leaf);
+    return read_window(LEAF_GO_ON);
+}
+
+FAULT_WAY(object_again)
+{
+    struct vma *v = w->fast.window;
+    const uint64_t *leaf = fast_slot_leaf(w, address);
+
+    (void)badge;
+    if (unlikely(mm->clients != 1))
+        return fault_anew(FAULT_GO_ON);
     return read_window(LEAF_GO_ON);
 }

@@ -103,6 +103,12 @@ void radix_spare_free(struct worker *w, struct radix_spare *spare)
     spare->count = 0;
 }
 
+static void height_set(struct radix *t, uint64_t height)
+{
+    t->height = height;
+    t->top_shift = height ? (height - 1) * RADIX_SHIFT : 0;
+}
+
 /* Higher, until the index fits. */
 static void grow(struct radix *t, uint64_t index, struct radix_spare *spare)
 {
@@ -110,7 +116,7 @@ static void grow(struct radix *t, uint64_t index, struct radix_spare *spare)
 
     if (!t->root) {
         t->root = spare_take(t, spare);
-        t->height = height;
+        height_set(t, height);
     }
     while (t->height < height) {
         struct radix_node *node = spare_take(t, spare);
@@ -118,7 +124,7 @@ static void grow(struct radix *t, uint64_t index, struct radix_spare *spare)
         node->slot[0] = (uintptr_t)t->root;
         node->used = 1;
         t->root = node;
-        t->height++;
+        height_set(t, t->height + 1);
     }
 }
 
@@ -148,7 +154,7 @@ static void shrink(struct worker *w, struct radix *t)
         struct radix_node *node = t->root;
 
         t->root = node_of(node->slot[0]);
-        t->height--;
+        height_set(t, t->height - 1);
         t->nodes--;
         slab_free(w, radix_cache, node);
     }
@@ -181,7 +187,7 @@ uint64_t radix_take(struct worker *w, struct radix *t, uint64_t index)
         slab_free(w, radix_cache, path[level]);
     }
     t->root = NULL;
-    t->height = 0;
+    height_set(t, 0);
     return word;
 }
 

@@ -24,7 +24,8 @@ struct radix_node {
 
 struct radix {
     struct radix_node *root;
-    uint64_t height; /* levels of nodes; 0: empty */
+    uint64_t height;    /* levels of nodes; 0: empty */
+    uint64_t top_shift; /* of an index, for the root's slots; 0 if it is empty */
     uint64_t nodes;
 };
 
@@ -45,10 +46,15 @@ static inline struct radix_node *radix_bottom(const struct radix *t, uint64_t in
 {
     struct radix_node *node = t->root;
 
-    if (unlikely(!node || radix_above(index, t->height)))
+    if (unlikely(!node))
         return NULL;
-    for (uint64_t shift = (t->height - 1) * RADIX_SHIFT; shift && node; shift -= RADIX_SHIFT)
-        node = (struct radix_node *)(uintptr_t)node->slot[index >> shift & (RADIX_SLOTS - 1)];
+    uint64_t shift = t->top_shift, at = index >> shift;
+    if (unlikely(at >= RADIX_SLOTS))
+        return NULL;
+    for (; shift && node; at = index >> shift & (RADIX_SLOTS - 1)) {
+        node = (struct radix_node *)(uintptr_t)node->slot[at];
+        shift -= RADIX_SHIFT;
+    }
     return node;
 }
 

@@ -71,8 +71,9 @@ static inline uint64_t visit_address(uint64_t at)
 
 /*
  * The fast slot: what the worker remembers of its last faults: a part of one 2 MiB block that lies
- * in one private anonymous VMA and has its leaf table. A fault on an empty entry that hits it needs
- * no look at the VMAs. True as long as the mm has that generation, which no other mm ever has.
+ * in one VMA and has its leaf table. A fault on an empty entry that hits it needs no look at the
+ * VMAs. The VMA is private anonymous, or (`window`) one of an object whose reads map what is cached
+ * around. True as long as the mm has that generation, which no other mm ever has.
  */
 struct fast_slot {
     uint64_t write_generation; /* for writes; 0: nothing is remembered */
@@ -83,6 +84,7 @@ struct fast_slot {
     struct anon_vma *anon;    /* owner of the pages, */
     uint64_t index_bias;      /* and their index: this + (address >> 12) */
     uint64_t read_generation; /* for reads; 0: nothing is remembered */
+    struct vma *window;       /* the object's VMA; NULL: reads find the zero page */
 };
 
 struct fault_record {

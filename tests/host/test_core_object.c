@@ -35,7 +35,7 @@ KTAP_CASE(core_radix_is_a_map)
     const struct world world = {0};
     uint64_t key[KEYS], word[KEYS] = {0}, nodes, words;
     struct radix_spare spare = {NULL, 0};
-    struct radix tree = {NULL, 0, 0};
+    struct radix tree = {0};
 
     core_world_boot(&world);
     struct worker *w = sim_worker(0);

@@ -151,7 +151,6 @@ static void pager_try(void)
 bool pager_enter(unsigned kind, const uint64_t a[8])
 {
     uint64_t out[2];
-    long stopped;
 
     EXPECT(kind < ENTER_KINDS && a != NULL);
     if (one_in(3))
@@ -165,7 +164,7 @@ bool pager_enter(unsigned kind, const uint64_t a[8])
         kernel_call(CALL_FAULT_REPLY, any_entry(), any_reply_memory(), any_old(), 0, 0, 0, out) ==
             0)
         return false;
-    if (one_in(4) && pager_reply_batch(any_thread(), 1, 7, &stopped))
+    if (one_in(4) && pager_reply_batch(any_thread(), 1, 7))
         return true;
     if (one_in(4) && kernel_call(CALL_FORWARD_PARK, below(9), 1, 0, 0, 0, 0, out) == 0)
         return false;

@@ -519,6 +519,74 @@ KTAP_CASE(a_list_that_stopped_stays_as_it_is)
     ipc_check();
 }
 
+/* A window whose pages are under several capabilities: a list for each. */
+static void two_lists(void)
+{
+    list(RW)->address = AT + PAGE_BYTES;
+    ops()->op[1] = ops()->op[0];
+    ops()->op[1].address += LIST * PAGE_BYTES;
+    ops()->op[1].extra += LIST;
+    for (unsigned i = 0; i < LIST; i++)
+        ops()->result[7 + LIST + i] = page_entry(OTHER + i, RW);
+}
+
+KTAP_CASE(several_lists_go_straight)
+{
+    struct thread *c = start_mapped(2, RW);
+    int32_t data = mappings(DATA), other = mappings(OTHER);
+    uint64_t before = harts[1]->counter[COUNT_batch_straight];
+
+    two_lists();
+    IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 2);
+    EXPECT(!ipc_hart[1].returned && running(1) == c);
+    EXPECT_EQ(harts[1]->counter[COUNT_batch_straight] - before, 1);
+    EXPECT_EQ(mappings(DATA), data + (int32_t)LIST);
+    EXPECT_EQ(mappings(OTHER), other + (int32_t)LIST);
+    EXPECT(sim_store(1, AT + LIST * PAGE_BYTES, 1) && sim_store(1, AT + 2 * LIST * PAGE_BYTES, 1));
+    ipc_check();
+}
+
+/* What the first has mapped stays, and the worker is told so, whatever the reason. */
+KTAP_CASE(the_second_of_two_lists_is_refused)
+{
+    struct thread *c = start_mapped(2, RW);
+    uint64_t *second = slot_at(AT + (1 + LIST) * PAGE_BYTES);
+    int32_t data = mappings(DATA), other = mappings(OTHER);
+    struct {
+        uint32_t memory;
+        vaddr_t more;
+        uint64_t count;
+        long stopped;
+    } wrong[] = {
+        {(uint32_t)ipc.space, 0, LIST, -ERR_ENTRY},         /* what is no memory forbids all */
+        {(uint32_t)world.table->size, 0, LIST, -ERR_AGAIN}, /* all else is not plain */
+        {SLOT_MEMORY, BLOCK_BYTES, LIST, -ERR_AGAIN},
+        {SLOT_MEMORY, 8, LIST, -ERR_AGAIN},
+        {SLOT_MEMORY, 0, 0, -ERR_AGAIN},
+        {SLOT_MEMORY, 0, BATCH_RESULTS_MAX, -ERR_AGAIN},
+        {SLOT_MEMORY, -(LIST * PAGE_BYTES), LIST, -ERR_MAPPED},
+    };
+
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        two_lists();
+        ops()->op[1].memory = wrong[i].memory;
+        ops()->op[1].address += wrong[i].more;
+        ops()->op[1].count = (uint32_t)wrong[i].count;
+        refused(c, 2, 1, wrong[i].stopped);
+        EXPECT(*second == 0 && ops()->op[1].done == 0);
+        EXPECT_EQ(mappings(DATA), data + (int32_t)LIST);
+        EXPECT_EQ(mappings(OTHER), other);
+        /* The first again: then nothing is done. */
+        refused(c, 2, 0, -ERR_MAPPED);
+        ops()->op[0] = op_at(BATCH_UNMAP, 0);
+        ops()->op[0].address = AT + PAGE_BYTES;
+        ops()->op[0].count = LIST;
+        EXPECT_EQ(IPC_NATIVE(1, CALL_BATCH, ipc.space, 1), 1);
+        EXPECT_EQ(mappings(DATA), data);
+    }
+    EXPECT(running(1)->client == c);
+}
+
 /* ---- a table and its first leaf ---- */
 
 #define NEW (AT + BLOCK_BYTES)

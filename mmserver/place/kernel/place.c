@@ -142,10 +142,8 @@ static bool batch_sent(struct worker *w, struct answer a, struct answer *next)
     uint64_t space = call ? answer_second(a) : answer_value(a), value = call ? answer_value(a) : 0;
     uint64_t count = call ? w->batch_ops : answer_second(a), out[2] = {0, 0};
 
-    long stopped;
-
-    pager_reply_batch(space, count, value, &stopped); /* comes back if it is not plain */
-    long done = kernel_call(CALL_REPLY_BATCH, space, count, value, (uint64_t)stopped, 0, 0, out);
+    pager_reply_batch(space, count, value); /* comes back if it is not plain */
+    long done = kernel_call(CALL_REPLY_BATCH, space, count, value, 0, 0, 0, out);
     if (done == (long)count && !out[0])
         return true;
     *next = call ? server_batch_refused(w, done, (long)out[0])

@@ -306,7 +306,8 @@ static void act_native(struct thread *t)
         if (reply_batch(a[0], a[1], a[2], 0, 0, 0, t))
             return;
         EXPECT(this_hart()->current == t && t->x[10] == a[0] && t->x[11] == a[1]);
-        struct batch_answer answer = reply_batch_full(a[0], a[1], t->x[12], t->x[13], 0, 0, t);
+        struct batch_answer answer =
+            reply_batch_full(a[0], a[1], t->x[12], t->x[13], t->x[14], 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else if (number == CALL_REPLY_PUSH || number == CALL_REPLY_POP) {

@@ -264,7 +264,8 @@ static void call_native(struct thread *t)
     } else if (number == CALL_REPLY_BATCH) {
         if (reply_batch(a[0], a[1], a[2], 0, 0, 0, t))
             return;
-        struct batch_answer answer = reply_batch_full(a[0], a[1], t->x[12], t->x[13], 0, 0, t);
+        struct batch_answer answer =
+            reply_batch_full(a[0], a[1], t->x[12], t->x[13], t->x[14], 0, t);
         t->x[11] = (uint64_t)answer.stopped;
         result = answer.performed;
     } else if (number == CALL_REPLY_PUSH || number == CALL_REPLY_POP) {
