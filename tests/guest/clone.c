@@ -256,6 +256,134 @@ KTAP_CASE(clear_sighand_resets_handlers_of_the_child)
     EXPECT_ERROR(pg_syscall(SYS_CLONE3_, (uintptr_t)&args, 8192), E2BIG);
 }
 
+/* ---- clone3 ---- */
+
+struct clone3_all {
+    struct clone3_arguments first;
+    uint64_t set_tid, set_tid_count, cgroup, beyond;
+};
+
+#define CLONE3_ALL (sizeof(struct clone3_all) - 8)
+
+static long clone3_error(struct clone3_all args, size_t bytes)
+{
+    long pid = SYSCALL(SYS_CLONE3_, &args, bytes);
+
+    if (pid == 0)
+        _exit(0);
+    if (pid > 0)
+        waitpid((pid_t)pid, NULL, 0);
+    return pid;
+}
+
+KTAP_CASE(clone3_arguments_are_checked)
+{
+    const struct clone3_all good = {.first = {.exit_signal = SIGCHLD}};
+    const int numbers[33] = {1};
+    struct clone3_all args;
+
+    SKIP_EMULATED("clone3 is not there");
+    EXPECT(clone3_error(good, sizeof(good)) > 0);
+    EXPECT_ERROR(clone3_error(good, 56), EINVAL);
+#define BAD(field_, value_, error_)                           \
+    do {                                                      \
+        args = good;                                          \
+        args.field_ = (uint64_t)(value_);                     \
+        EXPECT_ERROR(clone3_error(args, CLONE3_ALL), error_); \
+    } while (0)
+    BAD(first.exit_signal, 65, EINVAL);
+    BAD(first.exit_signal, 1UL << 32 | SIGCHLD, EINVAL);
+    BAD(first.flags, SIGCHLD, EINVAL);  /* a signal among the flags */
+    BAD(first.flags, 0x400000, EINVAL); /* CLONE_DETACHED */
+    BAD(first.flags, 1UL << 40, EINVAL);
+    BAD(first.flags, FLAG_PARENT, EINVAL); /* with an exit signal */
+    BAD(first.stack, stack, EINVAL);       /* without its size */
+    BAD(first.stack_bytes, 4096, EINVAL);
+    BAD(set_tid, numbers, EINVAL); /* without their count */
+    BAD(set_tid_count, 1, EINVAL);
+    args = good;
+    args.first.stack = 1UL << 63;
+    args.first.stack_bytes = 4096;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+    args = good;
+    args.set_tid = (uintptr_t)numbers, args.set_tid_count = 33;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+    args.set_tid_count = 2; /* there is one namespace */
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+    args.set_tid_count = 1;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EEXIST);
+    args.set_tid = 8;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EFAULT);
+    args = good;
+    args.beyond = 1;
+    EXPECT_ERROR(clone3_error(args, sizeof(args)), E2BIG);
+}
+
+KTAP_CASE(clone3_into_no_cgroup)
+{
+    struct clone3_all args = {.first = {.flags = 0x200000000, .exit_signal = SIGCHLD}};
+
+    SKIP_EMULATED("clone3 is not there");
+    args.cgroup = 1000; /* not open */
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EBADF);
+    args.cgroup = 1; /* no cgroup */
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EBADF);
+    args.cgroup = 1UL << 31;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL - 8), EINVAL);
+}
+
+KTAP_CASE(clone3_chooses_the_pid)
+{
+    int wanted = 0, bad = -1;
+    struct clone3_all args = {.first = {.exit_signal = SIGCHLD}};
+
+    SKIP_EMULATED("clone3 is not there");
+    args.set_tid = (uintptr_t)&wanted, args.set_tid_count = 1;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+    for (wanted = 30000; kill(wanted, 0) == 0; wanted++)
+        continue;
+    long pid = SYSCALL(SYS_CLONE3_, &args, CLONE3_ALL);
+    if (pid == 0)
+        _exit(getpid() == wanted ? 0 : 1);
+    EXPECT_EQ(pid, wanted);
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EEXIST); /* a zombie at least */
+    EXPECT_EQ(waitpid(wanted, &bad, 0), wanted);
+    EXPECT_EQ(bad, 0);
+    pid = fork(); /* the next one goes on where it was */
+    if (pid == 0)
+        _exit(0);
+    EXPECT(pid > 0 && pid < 30000);
+    waitpid((pid_t)pid, NULL, 0);
+    wanted = 1 << 30;
+    EXPECT_ERROR(clone3_error(args, CLONE3_ALL), EINVAL);
+}
+
+KTAP_CASE(clone3_gives_the_child_its_stack)
+{
+    struct clone3_all args = {.first = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD}};
+    int status = -1;
+
+    SKIP_EMULATED("clone3 is not there");
+    args.first.stack = (uintptr_t)stack;
+    args.first.stack_bytes = sizeof(stack);
+    register long a0 __asm__("a0") = (long)(uintptr_t)&args;
+    register long a1 __asm__("a1") = CLONE3_ALL;
+    register long a7 __asm__("a7") = SYS_CLONE3_;
+    __asm__ volatile("ecall\n"
+                     "bnez a0, 1f\n"
+                     "sub a0, sp, %3\n" /* the child tells where its stack begins */
+                     "li a7, 93\n"
+                     "ecall\n"
+                     "1:"
+                     : "+r"(a0), "+r"(a7)
+                     : "r"(a1), "r"(stack + sizeof(stack) - 7)
+                     : "memory");
+    REQUIRE(a0 > 0);
+    EXPECT_EQ(waitpid((pid_t)a0, &status, 0), a0);
+    EXPECT_EQ(status, 7 << 8);
+}
+
 static int unshares_files_and_opens(void *arg)
 {
     if (pg_syscall(SYS_UNSHARE, FLAG_FILES | FLAG_FS))

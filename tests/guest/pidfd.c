@@ -112,6 +112,56 @@ KTAP_CASE(pidfd_follows_its_process)
     close((int)other);
 }
 
+#define FLAG_PIDFD      0x1000L
+#define FLAG_PARENT_TID 0x100000L
+#define FLAG_DETACHED   0x400000L
+
+KTAP_CASE(clone_gives_a_pidfd)
+{
+    siginfo_t info = {0};
+    int fd = -1, status;
+
+    SKIP_EMULATED("clone refuses CLONE_PIDFD");
+    long pid = SYSCALL(SYS_clone, FLAG_PIDFD | SIGCHLD, 0L, &fd, 0L, 0L);
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        /* The child's descriptors were copied before there was this one. */
+        int own = fd;
+        _exit(own < 0 || fcntl(own, F_GETFD) < 0 ? 3 : 4);
+    }
+    REQUIRE(fd > 2);
+    EXPECT_EQ(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    EXPECT(readable(fd, 5000));
+    EXPECT_EQ(SYSCALL(NR_WAITID, P_PIDFD_TYPE, (long)fd, &info, EXITED, 0L), 0);
+    EXPECT_EQ(info.si_status, 3);
+    close(fd);
+    EXPECT_ERROR(SYSCALL(SYS_clone, FLAG_PIDFD | SIGCHLD, 0L, 8L, 0L, 0L), EFAULT);
+    EXPECT_EQ(open_pid(getpid()), fd); /* its number was given back */
+    close(fd);
+    EXPECT_ERROR(SYSCALL(SYS_clone, FLAG_PIDFD | FLAG_PARENT_TID | SIGCHLD, 0L, &fd, 0L, 0L),
+                 EINVAL);
+    EXPECT_ERROR(SYSCALL(SYS_clone, FLAG_PIDFD | FLAG_DETACHED | SIGCHLD, 0L, &fd, 0L, 0L), EINVAL);
+    EXPECT_ERROR(SYSCALL(SYS_wait4, -1L, &status, 1L, 0L), ECHILD); /* nobody was made */
+}
+
+KTAP_CASE(nonblocking_pidfd_does_not_wait)
+{
+    siginfo_t info;
+
+    WITH_PIDFDS();
+    pid_t pid = sleeper();
+    REQUIRE(pid > 0);
+    long fd = SYSCALL(NR_PIDFD_OPEN, (long)pid, (long)O_NONBLOCK);
+    REQUIRE(fd > 2);
+    EXPECT_ERROR(SYSCALL(NR_WAITID, P_PIDFD_TYPE, fd, &info, EXITED, 0L), EAGAIN);
+    EXPECT_EQ(SYSCALL(NR_WAITID, P_PIDFD_TYPE, fd, &info, EXITED | NO_HANG, 0L), 0);
+    EXPECT_ERROR(SYSCALL(NR_WAITID, P_PIDFD_TYPE, -1L, &info, EXITED, 0L), EINVAL);
+    kill(pid, SIGKILL);
+    EXPECT(readable(fd, 5000));
+    EXPECT_EQ(SYSCALL(NR_WAITID, P_PIDFD_TYPE, fd, &info, EXITED, 0L), 0);
+    close((int)fd);
+}
+
 KTAP_CASE(process_madvise_of_another)
 {
     char *p = ktap_map(8 * PAGE, RW), *hole = ktap_map(PAGE, RW);

@@ -363,6 +363,7 @@ struct linux_sigset_argument {
 #define LINUX_CLONE_FS             0x00000200
 #define LINUX_CLONE_FILES          0x00000400
 #define LINUX_CLONE_SIGHAND        0x00000800
+#define LINUX_CLONE_PIDFD          0x00001000
 #define LINUX_CLONE_PTRACE         0x00002000
 #define LINUX_CLONE_VFORK          0x00004000
 #define LINUX_CLONE_PARENT         0x00008000
@@ -375,7 +376,8 @@ struct linux_sigset_argument {
 #define LINUX_CLONE_UNTRACED       0x00800000
 #define LINUX_CLONE_CHILD_SETTID   0x01000000
 #define LINUX_CLONE_IO             0x80000000
-#define LINUX_CLONE_CLEAR_SIGHAND  0x100000000UL /* clone3 only */
+#define LINUX_CLONE_CLEAR_SIGHAND  0x100000000UL /* clone3 only, as is */
+#define LINUX_CLONE_INTO_CGROUP    0x200000000UL
 
 #define LINUX_WNOHANG    0x00000001
 #define LINUX_WUNTRACED  0x00000002
@@ -665,6 +667,7 @@ struct linux_clone_args {
     uint64_t cgroup;
 };
 #define LINUX_CLONE_ARGS_BYTES_MIN 64
+#define LINUX_PID_NAMESPACES_MAX   32
 
 struct linux_siginfo {
     int32_t signo;

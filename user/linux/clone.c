@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "user/linux/futex.h"
+#include "user/linux/pidfd.h"
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/signal.h"
@@ -21,7 +22,7 @@
 #define THREAD_FLAGS (LINUX_CLONE_THREAD | LINUX_CLONE_VM | LINUX_CLONE_SIGHAND | LINUX_CLONE_FILES)
 #define PROCESS_FLAGS                                                            \
     (LINUX_CLONE_VM | LINUX_CLONE_FS | LINUX_CLONE_FILES | LINUX_CLONE_SIGHAND | \
-     LINUX_CLONE_VFORK | LINUX_CLONE_PARENT | LINUX_CLONE_CLEAR_SIGHAND)
+     LINUX_CLONE_VFORK | LINUX_CLONE_PARENT | LINUX_CLONE_CLEAR_SIGHAND | LINUX_CLONE_PIDFD)
 #define COMMON_FLAGS                                                               \
     (LINUX_CLONE_SETTLS | LINUX_CLONE_PARENT_SETTID | LINUX_CLONE_CHILD_CLEARTID | \
      LINUX_CLONE_CHILD_SETTID | LINUX_CLONE_DETACHED | LINUX_CLONE_SYSVSEM |       \
@@ -29,6 +30,8 @@
 
 struct clone {
     uint64_t flags, stack, parent_tid, tls, child_tid;
+    uint64_t pidfd; /* address for its number */
+    int tid;        /* the number that the child is to have; 0: any */
 };
 
 /* 0, or why these flags are refused. */
@@ -39,6 +42,8 @@ static long check_flags(const struct process *p, uint64_t flags)
         return (flags & THREAD_FLAGS) == THREAD_FLAGS && !(flags & ~allowed) ? 0 : -LINUX_EINVAL;
     }
     if (flags & ~(COMMON_FLAGS | PROCESS_FLAGS) || (flags & LINUX_CLONE_SIGNAL) > LINUX_NSIG)
+        return -LINUX_EINVAL;
+    if ((flags & LINUX_CLONE_PIDFD) && (flags & LINUX_CLONE_DETACHED))
         return -LINUX_EINVAL;
     if ((flags & LINUX_CLONE_SIGHAND) &&
         (!(flags & LINUX_CLONE_VM) || (flags & LINUX_CLONE_CLEAR_SIGHAND)))
@@ -83,7 +88,7 @@ static struct thread *make_thread(struct thread *t, struct process *p, int tid,
 
 static long clone_thread(struct thread *t, const struct clone *c)
 {
-    int tid = pid_allocate();
+    int tid = c->tid ? c->tid : pid_allocate();
     long error;
     struct thread *child = make_thread(t, t->process, tid, c, &error);
 
@@ -121,6 +126,17 @@ static bool limit_reached(const struct process *p)
     return count >= p->limit[LINUX_RLIMIT_NPROC].soft;
 }
 
+/* The parent's descriptor of its child, if it wants one: 0 with *fd, or -errno. */
+static long clone_pidfd(struct thread *t, struct process *p, const struct clone *c, long *fd)
+{
+    *fd = -1;
+    if (!(c->flags & LINUX_CLONE_PIDFD))
+        return 0;
+    *fd = pidfd_install(t, p, 0);
+    int32_t number = (int32_t)*fd;
+    return *fd < 0 ? *fd : copy_out(t->process->space, c->pidfd, &number, sizeof(number));
+}
+
 static long clone_process(struct thread *t, const struct clone *c)
 {
     bool sibling = (c->flags & LINUX_CLONE_PARENT) != 0;
@@ -128,12 +144,16 @@ static long clone_process(struct thread *t, const struct clone *c)
     struct process *p = NULL;
 
     if (!limit_reached(t->process))
-        p = process_create(parent, t->process, c->flags);
+        p = process_create(parent, t->process, c->tid ? c->tid : pid_allocate(), c->flags);
     if (!p)
         return -LINUX_EAGAIN;
-    long error = clone_space(p, t->process->space, c->flags);
+    long fd = -1, error = clone_space(p, t->process->space, c->flags);
+    if (!error)
+        error = clone_pidfd(t, p, c, &fd);
     struct thread *child = error ? NULL : make_thread(t, p, p->pid, c, &error);
     if (!child) {
+        if (fd >= 0)
+            fd_close(t->process->files, fd);
         process_discard(p);
         return error;
     }
@@ -168,12 +188,15 @@ static long clone_any(struct thread *t, const struct clone *c)
 
     if (error)
         return error;
+    if ((c->flags & LINUX_CLONE_PIDFD) && (c->flags & LINUX_CLONE_PARENT_SETTID) &&
+        c->pidfd == c->parent_tid)
+        return -LINUX_EINVAL;
     return c->flags & LINUX_CLONE_THREAD ? clone_thread(t, c) : clone_process(t, c);
 }
 
 long linux_clone(struct thread *t, const uint64_t *a)
 {
-    const struct clone c = {(uint32_t)a[0], a[1], a[2], a[3], a[4]};
+    const struct clone c = {(uint32_t)a[0], a[1], a[2], a[3], a[4], .pidfd = a[2]};
 
     return t->again ? clone_again(t) : clone_any(t, &c);
 }
@@ -204,24 +227,68 @@ static long clone_args_in(struct thread *t, struct linux_clone_args *args, uint6
     return 0;
 }
 
-/* The signal has a field of its own, and the stack its lower end; pids cannot be chosen, and there
- * are neither pidfds nor cgroups. */
+/* What does not depend on what there is: the signal has a field of its own, and the stack its
+ * lower end. */
+static bool clone_args_valid(const struct linux_clone_args *args, uint64_t bytes)
+{
+    uint64_t flags = args->flags, stack_end;
+
+    if ((flags & (LINUX_CLONE_SIGNAL | LINUX_CLONE_DETACHED)) || args->exit_signal > LINUX_NSIG ||
+        ((flags & (LINUX_CLONE_THREAD | LINUX_CLONE_PARENT)) && args->exit_signal))
+        return false;
+    if (!args->set_tid != !args->set_tid_count || args->set_tid_count > LINUX_PID_NAMESPACES_MAX)
+        return false;
+    if ((flags & LINUX_CLONE_INTO_CGROUP) &&
+        (args->cgroup > INT32_MAX || bytes < sizeof(struct linux_clone_args)))
+        return false;
+    return !args->stack == !args->stack_bytes &&
+           !__builtin_add_overflow(args->stack, args->stack_bytes, &stack_end) &&
+           stack_end <= INT64_MAX;
+}
+
+/* The number that the child is to have, in the one namespace that there is: 0 or -errno. */
+static long chosen_tid(struct thread *t, const struct linux_clone_args *args, int *tid)
+{
+    int32_t numbers[LINUX_PID_NAMESPACES_MAX];
+
+    *tid = 0;
+    if (!args->set_tid_count)
+        return 0;
+    if (copy_in(t->process->space, numbers, args->set_tid, args->set_tid_count * sizeof(*numbers)))
+        return -LINUX_EFAULT;
+    if (args->set_tid_count > 1 || numbers[0] < 1 || numbers[0] >= PID_MAX)
+        return -LINUX_EINVAL;
+    if (!cred_is_root(&t->process->cred))
+        return -LINUX_EPERM;
+    *tid = numbers[0];
+    return pid_is_free(*tid) ? 0 : -LINUX_EEXIST;
+}
+
 long linux_clone3(struct thread *t, const uint64_t *a)
 {
     struct linux_clone_args args;
+    int tid;
 
     if (t->again)
         return clone_again(t);
     long error = clone_args_in(t, &args, a[0], a[1]);
     if (error)
         return error;
-    if ((args.flags & (LINUX_CLONE_SIGNAL | LINUX_CLONE_DETACHED)) ||
-        args.exit_signal > LINUX_NSIG || args.set_tid || args.set_tid_count ||
-        !args.stack != !args.stack_bytes ||
-        ((args.flags & (LINUX_CLONE_THREAD | LINUX_CLONE_PARENT)) && args.exit_signal))
+    uint64_t flags = args.flags & ~LINUX_CLONE_INTO_CGROUP;
+    if (!clone_args_valid(&args, a[1]) || check_flags(t->process, flags))
         return -LINUX_EINVAL;
-    const struct clone c = {args.flags | args.exit_signal, args.stack + args.stack_bytes,
-                            args.parent_tid, args.tls, args.child_tid};
+    if (args.flags & LINUX_CLONE_INTO_CGROUP)
+        return -LINUX_EBADF; /* no descriptor is of a cgroup */
+    error = chosen_tid(t, &args, &tid);
+    if (error)
+        return error;
+    const struct clone c = {.flags = flags | args.exit_signal,
+                            .stack = args.stack + args.stack_bytes,
+                            .parent_tid = args.parent_tid,
+                            .tls = args.tls,
+                            .child_tid = args.child_tid,
+                            .pidfd = args.pidfd,
+                            .tid = tid};
     return clone_any(t, &c);
 }
 

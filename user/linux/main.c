@@ -175,7 +175,7 @@ void machine_start(void)
         bytes = (long)strlen(DEFAULT_INIT);
     }
     snprintf(path, sizeof(path), "%.*s", (int)bytes, given);
-    struct process *p = process_create(NULL, NULL, 0);
+    struct process *p = process_create(NULL, NULL, pid_allocate(), 0);
     linux_assert(p && p->pid == 1);
     add_string(&strings, path, strlen(path));
     add_arguments(&strings);

@@ -62,6 +62,21 @@ static struct pidfd *pidfd_share(struct process *p)
     return p->pidfd;
 }
 
+long pidfd_install(struct thread *t, struct process *p, uint32_t flags)
+{
+    struct pidfd *pidfd = pidfd_share(p);
+
+    if (!pidfd)
+        return -LINUX_ENOMEM;
+    struct file *file = file_open(FILE_PIDFD, &pidfd_ops, LINUX_O_RDWR | flags);
+    if (!file) {
+        pidfd_put(pidfd);
+        return -LINUX_ENFILE;
+    }
+    file->pidfd = pidfd;
+    return fd_install_new(t->process->files, file, true);
+}
+
 long linux_pidfd_open(struct thread *t, const uint64_t *a)
 {
     uint32_t flags = (uint32_t)a[1];
@@ -72,16 +87,12 @@ long linux_pidfd_open(struct thread *t, const uint64_t *a)
     struct process *p = process_by_pid(pid);
     if (!p)
         return thread_by_tid(pid) ? -LINUX_ENOENT : -LINUX_ESRCH;
-    struct pidfd *pidfd = pidfd_share(p);
-    if (!pidfd)
-        return -LINUX_ENOMEM;
-    struct file *file = file_open(FILE_PIDFD, &pidfd_ops, LINUX_O_RDWR | flags);
-    if (!file) {
-        pidfd_put(pidfd);
-        return -LINUX_ENFILE;
-    }
-    file->pidfd = pidfd;
-    return fd_install_new(t->process->files, file, true);
+    return pidfd_install(t, p, flags);
+}
+
+bool pidfd_is_nonblocking(const struct thread *t, int64_t fd)
+{
+    return (fd_get(t->process->files, fd)->flags & LINUX_O_NONBLOCK) != 0;
 }
 
 long pidfd_get(const struct thread *t, int64_t fd, struct process **process)

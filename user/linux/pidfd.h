@@ -6,6 +6,7 @@
 #ifndef LINUX_PIDFD_H
 #define LINUX_PIDFD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct process;
@@ -14,6 +15,10 @@ struct thread;
 /* The process of t's descriptor, which may be a zombie. 0, -EBADF: no such descriptor, -ESRCH: it
  * was waited for and is gone. */
 long pidfd_get(const struct thread *t, int64_t fd, struct process **process);
+/* A new descriptor of p in t's table: its number or -errno. */
+long pidfd_install(struct thread *t, struct process *p, uint32_t flags);
+/* Whether calls on t's descriptor, which is one, do not wait. */
+bool pidfd_is_nonblocking(const struct thread *t, int64_t fd);
 /* The process has ended: whoever polls sees it. */
 void pidfd_changed(struct process *p);
 /* The process is about to be forgotten. */

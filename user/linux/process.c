@@ -57,13 +57,13 @@ struct process *process_next(int pid)
     return next;
 }
 
-static bool pid_in_use(int pid)
+bool pid_is_free(int pid)
 {
     for (struct process *p = processes; p < processes_end; p++) {
         if (p->state != PROCESS_FREE && (p->pid == pid || p->pgid == pid || p->sid == pid))
-            return true;
+            return false;
     }
-    return thread_by_tid(pid) != NULL;
+    return !thread_by_tid(pid);
 }
 
 /* There are fewer processes and threads than numbers, so one is always found. */
@@ -71,7 +71,7 @@ int pid_allocate(void)
 {
     do {
         last_pid = last_pid >= PID_MAX ? 2 : last_pid + 1;
-    } while (pid_in_use(last_pid));
+    } while (!pid_is_free(last_pid));
     return last_pid;
 }
 
@@ -196,7 +196,8 @@ static struct process *take_place(void)
     return p;
 }
 
-struct process *process_create(struct process *parent, const struct process *like, uint64_t flags)
+struct process *process_create(struct process *parent, const struct process *like, int pid,
+                               uint64_t flags)
 {
     struct process *p = take_place();
 
@@ -206,7 +207,7 @@ struct process *process_create(struct process *parent, const struct process *lik
         tables_put(p);
         return NULL;
     }
-    p->pid = pid_allocate();
+    p->pid = pid;
     p->state = PROCESS_ALIVE;
     p->start_ticks = time_now_ticks();
     p->exit_signal = LINUX_SIGCHLD;

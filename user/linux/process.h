@@ -92,15 +92,18 @@ void processes_init(void);
 /* A process without threads. parent NULL: the first; else `like` is whose child it looks like:
  * whose names, limits and, as far as `flags` (CLONE_FILES, CLONE_FS, CLONE_SIGHAND) says so shared
  * and not copied, tables it has. NULL if there is no room or memory. */
-struct process *process_create(struct process *parent, const struct process *like, uint64_t flags);
+struct process *process_create(struct process *parent, const struct process *like, int pid,
+                               uint64_t flags);
 /* Undo process_create when its first thread could not be made. */
 void process_discard(struct process *p);
 struct process *process_by_pid(int pid); /* zombies too */
 /* The next by number after `pid`, or NULL. */
 struct process *process_next(int pid);
 struct process *process_init(void);
-/* A number for a new thread that no thread, process, group or session has. */
+/* A number for a new thread that no thread, process, group or session has; and whether a given one
+ * is such. */
 int pid_allocate(void);
+bool pid_is_free(int pid);
 /* The last that was given. */
 int pid_last(void);
 

@@ -113,9 +113,11 @@ long linux_waitid(struct thread *t, const uint64_t *a)
     struct wanted w = {.type = (uint32_t)a[0], .id = (int32_t)a[1], .options = (uint32_t)a[3]};
     struct linux_siginfo info = {0};
     struct event event;
+    bool nonblocking = false;
 
     if ((w.options & ~WAITID_OPTIONS) || !(w.options & WAITID_KINDS) || w.type > LINUX_P_PIDFD ||
-        (w.type == LINUX_P_PID && w.id <= 0) || (w.type == LINUX_P_PGID && w.id < 0))
+        (w.type == LINUX_P_PID && w.id <= 0) ||
+        ((w.type == LINUX_P_PGID || w.type == LINUX_P_PIDFD) && w.id < 0))
         return -LINUX_EINVAL;
     if (w.type == LINUX_P_PGID && w.id == 0)
         w.id = t->process->pgid;
@@ -125,12 +127,16 @@ long linux_waitid(struct thread *t, const uint64_t *a)
 
         if (error) /* who is gone is nobody's child */
             return error == -LINUX_ESRCH ? -LINUX_ECHILD : error;
+        nonblocking = pidfd_is_nonblocking(t, w.id) && !(w.options & LINUX_WNOHANG);
+        w.options |= nonblocking ? LINUX_WNOHANG : 0;
         w.type = LINUX_P_PID;
         w.id = p->pid;
     }
     long result = find_event(t, &w, &event);
     if (result < 0)
         return result;
+    if (!event.child && nonblocking)
+        return -LINUX_EAGAIN;
     if (event.child) {
         info.signo = LINUX_SIGCHLD;
         info.code = event.code;

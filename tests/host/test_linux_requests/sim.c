@@ -490,7 +490,7 @@ int sim_start(void)
     futex_init();
     oom_init();
     console_init(true);
-    struct process *p = process_create(NULL, NULL, 0);
+    struct process *p = process_create(NULL, NULL, pid_allocate(), 0);
     error = exec_first(p, "/bin/prog", "prog\0A=1", 9, 1, 1, &regs.x[0], &regs.x[2]);
     sim_assert(error == 0);
     struct place root = fs_root(), place;
