@@ -216,13 +216,16 @@ static inline bool mm_read_try(struct worker *w, struct mm *mm)
     lock_check_take(LOCK_MM);
     return true;
 }
+/* Waits without being seen: a writer that waits for readers would meet this one again and again. */
 static inline void mm_read(struct worker *w, struct mm *mm)
 {
     while (!mm_read_try(w, mm)) {
-        if (mm_take_over(mm))
-            lock_let_go(&mm->lock);
-        else
-            place_relax();
+        do {
+            if (mm_take_over(mm))
+                lock_let_go(&mm->lock);
+            else
+                place_relax();
+        } while (lock_is_held(&mm->lock));
     }
 }
 static inline void mm_read_end(struct worker *w)

@@ -238,6 +238,36 @@ static void take_away(bool write, bool fails)
     core_world_check();
 }
 
+static unsigned waited;
+
+/* The lock goes at the third look; until then the reader must not show itself. */
+static void reader_waits(void)
+{
+    struct worker *w = sim_worker(1);
+
+    EXPECT_EQ(w->visit.at, VISIT_OVER);
+    if (waited++)
+        EXPECT(!w->visit.mm);
+    w->visit.mm = NULL;
+    if (waited == 3)
+        lock_let_go(&program->mm->lock);
+}
+
+/* Else a writer, who has the lock and waits for readers, may meet the same one again and again. */
+KTAP_CASE(core_reader_waits_unseen)
+{
+    open_world();
+    waited = 0;
+    EXPECT(lock_seize(&program->mm->lock));
+    sim_on_relax(reader_waits);
+    mm_read(sim_worker(1), program->mm);
+    sim_on_relax(NULL);
+    EXPECT_EQ(waited, 3);
+    EXPECT(sim_worker(1)->visit.mm == program->mm);
+    mm_read_end(sim_worker(1));
+    core_world_check();
+}
+
 KTAP_CASE(core_settle_waits_for_a_page_on_its_way)
 {
     take_away(true, false);

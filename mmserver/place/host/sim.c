@@ -585,6 +585,8 @@ static void held_lands(void)
 /* One worker waits: the other hart makes progress. */
 void place_relax(void)
 {
+    if (sim.on_relax)
+        sim.on_relax();
     if (sim.hold == HOLD_LANDS) {
         held_lands();
         sim.hold = HOLD_NONE;
@@ -929,6 +931,11 @@ void sim_hold_next_reply(bool fails)
     sim.hold = HOLD_NEXT;
     sim.hold_fails = fails;
     sim.held_again = false;
+}
+
+void sim_on_relax(void (*waits)(void))
+{
+    sim.on_relax = waits;
 }
 
 void sim_held_begins_again(void)

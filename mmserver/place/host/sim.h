@@ -74,6 +74,8 @@ void sim_hold_next_reply(bool fails);
 /* When it arrives, its worker is entered at once by the next fault of the same space, and has said
  * that it is going to read, but not yet looked whether it may. */
 void sim_held_begins_again(void);
+/* Called each time that a worker waits; NULL: nobody is. */
+void sim_on_relax(void (*waits)(void));
 /* The worker whose reply was held and refused goes on: how it ended its turn. */
 struct answer sim_held_goes_on(void);
 /* Is a reply still held? */

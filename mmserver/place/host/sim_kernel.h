@@ -61,6 +61,7 @@ struct sim {
     struct sim_object *thread; /* whose event it has */
     uint64_t fail_call, calls, fail_alloc, allocs;
     bool failed, race;
+    void (*on_relax)(void);
     enum { HOLD_NONE, HOLD_NEXT, HOLD_LANDS, HOLD_FAILS } hold;
     bool hold_fails, held_again;
     struct answer held;
