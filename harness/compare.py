@@ -41,6 +41,12 @@ USERFAULTFD = {
     "anon_write_touch": "uffd_missing_roundtrip_thread_COPY",
     "anon_read_touch_zeropage": "uffd_missing_roundtrip_thread_ZEROPAGE",
 }
+#: what is shown by number of harts
+HARTS_ROWS = {
+    "fault": "threads_{harts}_write_fault_total_all_harts_per_fault",
+    "fault, own VMA": "threads_{harts}_own_vma_write_fault_total_all_harts_per_fault",
+    "program": f"program_{HARTS_PROGRAM}",
+}
 #: what events cost on hardware, with sources
 COSTS = Path(__file__).with_name("hardware_costs.json")
 #: makes a PNG of a picture
@@ -144,23 +150,23 @@ class Results:
         ]
 
     def _harts(self) -> list[dict[str, Any]]:
-        """Totals over all harts, without what they spend waiting for each other, in the firmware or for a lock."""
+        """Totals over all harts, waiting included; and what of it is taking locks, where that can be told."""
         found = []
         for (key, harts), measured in sorted(self.harts.items()):
-            faults = f"threads_{harts}_write_fault_total_all_harts_per_fault"
-            for what, op in (("fault", faults), ("program", f"program_{HARTS_PROGRAM}")):
+            for what, op in HARTS_ROWS.items():
+                op = op.format(harts=harts)
                 profile, row = measured.profiles.get(op), measured.rows.get(op)
                 if profile is None or row is None:
                     continue
                 divisor = row["n"] * row["per"]
                 phases = profile.phases_per(divisor)
-                total = sum(count for phase, count in phases.items() if phase not in ("firmware", WAITING))
                 found.append(
                     {
                         "what": what,
                         "column": key,
                         "harts": harts,
-                        "instructions": round(total, 1),
+                        "instructions": round(sum(phases.values()), 1),
+                        "locks": phases.get(WAITING),
                         "events": profile.events_per(divisor),
                     }
                 )

@@ -101,7 +101,7 @@ def _boot(column: Column, build_dir: Path, machine: qemu.Machine, name: str, cou
     log, written = directory / f"{name}.log", directory / f"{name}.events"
     if counted:
         machine = replace(
-            machine, options=(*machine.options, *plugins.option(plugins.build(build_dir, "events"), written))
+            machine, options=(*machine.options, *plugins.option(plugins.build(build_dir, "events"), f"out={written}"))
         )
     if column.on_linux:
         result = linux.batch(machine, build_dir, total_s=1200, idle_s=600, log=log)
@@ -147,18 +147,12 @@ def whole_programs(column: Column, build_dir: Path) -> Measured:
 
 
 def on_harts(column: Column, build_dir: Path, harts: int) -> Measured:
-    """Faults of as many threads as harts, and one program. The harts run in turn, and not by -icount: QEMU 7.2
-    then starves a hart that another one waits for in the firmware. Linux runs no program so: it fences other harts
-    at each step of a fork, and each such wait is a turn of a tenth of a second (decision 091)."""
-    benches = "threads" if column.on_linux else "threads,programs"
-    words = (f"bench={benches}", f"workload={HARTS_PROGRAM}", *column.words, *(LINUX_WORDS if column.on_linux else ()))
-    machine = qemu.Machine(
-        pager=column.pager,
+    """Faults of as many threads as harts, and one program."""
+    machine = _machine(column, "threads,programs", PROGRAMS_MEMORY)
+    machine = replace(
+        machine,
         harts=harts,
-        memory=PROGRAMS_MEMORY,
-        seed=1,
-        initrd=None if column.on_linux else programs.initrd(build_dir, TESTS),
-        words=words,
-        options=("-accel", "tcg,thread=single"),
+        initrd=programs.initrd(build_dir, TESTS),
+        words=(*machine.words, f"workload={HARTS_PROGRAM}"),
     )
     return _boot(column, build_dir, machine, f"{column.key}-harts-{harts}", counted=True)

@@ -215,8 +215,8 @@ def _harts(data: Data) -> list[str]:
     counts = sorted({found["harts"] for found in data["harts"]})
     parts = []
     for what, unit, title in (
-        ("fault", 1.0, "write faults of as many threads as harts: each, all harts together"),
-        ("program", 1e6, "the shell that forks: millions, all harts together"),
+        ("fault, own VMA", 1.0, "write faults of as many threads as harts, a VMA for each: one fault"),
+        ("program", 1e6, "the shell that forks: millions"),
     ):
         by = {(f["column"], f["harts"]): f["instructions"] / unit for f in data["harts"] if f["what"] == what}
         keys = [key for key in COUNTED if any(column == key for column, _ in by)]
@@ -224,6 +224,39 @@ def _harts(data: Data) -> list[str]:
             series = [(key, _titles(data)[key], [by.get((key, n)) for n in counts]) for key in keys]
             parts.append(svg.lines(title, [f"{n} hart{'s' if n > 1 else ''}" for n in counts], series))
     return parts
+
+
+HARTS_HEAD = ("what", "system", "harts", "instructions", "of it taking locks", "fences", "remote fences", "L1 misses")
+HARTS_WHAT = {
+    "fault": "a write fault, all threads in one VMA",
+    "fault, own VMA": "a write fault, each thread in a VMA of its own",
+    "program": "the shell that forks, in thousands",
+}
+
+
+def _harts_rows(data: Data) -> list[list[str]]:
+    rows = []
+    for what, text in HARTS_WHAT.items():
+        unit = 1e3 if what == "program" else 1
+        for found in (found for key in COUNTED for found in data["harts"] if (found["what"], found["column"]) == (what, key)):
+            e = {name: count / unit for name, count in found["events"].items()}
+            locks = found["locks"]
+            rows.append(
+                [
+                    text, _titles(data)[found["column"]], str(found["harts"]), number(found["instructions"] / unit),
+                    "–" if locks is None else number(locks / unit), _short(e["fences_local"]), _short(e["fences_remote"]),
+                    _short(misses_l1(e)),
+                ]
+            )  # fmt: skip
+    return rows
+
+
+def _harts_table(data: Data) -> str:
+    if not data["harts"]:
+        return ""
+    head = "<tr>" + "".join(f"<th>{title}" for title in HARTS_HEAD) + "</tr>"
+    body = "".join("<tr><th>" + "<td>".join(row) + "</tr>" for row in _harts_rows(data))
+    return f"<div class=wide><table class=ops>{head}{body}</table></div>"
 
 
 def _short(value: float) -> str:
@@ -361,6 +394,8 @@ def html(data: Data) -> str:
         "PHASES": svg.phases(data),
         "DISTRIBUTION": svg.distribution(data["distribution"].get("user", [])),
         "SCALING": _scaling(data),
+        "HARTS": _harts_table(data),
+        "HARTS_TEXT": escape.escape(HARTS_TEXT),
         "EVENTS": _events(data),
         "PROGRAMS": _programs(data),
         "COSTS": _costs(data),
@@ -391,6 +426,20 @@ def _markdown_programs(data: Data) -> list[str]:
     why = [f"* {program['name']}: {program_reason(program)}" for program in data["programs"]]
     text = "Debian's programs, the same files on all systems (`harness/workloads`), from start to end, one hart."
     return ["## Whole programs", "", text, "", *_markdown_table(PROGRAM_HEAD, _program_rows(data)), *why, ""]
+
+
+#: what stands with the rows over several harts, on the page too
+HARTS_TEXT = (
+    "All harts together, waiting for each other included: who is served by one lock in turn would show it. The harts run in "
+    "turns of a hundred instructions on the average, which no clock ends, so these figures repeat exactly too. Linux's kernel "
+    "has no symbols here, so what it spends for locks cannot be told."
+)
+
+
+def _markdown_harts(data: Data) -> list[str]:
+    if not data["harts"]:
+        return []
+    return ["## Several harts", "", HARTS_TEXT, "", *_markdown_table(HARTS_HEAD, _harts_rows(data))]
 
 
 def _markdown_events(data: Data) -> list[str]:
@@ -458,7 +507,7 @@ def markdown(data: Data) -> str:
                      number(v.get("sel4")), *map(_ratio, _weighed_ratios(data, row)), reason(row)]  # fmt: skip
             out.append(f"| `{row['op']}` | " + " | ".join(cells) + " |")
         out.append("")
-    out += _markdown_programs(data) + _markdown_events(data)
+    out += _markdown_programs(data) + _markdown_harts(data) + _markdown_events(data)
     above = above_linux(data["rows"])
     out += ["## Above lean Linux", ""] + [f"* `{op}`: {why}" for op, why in above] + [""]
     return "\n".join(out)

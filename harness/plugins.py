@@ -30,6 +30,6 @@ def build(build_dir: Path, name: str) -> Path:
     return plugin
 
 
-def option(plugin: Path, out: Path) -> tuple[str, str]:
+def option(plugin: Path, argument: str) -> tuple[str, str]:
     """QEMU's options for it."""
-    return "-plugin", f"{plugin},out={out}"
+    return "-plugin", f"{plugin},{argument}"

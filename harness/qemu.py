@@ -6,9 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import plugins
+
 QEMU = "qemu-system-riscv64"
 PAGING_MODES = ("sv39", "sv48", "sv57")
 PAGERS = ("user", "kernel")
+#: instructions that a hart executes on the average before the next one's turn, where they are counted
+TURN = 100
 
 _UNIT_BYTES = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -31,7 +35,7 @@ class Machine:
     memory: str = "1G"
     #: QEMU properties of the CPU, e.g. ("svnapot=true", "svinval=true")
     cpu_flags: tuple[str, ...] = ()
-    #: count instructions exactly and run all harts in turn: output repeats to the bit
+    #: count instructions exactly and run all harts in turn, TURN each (harness/turns_plugin.c): output repeats to the bit
     icount: bool = False
     #: seeds QEMU's randomness (the device tree's rng-seed); None leaves it random
     seed: int | None = None
@@ -100,6 +104,8 @@ def command_line(machine: Machine, build_dir: Path, *, interactive: bool) -> lis
         command += _numa_arguments(machine)
     if machine.icount:
         command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2025-01-01,clock=vm"]
+        if machine.harts > 1:
+            command += plugins.option(plugins.build(build_dir, "turns"), f"turn={TURN}")
     if machine.seed is not None:
         command += ["-seed", str(machine.seed)]
     command += ["-kernel", str(build_dir / "kernel.elf")]

@@ -29,6 +29,9 @@ extern uint64_t qemu_plugin_insn_vaddr(const struct insn *insn);
 extern void *qemu_plugin_insn_haddr(const struct insn *insn);
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
                                                   void (*done)(plugin_id id, struct tb *tb));
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct tb *tb,
+                                                 void (*done)(unsigned vcpu, void *data),
+                                                 int flags, void *data);
 extern void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *insn,
                                                    void (*done)(unsigned vcpu, void *data),
                                                    int flags, void *data);

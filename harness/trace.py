@@ -60,7 +60,7 @@ def _traced(build_dir: Path, machine: qemu.Machine) -> qemu.Machine:
         icount=True,
         seed=1,
         words=(*machine.words, "bench=trace"),
-        options=plugins.option(plugins.build(build_dir, "trace"), _written(build_dir, machine)),
+        options=plugins.option(plugins.build(build_dir, "trace"), f"out={_written(build_dir, machine)}"),
     )
 
 

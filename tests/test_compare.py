@@ -67,6 +67,11 @@ def test_what_moved_is_named() -> None:
         [_row("same", 100), _row("small", 10.0), _row("dearer", 100), _row("gone", 1), _row("thp_munmap_x", 100)]
     )
     rows = [_row("same", 101), _row("small", 10.4), _row("dearer", 102), _row("new", 5), _row("thp_munmap_x", 102)]
+    four = [{**_row("met", median), "harts": 4} for median in (100, 104, 106)]
+    accepted |= bench.figures(four[:1])
+    assert not bench.moved(four[1:2], {"sv39-user-4": accepted["sv39-user-4"]})
+    assert bench.moved([*rows, four[2]], accepted)[-1] == "sv39-user-4: met was 100, is 106 (+6.0 %)"
+    rows.append(four[0])
     assert bench.moved(rows, accepted) == [
         "sv39-user-1: dearer was 100, is 102 (+2.0 %)",
         "sv39-user-1: gone is gone",
@@ -87,6 +92,17 @@ def test_no_figure_moved(build_dir: Path) -> None:
             "If that is meant: `make bench-accept`, and commit the file with the reason.",
         ]
     )
+
+
+def test_harts_that_take_turns_repeat(build_dir: Path) -> None:
+    """Four harts under -icount: what they print, counts of what they all execute, is the same again."""
+    machine = qemu.Machine(pager="kernel", harts=4, icount=True, seed=1, words=("bench=threads",))
+    first, second = (boot.batch(machine, build_dir, total_s=200) for _ in range(2))
+    assert not first.problems and first.status == 0, first.text
+    assert first.text == second.text
+    rows = {row["op"]: row["mean"] for row in bench.parse(first.text, machine)}
+    alone, four = (rows[f"threads_{n}_own_vma_write_fault_total_all_harts_per_fault"] for n in (1, 4))
+    assert four < 1.1 * alone, "faults on different VMAs wait for each other"
 
 
 # ---- the page ----
@@ -122,7 +138,10 @@ def _data() -> compare_page.Data:
         "rows": rows,
         "programs": [{"name": "sqlite", "columns": {"user": column, "linux": linux}}],
         "harts": [
-            {"what": "fault", "column": "user", "harts": n, "instructions": 800.0 + n, "events": counted["user"]}
+            {
+                "what": "fault, own VMA", "column": "user", "harts": n, "instructions": 800.0 + n, "locks": 9.0,
+                "events": counted["user"],
+            }
             for n in (1, 2)
         ],
         "costs": json.loads(compare.COSTS.read_text()),
@@ -139,6 +158,7 @@ def test_the_page_stands_alone() -> None:
     page = compare_page.html(_data())
     assert "{{" not in page and "&lt;what&gt;" in page and "column x" in page
     assert "0.42" in page and "sqlite, Debian" in page and "2 harts" in page
+    assert "a VMA of its own<td>user<td>2<td>802<td>9.0" in page and "waiting for each other included" in page
     assert "src=" not in page and 'href="http' not in page and "@import" not in page
 
 
@@ -205,7 +225,7 @@ def test_the_plugin_and_the_kernel_count_the_same(build_dir: Path, tmp_path: Pat
     by phase adds up to what the program counted."""
     out = tmp_path / "events"
     machine = qemu.Machine(
-        icount=True, seed=1, words=("bench=anon,cow",), options=plugins.option(plugins.build(build_dir, "events"), out)
+        icount=True, seed=1, words=("bench=anon,cow",), options=plugins.option(plugins.build(build_dir, "events"), f"out={out}")
     )
     result = boot.batch(machine, build_dir, total_s=200)
     assert not result.problems and result.status == 0, result.text

@@ -1,9 +1,11 @@
 /*
- * Threads of one process write-touch disjoint regions of 16 MiB: instructions of all harts
- * together, for each fault, from the moment that the threads are let go until the last is done.
- * Under -icount the counter of any hart counts what all of them execute, so it needs no adding up.
+ * Threads of one process write-touch disjoint regions of 16 MiB, side by side in one VMA or each in
+ * a VMA of its own: instructions of all harts together, for each fault, from the moment that the
+ * threads are let go until the last is done. What harts wait for each other is in it, so a lock
+ * that faults hold in turn would be seen. Under -icount the counter of any hart counts what all of
+ * them execute, so it needs no adding up.
  *
- * Nobody waits by spinning: under -icount harts take turns, and who spins could starve the others.
+ * The threads themselves wait asleep.
  */
 #include "user/bench/lib/bench.h"
 
@@ -15,7 +17,7 @@
 #define FUTEX_WAKE_PRIVATE 129
 
 static uint64_t stack[BENCH_HARTS_MAX][STACK_WORDS] __attribute__((aligned(16)));
-static char *area;
+static size_t stride_pages; /* from region to region */
 static volatile int go, running;
 static volatile unsigned next;
 
@@ -31,7 +33,7 @@ static void wake_all(volatile int *word)
 
 static void touch(unsigned region)
 {
-    char *at = area + (size_t)region * REGION_PAGES * BENCH_PAGE;
+    char *at = (char *)BENCH_AREA + region * stride_pages * BENCH_PAGE;
 
     for (unsigned i = 0; i < REGION_PAGES; i++)
         at[i * BENCH_PAGE] = 1;
@@ -58,13 +60,8 @@ static void toucher(void)
     bench_thread_end();
 }
 
-static void row(unsigned threads)
+static void start(const char *op, unsigned threads)
 {
-    struct bench_row row;
-    char op[64];
-
-    snprintf(op, sizeof op, "threads_%u_write_fault_total_all_harts_per_fault", threads);
-    area = bench_map(BENCH_AREA, (size_t)threads * REGION_PAGES);
     next = 0;
     go = 0;
     running = (int)threads;
@@ -73,6 +70,19 @@ static void row(unsigned threads)
         if (tid < 0)
             bench_fail(op, tid);
     }
+}
+
+/* With a gap of a page between regions they are no one VMA. */
+static void row(const char *what, unsigned threads, size_t gap_pages)
+{
+    struct bench_row row;
+    char op[80];
+
+    snprintf(op, sizeof op, "threads_%u_%swrite_fault_total_all_harts_per_fault", threads, what);
+    stride_pages = REGION_PAGES + gap_pages;
+    for (unsigned i = 0; i < threads; i++)
+        bench_map(BENCH_AREA + i * stride_pages * BENCH_PAGE, REGION_PAGES);
+    start(op, threads);
     bench_open(&row, op, BENCH_BY_PAGER, threads * REGION_PAGES, 1);
     bench_events_begin();
     uint64_t begun = bench_now();
@@ -84,14 +94,14 @@ static void row(unsigned threads)
     bench_events_end(&row);
     bench_add(&row, ended - begun);
     bench_close(&row);
-    bench_unmap(area, (size_t)threads * REGION_PAGES);
+    bench_unmap((char *)BENCH_AREA, threads * stride_pages);
 }
 
 static void alone(void)
 {
     struct bench_row row;
+    char *area = bench_map(BENCH_AREA, REGION_PAGES);
 
-    area = bench_map(BENCH_AREA, REGION_PAGES);
     bench_open(&row, "threads_1_write_fault_disjoint", BENCH_BY_PAGER, 1, REGION_PAGES);
     for (unsigned i = 0; i < REGION_PAGES; i++)
         bench_write(&row, area + i * BENCH_PAGE);
@@ -104,6 +114,8 @@ int main(void)
     bench_start();
     alone();
     for (unsigned threads = 1; threads <= BENCH_HARTS_MAX; threads *= 2)
-        row(threads);
+        row("", threads, 0);
+    for (unsigned threads = 1; threads <= BENCH_HARTS_MAX; threads *= 2)
+        row("own_vma_", threads, 1);
     return 0;
 }
