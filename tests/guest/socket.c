@@ -21,9 +21,12 @@
 #include "ktap.h"
 #include "pg.h"
 
-#define BAD_PTR   16l
-#define NS_PER_MS 1000000l
-#define UNIX_PATH "/tmp/ktap-socket"
+#define BAD_PTR      16l
+#define NS_PER_MS    1000000l
+#define IP_TTL       2
+#define TCP_KEEPIDLE 4
+#define TCP_KEEPCNT  6
+#define UNIX_PATH    "/tmp/ktap-socket"
 
 static long make(int family, int type)
 {
@@ -724,6 +727,19 @@ KTAP_CASE(options)
     EXPECT_EQ(option(tcp, SOL_SOCKET, SO_KEEPALIVE), 1);
     EXPECT_EQ(set_option(tcp, SOL_SOCKET, SO_SNDBUF, 10000), 0);
     EXPECT_EQ(option(tcp, SOL_SOCKET, SO_SNDBUF), 20000);
+    EXPECT_EQ(option(tcp, IPPROTO_TCP, TCP_KEEPIDLE), 7200);
+    EXPECT_EQ(set_option(tcp, IPPROTO_TCP, TCP_KEEPIDLE, 60), 0);
+    EXPECT_EQ(option(tcp, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    EXPECT_ERROR(set_option(tcp, IPPROTO_TCP, TCP_KEEPIDLE, 0), EINVAL);
+    EXPECT_ERROR(set_option(tcp, IPPROTO_TCP, TCP_KEEPCNT, 128), EINVAL);
+    EXPECT_EQ(option(tcp, IPPROTO_IP, IP_TTL), 64);
+    EXPECT_EQ(set_option(tcp, IPPROTO_IP, IP_TTL, 9), 0);
+    EXPECT_EQ(option(tcp, IPPROTO_IP, IP_TTL), 9);
+    EXPECT_ERROR(set_option(tcp, IPPROTO_IP, IP_TTL, 256), EINVAL);
+    EXPECT_EQ(set_option(tcp, IPPROTO_IP, IP_TTL, -1), 0);
+    EXPECT_EQ(option(tcp, IPPROTO_IP, IP_TTL), 64);
+    EXPECT_ERROR(set_option(tcp, IPPROTO_IP, 9999, 1), ENOPROTOOPT);
+    EXPECT_ERROR(set_option(unix_fd, IPPROTO_IP, IP_TTL, 1), EOPNOTSUPP);
     EXPECT_ERROR(set_option(tcp, SOL_SOCKET, 9999, 1), ENOPROTOOPT);
     EXPECT_ERROR(set_option(unix_fd, IPPROTO_TCP, TCP_NODELAY, 1), EOPNOTSUPP);
     EXPECT_ERROR(SYSCALL(SYS_setsockopt, tcp, 1l, (long)SO_KEEPALIVE, &byte, 1l), EINVAL);

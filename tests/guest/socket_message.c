@@ -298,3 +298,162 @@ KTAP_CASE(bad_messages)
     close(fds[0]);
     close(fds[1]);
 }
+
+/* ---- several messages in a call ---- */
+
+#define NR_RECVMMSG 243
+#define NR_SENDMMSG 269
+#define MANY        4
+
+struct several {
+    struct {
+        struct msghdr header;
+        unsigned bytes;
+    } message[MANY];
+    struct iovec part[MANY];
+    char data[MANY][8];
+};
+
+/* Messages of 1, 2, ... bytes, or room for as many of 8. */
+static void several_init(struct several *s, bool room)
+{
+    memset(s, 0, sizeof(*s));
+    for (unsigned i = 0; i < MANY; i++) {
+        memset(s->data[i], room ? 0 : 'a' + (int)i, sizeof(s->data[i]));
+        s->part[i] = (struct iovec){s->data[i], room ? sizeof(s->data[i]) : i + 1};
+        s->message[i].header.msg_iov = &s->part[i];
+        s->message[i].header.msg_iovlen = 1;
+    }
+}
+
+static long send_several(int fd, struct several *s, long count, long flags)
+{
+    return SYSCALL(NR_SENDMMSG, (long)fd, s->message, count, flags);
+}
+
+static long receive_several(int fd, struct several *s, long count, long flags, void *limit)
+{
+    return SYSCALL(NR_RECVMMSG, (long)fd, s->message, count, flags, limit);
+}
+
+KTAP_CASE(several_messages_in_a_call)
+{
+    struct several sent, got;
+    int fds[2];
+
+    REQUIRE(pair(SOCK_DGRAM, fds));
+    several_init(&sent, false);
+    several_init(&got, true);
+    EXPECT_EQ(send_several(fds[0], &sent, MANY, 0), MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        EXPECT_EQ(sent.message[i].bytes, i + 1);
+    EXPECT_EQ(receive_several(fds[1], &got, MANY - 1, 0, NULL), MANY - 1);
+    for (unsigned i = 0; i < MANY - 1; i++) {
+        EXPECT_EQ(got.message[i].bytes, i + 1);
+        EXPECT(got.data[i][0] == 'a' + (int)i && got.data[i][i] == 'a' + (int)i);
+        EXPECT_EQ(got.data[i][i + 1], 0);
+    }
+    /* One is left: no more is waited for with MSG_WAITFORONE, or MSG_DONTWAIT. */
+    EXPECT_EQ(receive_several(fds[1], &got, MANY, 0x10000, NULL), 1);
+    EXPECT_EQ(got.message[0].bytes, MANY);
+    EXPECT_ERROR(receive_several(fds[1], &got, MANY, MSG_DONTWAIT, NULL), EAGAIN);
+    EXPECT_EQ(receive_several(fds[1], &got, 0, 0, NULL), 0);
+    EXPECT_EQ(send_several(fds[0], &sent, 0, 0), 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+KTAP_CASE(errors_of_several_messages)
+{
+    struct several sent, got;
+    struct timespec bad = {.tv_nsec = -1};
+    int fds[2];
+
+    REQUIRE(pair(SOCK_DGRAM, fds));
+    several_init(&sent, false);
+    several_init(&got, true);
+    EXPECT_ERROR(send_several(99, &sent, 1, 0), EBADF);
+    EXPECT_ERROR(receive_several(99, &got, 1, 0, NULL), EBADF);
+    if (!ktap_emulated()) { /* which does not look at the limit */
+        EXPECT_ERROR(receive_several(fds[1], &got, 1, 0, &bad), EINVAL);
+        EXPECT_ERROR(receive_several(fds[1], &got, 1, 0, (void *)BAD_PTR), EFAULT);
+    }
+    EXPECT_ERROR(SYSCALL(NR_SENDMMSG, (long)fds[0], BAD_PTR, 1l, 0l), EFAULT);
+    sent.part[2].base = (void *)BAD_PTR; /* those before it are sent */
+    EXPECT_EQ(send_several(fds[0], &sent, MANY, 0), 2);
+    sent.part[0].base = (void *)BAD_PTR;
+    EXPECT_ERROR(send_several(fds[0], &sent, MANY, 0), EFAULT);
+    EXPECT_EQ(receive_several(fds[1], &got, MANY, MSG_DONTWAIT, NULL), 2);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static int sends_slowly(int fd)
+{
+    struct several sent;
+
+    several_init(&sent, false);
+    for (int i = 0; i < 2; i++) {
+        usleep(20000);
+        if (send_several(fd, &sent, 1, 0) != 1)
+            return 1;
+    }
+    return 0;
+}
+
+/* It waits for each; the limit is looked at when one has come. */
+KTAP_CASE(several_messages_are_waited_for)
+{
+    struct timespec limit = {.tv_nsec = 1000000};
+    struct several got;
+    int fds[2], status;
+
+    SKIP_EMULATED("does not look at the limit");
+    REQUIRE(pair(SOCK_DGRAM, fds));
+    several_init(&got, true);
+    for (int round = 0; round < 2; round++) {
+        pid_t pid = fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0)
+            _exit(sends_slowly(fds[0]));
+        if (round == 0) {
+            EXPECT_EQ(receive_several(fds[1], &got, 2, 0, NULL), 2);
+        } else {
+            EXPECT_EQ(receive_several(fds[1], &got, 2, 0, &limit), 1);
+            EXPECT(limit.tv_sec == 0 && limit.tv_nsec == 0);
+            EXPECT_EQ(receive_several(fds[1], &got, 1, 0, NULL), 1);
+        }
+        EXPECT_EQ(waitpid(pid, &status, 0), pid);
+        EXPECT_EQ(status, 0);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* A socket that is full: the rest waits until it is read. */
+KTAP_CASE(sending_several_waits_for_room)
+{
+    struct several sent;
+    int fds[2], status;
+    unsigned total = 0;
+    char byte[8];
+
+    REQUIRE(pair(SOCK_DGRAM, fds));
+    several_init(&sent, false);
+    long filled = 0, got;
+    while ((got = send_several(fds[0], &sent, MANY, MSG_DONTWAIT)) > 0)
+        filled += got;
+    EXPECT_EQ(got, -EAGAIN);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0)
+        _exit(send_several(fds[0], &sent, MANY, 0) == MANY ? 0 : 1);
+    usleep(20000);
+    for (long i = 0; i < filled + MANY; i++)
+        total += read(fds[1], byte, sizeof(byte)) > 0;
+    EXPECT_EQ(total, filled + MANY);
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    close(fds[0]);
+    close(fds[1]);
+}

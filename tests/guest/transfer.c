@@ -219,3 +219,81 @@ KTAP_CASE(a_range_is_closed)
     EXPECT_ERROR(SYSCALL(SYS_close_range, 50l, 51l, 1l), EINVAL);
     close(first);
 }
+
+/* ---- vmsplice ---- */
+
+#define NR_VMSPLICE 75
+#define GIFT        8l
+#define NONBLOCKING 2l
+
+struct vec {
+    void *base;
+    size_t bytes;
+};
+
+static long vmsplice_parts(int fd, const struct vec *part, long count, long flags)
+{
+    return SYSCALL(NR_VMSPLICE, (long)fd, part, count, flags);
+}
+
+KTAP_CASE(memory_into_a_pipe_and_out)
+{
+    char *data = ktap_map(4 * PAGE, PROT_READ | PROT_WRITE);
+    struct vec parts[2] = {{data, 3}, {data + PAGE, PAGE}}, whole = {got, sizeof(got)};
+    int ends[2];
+
+    REQUIRE(data != NULL);
+    REQUIRE(pipe(ends) == 0);
+    memset(data, 'a', 3);
+    memset(data + PAGE, 'b', PAGE);
+    for (int gift = 0; gift < 2; gift++) {
+        EXPECT_EQ(vmsplice_parts(ends[1], parts, 2, gift ? GIFT : 0), PAGE + 3);
+        memset(got, 0, sizeof(got));
+        long bytes = 0, part;
+        while (bytes < (long)PAGE + 3) {
+            whole = (struct vec){got + bytes, sizeof(got) - (size_t)bytes};
+            part = vmsplice_parts(ends[0], &whole, 1, 0);
+            EXPECT(part > 0);
+            if (part <= 0)
+                break;
+            bytes += part;
+        }
+        EXPECT(ktap_all_bytes(got, 3, 'a') && ktap_all_bytes(got + 3, PAGE, 'b'));
+    }
+    EXPECT_ERROR(vmsplice_parts(ends[0], &whole, 1, NONBLOCKING), EAGAIN);
+    close(ends[0]);
+    close(ends[1]);
+    munmap(data, 4 * PAGE);
+}
+
+KTAP_CASE(errors_of_vmsplice)
+{
+    struct vec part = {start, 8}, bad = {(void *)BAD_PTR, 8};
+    int ends[2], fd = open_self();
+
+    REQUIRE(pipe(ends) == 0);
+    EXPECT_ERROR(vmsplice_parts(ends[1], &part, 1, 0x100), EINVAL);
+    EXPECT_ERROR(vmsplice_parts(99, &part, 1, 0), EBADF);
+    EXPECT_ERROR(vmsplice_parts(fd, &part, 1, 0), EBADF);
+    EXPECT_ERROR(vmsplice_parts(ends[1], &part, 1025, 0), EINVAL);
+    EXPECT_ERROR(vmsplice_parts(ends[1], (struct vec *)BAD_PTR, 1, 0), EFAULT);
+    EXPECT_ERROR(vmsplice_parts(ends[1], &bad, 1, 0), EFAULT);
+    EXPECT_EQ(vmsplice_parts(ends[1], &part, 0, 0), 0);
+    close(ends[1]);
+    EXPECT_EQ(vmsplice_parts(ends[0], &part, 1, 0), 0); /* the end */
+    close(ends[0]);
+    close(fd);
+}
+
+KTAP_CASE(vmsplice_without_a_reader)
+{
+    struct vec part = {start, 8};
+    int ends[2];
+
+    REQUIRE(pipe(ends) == 0);
+    signal(SIGPIPE, SIG_IGN);
+    close(ends[0]);
+    EXPECT_ERROR(vmsplice_parts(ends[1], &part, 1, 0), EPIPE);
+    signal(SIGPIPE, SIG_DFL);
+    close(ends[1]);
+}

@@ -289,7 +289,7 @@ long socket_wait(struct thread *t, struct file *file, uint32_t flags, struct soc
 {
     if ((file->flags & LINUX_O_NONBLOCK) || (flags & LINUX_MSG_DONTWAIT))
         return -LINUX_EAGAIN;
-    if (!t->again)
+    if (!t->until)
         t->until = limit ? time_after(limit) : TIME_NEVER;
     if (deadline_passed(t))
         return -LINUX_EAGAIN;

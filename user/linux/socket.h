@@ -20,7 +20,8 @@
  * socket_collect.c finds them.
  *
  * Files: socket.c life and connections, socket_name.c addresses, socket_io.c moving bytes,
- * socket_message.c the calls that do, socket_calls.c all other calls, socket_option.c options.
+ * socket_message.c and socket_multiple.c the calls that do, socket_calls.c all other calls,
+ * socket_option.c options.
  */
 #ifndef LINUX_SOCKET_H
 #define LINUX_SOCKET_H
@@ -35,6 +36,7 @@
 #include "user/linux/vector.h"
 #include "user/linux/watch.h"
 
+#define SOCKET_NUMBERS    12     /* options that are numbers and only kept */
 #define SOCKET_RING_BYTES 262144 /* most that waits in one to be received */
 
 enum socket_state {
@@ -111,7 +113,10 @@ struct socket {
     uint64_t receive_limit, send_limit; /* SO_RCVTIMEO, SO_SNDTIMEO in ticks; 0: none */
     uint32_t send_bytes, receive_bytes; /* SO_SNDBUF, SO_RCVBUF as they are told */
     int32_t linger[2];
-    uint32_t kept; /* options that are kept and change nothing: a bit each, socket_option.c */
+    /* Options that are kept and change nothing (socket_option.c): switches, a bit each; and
+     * numbers, of which a bit each says that it was given one. */
+    uint32_t kept, numbered;
+    int32_t number[SOCKET_NUMBERS];
 };
 
 /* One message, to send or as received. */
@@ -187,6 +192,9 @@ void socket_collect(void);
 long socket_of(struct thread *t, uint64_t fd, struct file **file, struct socket **s);
 /* What read, write and their kin do with a socket. */
 long socket_transfer(struct thread *t, struct file *file, const struct vector *v, bool write);
+/* One message by the struct msghdr at a client's address: sendmsg and recvmsg. */
+long socket_send_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags);
+long socket_receive_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags);
 /* What sendfile does: send bytes of ours, without waiting. Bytes or -errno. */
 long socket_put(struct thread *t, struct file *file, const struct vector *v);
 

@@ -1,6 +1,6 @@
 /*
- * sendto, recvfrom, sendmsg, recvmsg and their multiples; and the descriptors and credentials that
- * a message of AF_UNIX may carry (see socket.h).
+ * sendto, recvfrom, sendmsg, recvmsg; and the descriptors and credentials that a message of AF_UNIX
+ * may carry (see socket.h).
  */
 #include "user/linux/socket.h"
 
@@ -156,7 +156,7 @@ static long header_in(struct thread *t, uint64_t address, struct linux_msghdr *h
     return h->iov_count > LINUX_IOV_MAX ? -LINUX_EMSGSIZE : 0;
 }
 
-static long send_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
+long socket_send_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
 {
     struct vector v;
     struct socket_message m = {.data = &v, .space = t->process->space, .flags = flags};
@@ -181,7 +181,7 @@ long linux_sendmsg(struct thread *t, const uint64_t *a)
     struct file *file;
     long error = socket_of(t, a[0], &file, &s);
 
-    return error ? error : send_message(t, file, a[1], (uint32_t)a[2]);
+    return error ? error : socket_send_message(t, file, a[1], (uint32_t)a[2]);
 }
 
 /* ---- what a message carries, received ---- */
@@ -257,7 +257,7 @@ static long header_out(struct thread *t, const struct socket *s, uint64_t addres
     return copy_out(t->process->space, address, h, sizeof(*h));
 }
 
-static long receive_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
+long socket_receive_message(struct thread *t, struct file *file, uint64_t address, uint32_t flags)
 {
     struct vector v;
     struct socket_message m = {.data = &v, .space = t->process->space, .flags = flags};
@@ -284,5 +284,5 @@ long linux_recvmsg(struct thread *t, const uint64_t *a)
     struct file *file;
     long error = socket_of(t, a[0], &file, &s);
 
-    return error ? error : receive_message(t, file, a[1], (uint32_t)a[2]);
+    return error ? error : socket_receive_message(t, file, a[1], (uint32_t)a[2]);
 }

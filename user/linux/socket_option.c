@@ -14,25 +14,47 @@
 #define BUFFER_BYTES_MIN 4608
 #define BUFFER_BYTES_MAX 425984 /* twice net.core.wmem_max */
 
-/* Options that are only kept: switches, one bit of `kept` each, and numbers with a fixed answer. */
+/* Options that are only kept: switches, one bit of `kept` each, and numbers. */
 struct kept_option {
     int level, option;
 };
 
 static const struct kept_option switches[] = {
-    {LINUX_SOL_SOCKET, LINUX_SO_KEEPALIVE}, {LINUX_SOL_SOCKET, LINUX_SO_BROADCAST},
-    {LINUX_SOL_SOCKET, LINUX_SO_OOBINLINE}, {LINUX_SOL_SOCKET, LINUX_SO_DONTROUTE},
-    {LINUX_SOL_SOCKET, LINUX_SO_DEBUG},     {LINUX_IPPROTO_TCP, LINUX_TCP_NODELAY},
-    {LINUX_IPPROTO_TCP, LINUX_TCP_CORK},    {LINUX_IPPROTO_TCP, LINUX_TCP_QUICKACK},
+    {LINUX_SOL_SOCKET, LINUX_SO_KEEPALIVE},   {LINUX_SOL_SOCKET, LINUX_SO_BROADCAST},
+    {LINUX_SOL_SOCKET, LINUX_SO_OOBINLINE},   {LINUX_SOL_SOCKET, LINUX_SO_DONTROUTE},
+    {LINUX_SOL_SOCKET, LINUX_SO_DEBUG},       {LINUX_IPPROTO_TCP, LINUX_TCP_NODELAY},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_CORK},      {LINUX_IPPROTO_TCP, LINUX_TCP_QUICKACK},
+    {LINUX_IPPROTO_IP, LINUX_IP_RECVERR},     {LINUX_IPPROTO_IP, LINUX_IP_FREEBIND},
+    {LINUX_IPPROTO_IPV6, LINUX_IPV6_RECVERR},
 };
 
+/* A number that was not given has a first value, and those that -1 resets have it again after that;
+ * what is not from `least` to `most` is refused. */
+static const struct number {
+    int level, option, first, least, most;
+    bool resets;
+} numbers[SOCKET_NUMBERS] = {
+    {LINUX_SOL_SOCKET, LINUX_SO_PRIORITY, 0, INT32_MIN, INT32_MAX, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPIDLE, 7200, 1, 32767, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPINTVL, 75, 1, 32767, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPCNT, 9, 1, 127, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_SYNCNT, 6, 1, 127, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_USER_TIMEOUT, 0, 0, INT32_MAX, false},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_NOTSENT_LOWAT, 0, INT32_MIN, INT32_MAX, false},
+    {LINUX_IPPROTO_IP, LINUX_IP_TTL, 64, 1, 255, true},
+    {LINUX_IPPROTO_IP, LINUX_IP_MTU_DISCOVER, 1, 0, 5, false},
+    {LINUX_IPPROTO_IPV6, LINUX_IPV6_UNICAST_HOPS, 64, 0, 255, true},
+    {LINUX_IPPROTO_IPV6, LINUX_IPV6_MTU_DISCOVER, 1, 0, 5, false},
+    {LINUX_IPPROTO_IPV6, LINUX_IPV6_TCLASS, 0, 0, 255, true},
+};
+
+/* What is accepted and always answered the same. */
 static const struct {
     int level, option, value;
-} numbers[] = {
-    {LINUX_SOL_SOCKET, LINUX_SO_PRIORITY, 0},       {LINUX_SOL_SOCKET, LINUX_SO_RCVLOWAT, 1},
-    {LINUX_IPPROTO_TCP, LINUX_TCP_MAXSEG, 65483},   {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPIDLE, 7200},
-    {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPINTVL, 75},   {LINUX_IPPROTO_TCP, LINUX_TCP_KEEPCNT, 9},
-    {LINUX_IPPROTO_TCP, LINUX_TCP_USER_TIMEOUT, 0}, {LINUX_IPPROTO_TCP, LINUX_TCP_DEFER_ACCEPT, 0},
+} fixed[] = {
+    {LINUX_SOL_SOCKET, LINUX_SO_RCVLOWAT, 1},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_MAXSEG, 65483},
+    {LINUX_IPPROTO_TCP, LINUX_TCP_DEFER_ACCEPT, 0},
     {LINUX_IPPROTO_TCP, LINUX_TCP_FASTOPEN, 0},
 };
 
@@ -46,6 +68,8 @@ static bool has_level(const struct socket *s, int level)
         return true;
     case LINUX_IPPROTO_TCP:
         return s->protocol == LINUX_IPPROTO_TCP;
+    case LINUX_IPPROTO_IP:
+        return socket_is_inet(s);
     case LINUX_IPPROTO_IPV6:
         return s->family == LINUX_AF_INET6;
     default:
@@ -63,11 +87,21 @@ static uint32_t switch_bit(int level, int option)
     return 0;
 }
 
-static const int *number_of(int level, int option)
+/* The index of a number, or -1. */
+static int number_of(int level, int option)
 {
     for (unsigned i = 0; i < COUNT(numbers); i++) {
         if (numbers[i].level == level && numbers[i].option == option)
-            return &numbers[i].value;
+            return (int)i;
+    }
+    return -1;
+}
+
+static const int *fixed_of(int level, int option)
+{
+    for (unsigned i = 0; i < COUNT(fixed); i++) {
+        if (fixed[i].level == level && fixed[i].option == option)
+            return &fixed[i].value;
     }
     return NULL;
 }
@@ -99,20 +133,39 @@ static uint32_t buffer_bytes(int32_t value)
     return bytes < BUFFER_BYTES_MIN ? BUFFER_BYTES_MIN : bytes;
 }
 
-static long set_number(struct socket *s, int level, int option, int32_t value)
+/* What is only kept: 0 or -errno; -ENOENT if it is none of these. */
+static long keep(struct socket *s, int level, int option, int32_t value)
 {
     uint32_t bit = switch_bit(level, option);
+    int index = number_of(level, option);
 
-    if (level == LINUX_IPPROTO_IPV6) {
-        if (option != LINUX_IPV6_V6ONLY)
-            return -LINUX_ENOPROTOOPT;
+    if (index >= 0 && value == -1 && numbers[index].resets) {
+        s->numbered &= ~(1U << index);
+        return 0;
+    }
+    if (index >= 0) {
+        if (value < numbers[index].least || value > numbers[index].most)
+            return -LINUX_EINVAL;
+        s->numbered |= 1U << index;
+        s->number[index] = value;
+        return 0;
+    }
+    if (!bit && !fixed_of(level, option))
+        return -LINUX_ENOENT;
+    s->kept = value ? s->kept | bit : s->kept & ~bit;
+    return 0;
+}
+
+static long set_number(struct socket *s, int level, int option, int32_t value)
+{
+    long kept = keep(s, level, option, value);
+
+    if (kept != -LINUX_ENOENT)
+        return kept;
+    if (level == LINUX_IPPROTO_IPV6 && option == LINUX_IPV6_V6ONLY) {
         if (s->bound)
             return -LINUX_EINVAL;
         s->v6_only = value != 0;
-        return 0;
-    }
-    if (bit || number_of(level, option)) {
-        s->kept = value ? s->kept | bit : s->kept & ~bit;
         return 0;
     }
     if (level != LINUX_SOL_SOCKET)
@@ -155,9 +208,7 @@ long linux_setsockopt(struct thread *t, const uint64_t *a)
     if ((int32_t)a[4] < 0)
         return -LINUX_EINVAL;
     if (!has_level(s, level))
-        return level == LINUX_IPPROTO_IP && s->family == LINUX_AF_INET ? -LINUX_ENOPROTOOPT
-               : socket_is_inet(s)                                     ? -LINUX_ENOPROTOOPT
-                                                                       : -LINUX_EOPNOTSUPP;
+        return socket_is_inet(s) ? -LINUX_ENOPROTOOPT : -LINUX_EOPNOTSUPP;
     if (level == LINUX_SOL_SOCKET && option == LINUX_SO_RCVTIMEO)
         return get_time(t, a, &s->receive_limit);
     if (level == LINUX_SOL_SOCKET && option == LINUX_SO_SNDTIMEO)
@@ -167,9 +218,12 @@ long linux_setsockopt(struct thread *t, const uint64_t *a)
             return -LINUX_EINVAL;
         return copy_in(t->process->space, s->linger, a[3], sizeof(s->linger));
     }
-    if ((uint32_t)a[4] < sizeof(value))
+    bool short_form = level == LINUX_IPPROTO_IP && (uint32_t)a[4] > 0; /* a byte will do */
+    if ((uint32_t)a[4] < sizeof(value) && !short_form)
         return -LINUX_EINVAL;
-    if (copy_in(t->process->space, &value, a[3], sizeof(value)))
+    value = 0;
+    if (copy_in(t->process->space, &value, a[3],
+                (uint32_t)a[4] < sizeof(value) ? 1 : sizeof(value)))
         return -LINUX_EFAULT;
     return set_number(s, level, option, value);
 }
@@ -255,10 +309,14 @@ static long get_socket(struct socket *s, int option, struct answer *answer)
 static long get_any(struct socket *s, int level, int option, struct answer *answer)
 {
     uint32_t bit = switch_bit(level, option);
-    const int *number = number_of(level, option);
+    const int *value = fixed_of(level, option);
+    int index = number_of(level, option);
 
-    if (bit || number) {
-        answer->number = bit ? (s->kept & bit) != 0 : *number;
+    if (bit || value || index >= 0) {
+        answer->number = bit                               ? (s->kept & bit) != 0
+                         : value                           ? *value
+                         : (s->numbered >> index & 1) != 0 ? s->number[index]
+                                                           : numbers[index].first;
         return 0;
     }
     if (level == LINUX_SOL_SOCKET)

@@ -62,6 +62,10 @@ struct thread {
     uint64_t args[6];
     uint64_t progress; /* bytes done, what a handler remembers */
     uint64_t until;    /* deadline that a handler computed at its first run */
+    struct {
+        uint64_t done; /* of sendmmsg and recvmmsg, which set both at their first run */
+        uint64_t end;  /* recvmmsg: when it takes no further one */
+    } messages;
 
     /* The exception whose signal the kernel was asked to push, for the case that it refuses. */
     struct {

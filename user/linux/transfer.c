@@ -1,5 +1,6 @@
 /*
- * Bytes from file to file without the client's memory: sendfile, splice, tee, copy_file_range.
+ * Bytes from file to file without the client's memory: sendfile, splice, tee, copy_file_range; and
+ * vmsplice, which is of their kind.
  *
  * They go through a buffer of ours. What is taken from a file was put into the other one first, so
  * nothing is lost when that has no room. t->progress counts what a call that had to wait has moved;
@@ -14,6 +15,7 @@
 #include "user/linux/signal.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
+#include "user/linux/vector.h"
 
 #define BUFFER_BYTES 16384
 
@@ -246,4 +248,48 @@ long linux_tee(struct thread *t, const uint64_t *a)
         return -LINUX_EINVAL;
     m.wait = !((uint32_t)a[3] & LINUX_SPLICE_F_NONBLOCK);
     return note_epipe(t, move(t, &m, a[2]));
+}
+
+/* ---- between a pipe and the client's memory ---- */
+
+/* Bytes between the parts of the list and the pipe: how many, or -errno if none. */
+static long move_parts(struct thread *t, struct file *file, const struct vector *v, bool write)
+{
+    uint64_t address, done = 0;
+    size_t bytes;
+
+    while ((bytes = vector_piece(v, done, &address))) {
+        long part = write ? file_write(file, t->process->space, address, bytes, &file->offset, 1)
+                          : file_read(file, t->process->space, address, bytes, &file->offset);
+        if (part <= 0)
+            return done ? (long)done : part;
+        done += (uint64_t)part;
+        if ((size_t)part < bytes)
+            break;
+    }
+    return (long)done;
+}
+
+/* The bytes are copied: of a page that is given away (SPLICE_F_GIFT), too, or changed later. Only
+ * room for a first byte, or a first byte, is waited for. */
+long linux_vmsplice(struct thread *t, const uint64_t *a)
+{
+    struct file *file = request_file(t, (int32_t)a[0]);
+    uint32_t flags = (uint32_t)a[3];
+    struct vector v;
+
+    if (flags & ~(uint32_t)SPLICE_FLAGS)
+        return -LINUX_EINVAL;
+    if (!file || (file->flags & LINUX_O_PATH))
+        return -LINUX_EBADF;
+    long error = vector_get(t, a[1], a[2], &v);
+    if (error || !v.bytes)
+        return error;
+    if (file->kind != FILE_PIPE)
+        return -LINUX_EBADF;
+    bool write = (file->flags & LINUX_O_ACCMODE) != 0;
+    long result = note_epipe(t, move_parts(t, file, &v, write));
+    if (result == -LINUX_EAGAIN && !(flags & LINUX_SPLICE_F_NONBLOCK))
+        return request_wait_file(t, file);
+    return result;
 }
