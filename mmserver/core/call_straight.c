@@ -285,9 +285,9 @@ static inline void unmap_free(struct worker *w, const uint64_t *leaf, const uint
         if (!*leaf)
             continue;
         struct page *page = page_of_entry(w->pages_bias, *leaf);
+        mm_assert(!page->order);
         page->maps = 0;
-        page->state = PAGE_USED;
-        page_free(w, entry_page(*leaf));
+        page_free_hot(w, page, entry_page(*leaf), (uintptr_t)__builtin_return_address(0));
     }
 }
 
@@ -407,6 +407,18 @@ static __attribute__((noinline)) struct answer mmap_full(struct worker *w, struc
     return call_answer(w, map_mmap(w, mm, &r));
 }
 
+/* A neighbour that the mapping touches may become longer. */
+static inline struct vma *map_private(struct worker *w, struct mm *mm, struct vma *above,
+                                      vaddr_t start, vaddr_t end, uint64_t flags)
+{
+    const struct vma *below = above ? above->prev : mm->last;
+    const struct vma_kind kind = {.flags = flags, .offset = start >> PAGE_SHIFT};
+
+    if ((below && below->end == start) || (above && above->start == end))
+        return vma_add(w, mm, above, start, end, &kind);
+    return vma_add_apart(w, mm, above, start, end, flags);
+}
+
 /* Private memory where the system likes, or at a place where nothing is. */
 struct answer call_mmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes,
                         uint64_t prot, uint64_t flags)
@@ -435,8 +447,7 @@ struct answer call_mmap(struct worker *w, struct mm *mm, vaddr_t address, uint64
     } else if (!(at = vma_gap_below(mm, placement_lowest, mm->mmap_base, up, &above))) {
         goto not_plain;
     }
-    const struct vma_kind kind = {.flags = vm, .offset = at >> PAGE_SHIFT};
-    if (likely(vma_add(w, mm, above, at, at + up, &kind) != NULL))
+    if (likely(map_private(w, mm, above, at, at + up, vm) != NULL))
         return answer_unlocked(mm, at);
 not_plain:
     mm_unlock(mm);

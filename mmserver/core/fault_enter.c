@@ -233,12 +233,17 @@ static FAULT_WAY(fault_again)
     return cause == CAUSE_LOAD_PAGE ? read_straight(FAULT_GO_ON) : fault_anew(FAULT_GO_ON);
 }
 
-/* The first page of a VMA needs its anon_vma; then its fault can go the straight way too. Without
+/* The first page of a VMA that may be written needs its anon_vma; then it is as any other. Without
  * memory the slow way finds out. */
-static inline bool anon_ready(struct worker *w, struct vma *v, uint64_t cause)
+static LEAF_WAY(first_page)
 {
-    return v->anon || cause != CAUSE_STORE_PAGE || !(v->flags & VM_WRITE) ||
-           !vma_is_private_anon(v) || !rmap_prepare(w, v);
+    struct mm *mm = c->mm;
+    uint64_t badge = w->client_tag;
+
+    if (unlikely(rmap_prepare_slow(w, v)))
+        return fault_anew(FAULT_GO_ON);
+    fast_slot_note(w, mm, v, address, leaf, true);
+    return write_straight(FAULT_GO_ON);
 }
 
 /* May a write have a page of its own in what is no anonymous memory? */
@@ -249,8 +254,7 @@ static inline bool cow_possible(struct worker *w, struct vma *v)
     return (v->flags & which) == VM_WRITE && (v->anon || !rmap_prepare(w, v));
 }
 
-/* What the middle way leaves: there is no leaf table, a VMA has no anon_vma yet, something stands
- * in the entry, objects. */
+/* What the middle way leaves: there is no leaf table, something stands in the entry, objects. */
 static FAULT_WAY(fault_other)
 {
     struct vma *v = vma_of(mm, address);
@@ -262,7 +266,7 @@ static FAULT_WAY(fault_other)
         const uint64_t *leaf = pt_lowest(mm, address, &level);
         bool empty = !*leaf;
 
-        if (!level && (empty || cause == CAUSE_STORE_PAGE) && anon_ready(w, v, cause) &&
+        if (!level && (empty || cause == CAUSE_STORE_PAGE) &&
             fast_slot_set(w, mm, v, address, leaf))
             return fault_again(FAULT_GO_ON);
         if (!level && !empty && cause == CAUSE_STORE_PAGE && cow_possible(w, v)) {
@@ -305,7 +309,9 @@ static FAULT_WAY(fault_middle)
                    ? object_straight(leaf, address, cause, pc, begun, c, v, w)
                    : fault_other(FAULT_GO_ON);
     if (likely(cause == CAUSE_STORE_PAGE)) {
-        if (likely((v->flags & (VM_WRITE | VM_DEVICE | VM_RUNS)) == VM_WRITE && v->anon)) {
+        if (likely((v->flags & (VM_WRITE | VM_DEVICE | VM_RUNS)) == VM_WRITE)) {
+            if (unlikely(!v->anon))
+                return first_page(LEAF_GO_ON);
             fast_slot_note(w, mm, v, address, leaf, true);
             return write_straight(FAULT_GO_ON);
         }

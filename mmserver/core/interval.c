@@ -30,14 +30,12 @@ RB_GENERATE_STATIC(interval_tree, interval, node, interval_compare)
 void interval_insert(struct interval_tree *t, struct interval *i, uint64_t start, uint64_t last)
 {
     mm_assert(start <= last);
-    i->start = start;
-    i->last = i->last_max = last;
-    if (!RB_ROOT(t)) { /* an anon_vma's first VMA, mostly */
-        RB_SET(i, NULL, node);
-        RB_COLOR(i, node) = RB_BLACK;
-        RB_ROOT(t) = i;
+    if (!RB_ROOT(t)) {
+        interval_insert_only(t, i, start, last);
         return;
     }
+    i->start = start;
+    i->last = i->last_max = last;
     mm_assert(!RB_INSERT(interval_tree, t, i));
 }
 

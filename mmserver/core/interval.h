@@ -26,6 +26,21 @@ static inline bool interval_tree_empty(const struct interval_tree *t)
 }
 
 void interval_insert(struct interval_tree *t, struct interval *i, uint64_t start, uint64_t last);
+/* The same where the tree is empty. */
+static inline void interval_insert_only(struct interval_tree *t, struct interval *i, uint64_t start,
+                                        uint64_t last)
+{
+    i->start = start;
+    i->last = i->last_max = last;
+    RB_SET(i, NULL, node);
+    RB_COLOR(i, node) = RB_BLACK;
+    RB_ROOT(t) = i;
+}
+/* Is i, a node of the tree, all that is in it? */
+static inline bool interval_is_only(const struct interval_tree *t, const struct interval *i)
+{
+    return RB_ROOT(t) == i && !RB_LEFT(i, node) && !RB_RIGHT(i, node);
+}
 void interval_remove(struct interval_tree *t, struct interval *i);
 /* A node of the tree gets other bounds. */
 void interval_change(struct interval_tree *t, struct interval *i, uint64_t start, uint64_t last);

@@ -426,11 +426,12 @@ void page_free(struct worker *w, pfn_t pfn)
     const uint64_t unmovable = MIGRATE_MOVABLE << HOME_TYPE_SHIFT; /* ^ MIGRATE_UNMOVABLE */
 
     page_check_single(page, CALLER);
-    page->private = CALLER;
     if (likely(away <= HOME_KIND_MASK) && likely(w->hot_count < w->hot_high)) {
-        page->state = PAGE_HOT;
-        w->hot[w->hot_count++] = pfn;
-    } else if (away - unmovable <= HOME_KIND_MASK && w->stock[0].count < w->stock_high) {
+        page_free_hot(w, page, pfn, CALLER);
+        return;
+    }
+    page->private = CALLER;
+    if (away - unmovable <= HOME_KIND_MASK && w->stock[0].count < w->stock_high) {
         page->state = PAGE_HOT;
         w->stock[0].page[w->stock[0].count++] = pfn;
     } else {

@@ -225,6 +225,15 @@ pfn_t page_alloc_zeroed(struct worker *w);
 pfn_t page_alloc_user(struct worker *w);
 pfn_t page_alloc_user_zeroed(struct worker *w);
 void page_free(struct worker *w, pfn_t pfn);
+/* The same of one that belongs into the hart's own list (w->hot_home), which has room; `caller`:
+ * who is said to have done it. */
+static inline void page_free_hot(struct worker *w, struct page *page, pfn_t pfn, uintptr_t caller)
+{
+    page->private = caller;
+    page->state = PAGE_HOT;
+    w->hot[w->hot_count++] = pfn;
+    mm_count(w, page_free);
+}
 /* Free every page of a list that was gathered by `link`. */
 void page_free_list(struct worker *w, struct page_list *list);
 /* Many single pages in one go; how many were got, from the first element of `pages` on. */

@@ -6,20 +6,12 @@
 #include "mmserver/core/mm.h"
 #include "mmserver/core/caches.h"
 
-#define RMAP_FAMILIES 64
-
-static struct lock family_locks[RMAP_FAMILIES];
+struct lock rmap_families[RMAP_FAMILIES];
 
 void rmap_init(void)
 {
     for (unsigned i = 0; i < RMAP_FAMILIES; i++)
-        family_locks[i] = LOCK_INIT(LOCK_ANON);
-}
-
-/* Of any memory that was an anon_vma: there is always a lock. */
-struct lock *rmap_lock_of(const struct anon_vma *a)
-{
-    return &family_locks[__atomic_load_n(&a->family, __ATOMIC_RELAXED) % RMAP_FAMILIES];
+        rmap_families[i] = LOCK_INIT(LOCK_ANON);
 }
 
 static uint64_t vma_last_index(const struct vma *v)
@@ -65,14 +57,14 @@ static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
     return a;
 }
 
-/* May v use n's anon_vma, so that the two can merge some day? Rights may differ: mprotect makes
- * such pairs and joins them again. */
-static struct anon_vma *anon_of_neighbour(const struct vma *v, const struct vma *n)
+/* Of two neighbours that touch, may the other one use the anon_vma of n, so that the two can merge
+ * some day? Rights may differ: mprotect makes such pairs and joins them again. */
+static struct anon_vma *anon_of_neighbour(const struct vma *low, const struct vma *high,
+                                          const struct vma *n)
 {
-    const struct vma *low = n && n->start < v->start ? n : v, *high = low == v ? n : v;
-    struct anon_vma *a = n ? __atomic_load_n(&n->anon, __ATOMIC_ACQUIRE) : NULL;
+    struct anon_vma *a = __atomic_load_n(&n->anon, __ATOMIC_ACQUIRE);
 
-    if (!a || n->chain.next || low->end != high->start || low->object != high->object ||
+    if (!a || n->chain.next || low->object != high->object ||
         ((low->flags ^ high->flags) & ~VM_ACCESS) || vma_last_index(low) + 1 != high->offset)
         return NULL;
     return a;
@@ -84,11 +76,14 @@ static struct anon_vma *anon_of_neighbour(const struct vma *v, const struct vma 
  */
 long rmap_prepare_slow(struct worker *w, struct vma *v)
 {
-    /* Linux's order: it decides which of two neighbours v can be joined to later. */
-    struct anon_vma *a = anon_of_neighbour(v, vma_next(v)), *made = NULL, *none = NULL;
+    const struct vma *above = vma_next(v), *below = vma_prev(v);
+    struct anon_vma *a = NULL, *made = NULL, *none = NULL;
 
-    if (!a)
-        a = anon_of_neighbour(v, vma_prev(v));
+    /* Linux's order: it decides which of two neighbours v can be joined to later. */
+    if (above && above->start == v->end)
+        a = anon_of_neighbour(v, above, above);
+    if (!a && below && below->end == v->start)
+        a = anon_of_neighbour(below, v, below);
     if (!a)
         a = made = anon_make(w, NULL);
     if (!a)
@@ -170,44 +165,58 @@ long rmap_fork(struct worker *w, struct vma *child, const struct vma *parent)
     return 0;
 }
 
-/* Family locked: take the chains out of their trees. Chains of an anon_vma that is empty now keep
- * it, the others forget theirs. */
-static void chains_unlink(struct vma *v)
+/* Family locked: take the chain out of its tree. That of an anon_vma that is empty now keeps it,
+ * another one forgets its own. */
+static inline void chain_unlink(struct anon_chain *c)
 {
-    for (struct anon_chain *c = &v->chain; c; c = c->next) {
-        interval_remove(&c->anon->tree, &c->interval);
-        if (interval_tree_empty(&c->anon->tree))
-            c->anon->parent->children--;
-        else
-            c->anon = NULL;
+    struct anon_vma *a = c->anon;
+
+    if (likely(interval_is_only(&a->tree, &c->interval))) {
+        a->parent->children--;
+        RB_INIT(&a->tree);
+    } else {
+        interval_remove(&a->tree, &c->interval);
+        c->anon = NULL;
     }
 }
 
-void rmap_unlink(struct worker *w, struct vma *v)
+/* v, which has more than one chain, is not linked any more: none of them is left. */
+static __attribute__((noinline)) void chains_free(struct worker *w, struct vma *v)
 {
-    struct anon_chain *c = &v->chain;
+    struct anon_chain *next;
 
-    if (!c->anon)
-        return;
-    struct lock *lock = rmap_lock_of(c->anon);
-    lock_take(lock);
-    if (v->anon)
-        v->anon->active_vmas--;
-    v->anon = NULL;
-    chains_unlink(v);
-    lock_drop(lock);
-    while (c) {
-        struct anon_chain *next = c->next;
-
+    for (struct anon_chain *c = v->chain.next; c; c = next) {
+        next = c->next;
         if (c->anon) {
             mm_assert(!c->anon->children && !c->anon->active_vmas);
             slab_free(w, anon_vma_cache, c->anon);
         }
-        if (c != &v->chain)
-            slab_free(w, anon_chain_cache, c);
-        c = next;
+        slab_free(w, anon_chain_cache, c);
     }
-    v->chain = (struct anon_chain){0};
+    v->chain.next = NULL;
+}
+
+void rmap_unlink(struct worker *w, struct vma *v)
+{
+    struct anon_vma *a = v->chain.anon;
+
+    if (!a)
+        return;
+    struct lock *lock = rmap_lock_of(a);
+    lock_take(lock);
+    if (v->anon)
+        v->anon->active_vmas--;
+    v->anon = NULL;
+    for (struct anon_chain *c = &v->chain; c; c = c->next)
+        chain_unlink(c);
+    lock_drop(lock);
+    if (unlikely(v->chain.next))
+        chains_free(w, v);
+    if (v->chain.anon) {
+        mm_assert(!a->children && !a->active_vmas);
+        slab_free(w, anon_vma_cache, a);
+    }
+    v->chain.anon = NULL;
 }
 
 /* Chains for as many anon_vmas as v is linked to, none of them linked yet. */
@@ -218,17 +227,6 @@ static bool chains_reserve(struct worker *w, struct vma *part, const struct vma 
             return false;
     }
     return true;
-}
-
-static void chains_free(struct worker *w, struct vma *part)
-{
-    struct anon_chain *next;
-
-    for (struct anon_chain *c = part->chain.next; c; c = next) {
-        next = c->next;
-        slab_free(w, anon_chain_cache, c);
-    }
-    part->chain.next = NULL;
 }
 
 /* Family locked. */

@@ -50,8 +50,13 @@ struct anon_chain {
 };
 
 void rmap_init(void);
-/* The family's lock; if the memory is no anon_vma any more, some lock. */
-struct lock *rmap_lock_of(const struct anon_vma *a);
+#define RMAP_FAMILIES 64
+extern struct lock rmap_families[RMAP_FAMILIES];
+/* The family's lock. Of any memory that was an anon_vma: there is always a lock. */
+static inline struct lock *rmap_lock_of(const struct anon_vma *a)
+{
+    return &rmap_families[__atomic_load_n(&a->family, __ATOMIC_RELAXED) % RMAP_FAMILIES];
+}
 
 /*
  * rmap_prepare(w, v) -> 0 or -LINUX_ENOMEM. Afterwards v->anon may own pages. For a VMA that is

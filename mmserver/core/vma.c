@@ -195,6 +195,14 @@ static inline void list_link(struct mm *mm, struct vma *v, struct vma *above)
     list_enter(mm, v, above);
 }
 
+/* Nothing is loose; v is now. */
+static inline struct vma *list_loose(struct mm *mm, struct vma *v, struct vma *above)
+{
+    list_link(mm, v, above);
+    mm->loose = v;
+    return v;
+}
+
 /* The same, and into the tree. */
 static void link_below(struct mm *mm, struct vma *v, struct vma *above)
 {
@@ -295,7 +303,8 @@ static void vma_unlink(struct worker *w, struct mm *mm, struct vma *v)
 
 static void vma_free(struct worker *w, struct vma *v)
 {
-    rmap_unlink(w, v);
+    if (v->chain.anon)
+        rmap_unlink(w, v);
     if (v->object)
         object_put(w, v->object);
     slab_free(w, vma_cache, v);
@@ -518,11 +527,18 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
     if (mm->map_count > map_count_max)
         return NULL;
     struct vma *v = vma_make(w, start, end, kind);
-    if (v) {
-        list_link(mm, v, above);
-        mm->loose = v;
-    }
-    return v;
+    return v ? list_loose(mm, v, above) : NULL;
+}
+
+struct vma *vma_add_apart(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
+                          vaddr_t end, uint64_t flags)
+{
+    tie(mm);
+    struct vma *v = slab_alloc(w, vma_cache);
+    if (!v)
+        return NULL;
+    vma_init(v, start, end, flags, NULL, start >> PAGE_SHIFT);
+    return list_loose(mm, v, above);
 }
 
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end)

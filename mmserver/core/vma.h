@@ -118,6 +118,9 @@ vaddr_t vma_start_guarded(const struct vma *v);
  * continues a neighbour or both where it can. The VMA that it is now part of. */
 struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start, vaddr_t end,
                     const struct vma_kind *kind);
+/* The same of private anonymous memory that touches no neighbour, where map_count allows it. */
+struct vma *vma_add_apart(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
+                          vaddr_t end, uint64_t flags);
 /* [start, end), a part of v, gets other flags, and becomes one with a neighbour or both where it
  * can. The VMA that it is now part of; v may be gone. */
 struct vma *vma_modify(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
