@@ -32,6 +32,16 @@ _HOST_IDLE_S = 300.0
 _FUZZ_RUNS = 3000
 _LOG_TAIL_LINES = 60
 
+_BOOT_S = 60
+_LONG_S = {
+    "host.test_kernel_explore": 50,
+    "host.test_kernel_calls": 40,
+    "host.test_kernel_life": 30,
+    "host.test_kernel_space_random": 20,
+    "fuzz.fuzz_kernel_calls": 20,
+    "fuzz.fuzz_pages": 15,
+}
+
 _SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:color=never",
     "UBSAN_OPTIONS": "print_stacktrace=1:color=never",
@@ -119,6 +129,12 @@ class Job:
     names: tuple[str, ...] = field(repr=False)
     seed: int = 1
 
+    @property
+    def long(self) -> int:
+        """How long it takes, roughly, in seconds of an idle machine. Long ones begin first, so that
+        not one of them runs alone in the end."""
+        return _LONG_S.get(self.name, 1)
+
     def run(self, selected: Collection[str]) -> Outcome:
         """Runs what is needed for the selected cases (more may be run). Blocks; never raises for
         what the tested program does."""
@@ -132,6 +148,10 @@ class Job:
 @dataclass(frozen=True)
 class GuestJob(Job):
     machine: qemu.Machine = field(default_factory=qemu.Machine)
+
+    @property
+    def long(self) -> int:
+        return _BOOT_S
 
     def run(self, selected: Collection[str]) -> Outcome:
         wanted = self._programs(selected)

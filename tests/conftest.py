@@ -57,10 +57,10 @@ class Runner:
 
     def run_all(self) -> None:
         """Runs what is selected and reports progress. An interrupt stops what is under way."""
+        order = sorted(self.selected, key=lambda name: self.known[name].long, reverse=True)
         with ThreadPoolExecutor(jobs.default_parallel()) as pool:
             futures: dict[Future[jobs.Outcome], str] = {
-                pool.submit(self.known[name].run, cases): name
-                for name, cases in self.selected.items()
+                pool.submit(self.known[name].run, self.selected[name]): name for name in order
             }
             try:
                 for number, future in enumerate(as_completed(futures), start=1):
