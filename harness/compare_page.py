@@ -430,9 +430,9 @@ def _markdown_programs(data: Data) -> list[str]:
 
 #: what stands with the rows over several harts, on the page too
 HARTS_TEXT = (
-    "All harts together, waiting for each other included: who is served by one lock in turn would show it. The harts run in "
-    "turns of a hundred instructions on the average, which no clock ends, so these figures repeat exactly too. Linux's kernel "
-    "has no symbols here, so what it spends for locks cannot be told."
+    "Each figure is of all harts together, waiting for each other included: if one lock served them in turn, it would grow "
+    "with their number. The harts run in turns of a hundred instructions on the average, which no clock ends, so these figures "
+    "repeat exactly too. Linux's kernel has no symbols here, so what it spends for locks cannot be told."
 )
 
 

@@ -1,9 +1,10 @@
 /*
- * One fault or call of each kind between two marks, for harness/trace_plugin.c. Each is done a few
- * times before, so that what it finds is what a later one finds.
+ * Faults and calls of each kind between two marks, for harness/trace_plugin.c. Each is done a few
+ * times before, so that what it finds is what a later one finds; then a few are traced, so that one
+ * which met the refill of a list can be told from the others.
  *
  * The mark is an instruction without effect, so this runs anywhere. The lines `TRACE N NAME` say
- * what trace N is.
+ * what traces N, N + KINDS, N + 2 KINDS, ... are.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -14,21 +15,26 @@
 #define BLOCK 512U
 
 #define MARK(k) __asm__ volatile("slti zero, zero, %0" ::"i"(k) : "memory")
+#define KINDS   16U /* harness/trace.py has this too */
 /* The code that is traced is the access or the call alone. */
+#define TRACE_ONE(n, again, before, code)    \
+    do {                                     \
+        const unsigned i = WARM + (again);   \
+        (void)i;                             \
+        before;                              \
+        MARK(2 * ((n) + (again)*KINDS));     \
+        code;                                \
+        MARK(2 * ((n) + (again)*KINDS) + 1); \
+    } while (0)
 #define TRACE(n, name, before, code)          \
     do {                                      \
         for (unsigned i = 0; i < WARM; i++) { \
             before;                           \
             code;                             \
         }                                     \
-        {                                     \
-            const unsigned i = WARM;          \
-            (void)i;                          \
-            before;                           \
-            MARK(2 * (n));                    \
-            code;                             \
-            MARK(2 * (n) + 1);                \
-        }                                     \
+        TRACE_ONE(n, 0U, before, code);       \
+        TRACE_ONE(n, 1U, before, code);       \
+        TRACE_ONE(n, 2U, before, code);       \
         printf("TRACE %u %s\n", (n), (name)); \
     } while (0)
 
