@@ -656,6 +656,15 @@ _Static_assert(sizeof(struct linux_sigevent) == 64, "struct sigevent");
 #define LINUX_SIGEV_THREAD_ID 4
 
 /* clone3; versions of 64, 80 and 88 bytes. */
+/* ioctl of block devices */
+#define LINUX_BLKROGET     0x125e
+#define LINUX_BLKGETSIZE   0x1260 /* in sectors */
+#define LINUX_BLKFLSBUF    0x1261
+#define LINUX_BLKSSZGET    0x1268
+#define LINUX_BLKPBSZGET   0x127b
+#define LINUX_BLKBSZGET    0x80081270
+#define LINUX_BLKGETSIZE64 0x80081272
+
 struct linux_clone_args {
     uint64_t flags;
     uint64_t pidfd;

@@ -57,17 +57,6 @@ static struct linux_statx_time statx_time(const struct linux_timespec *time)
     return (struct linux_statx_time){.sec = time->sec, .nsec = (uint32_t)time->nsec};
 }
 
-/* As Linux encodes a device's number for stat. */
-static uint32_t major_of(uint64_t device)
-{
-    return (uint32_t)(device >> 8 & 0xfff);
-}
-
-static uint32_t minor_of(uint64_t device)
-{
-    return (uint32_t)((device & 0xff) | (device >> 12 & 0xfff00));
-}
-
 long linux_statx(struct thread *t, const uint64_t *a)
 {
     uint32_t flags = (uint32_t)a[2];
@@ -93,10 +82,10 @@ long linux_statx(struct thread *t, const uint64_t *a)
         .atime = statx_time(&s.atime),
         .ctime = statx_time(&s.ctime),
         .mtime = statx_time(&s.mtime),
-        .rdev_major = major_of(s.rdev),
-        .rdev_minor = minor_of(s.rdev),
-        .dev_major = major_of(s.dev),
-        .dev_minor = minor_of(s.dev),
+        .rdev_major = fs_major(s.rdev),
+        .rdev_minor = fs_minor(s.rdev),
+        .dev_major = fs_major(s.dev),
+        .dev_minor = fs_minor(s.dev),
     };
     return copy_out(t->process->space, a[4], &statx, sizeof(statx));
 }
@@ -117,7 +106,7 @@ static long access_at(struct thread *t, const uint64_t *a, uint32_t flags)
     long error = path_find(t, (int32_t)a[0], a[1], walk_flags(flags), &place);
     if (error)
         return error;
-    bool device = (place.node->mode & LINUX_S_IFMT) == LINUX_S_IFCHR;
+    bool device = fs_is_device(&place);
     bool knob = (place.node->kind == NODE_TEXT || place.node->kind == NODE_PID_MEM) &&
                 (place.node->mode & 0200);
     if ((mode & ACCESS_WRITE) && !device && !knob && !place.node->memory)

@@ -34,6 +34,7 @@ static inline bool cred_is_root(const struct cred *cred)
 #define CAP_SYS_PTRACE 19
 #define CAP_SYS_ADMIN  21
 #define CAP_SYS_NICE   23
+#define CAP_MKNOD      27
 static inline bool cred_can(const struct cred *cred, unsigned capability)
 {
     return (cred->effective >> capability & 1) != 0;

@@ -9,6 +9,7 @@
 #include "user/linux/mmcall.h"
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
+#include "user/linux/ramdisk.h"
 #include "user/linux/request.h"
 #include "user/linux/socket.h"
 #include "user/linux/space.h"
@@ -263,5 +264,7 @@ long linux_ioctl(struct thread *t, const uint64_t *a)
     if (file->kind == FILE_NODE && file->place.node->kind == NODE_DEVMEM &&
         request == MM_DEVICE_GRANT_IOCTL)
         return device_grant(t, file, a[2]);
+    if (file->kind == FILE_NODE && file->place.node->kind == NODE_RAMDISK)
+        return ramdisk_ioctl(t, request, a[2]);
     return -LINUX_ENOTTY;
 }

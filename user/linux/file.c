@@ -11,6 +11,7 @@
 #include "user/linux/memfile.h"
 #include "user/linux/proc.h"
 #include "user/linux/procmem.h"
+#include "user/linux/ramdisk.h"
 #include "user/linux/random.h"
 #include "user/linux/space.h"
 
@@ -170,6 +171,8 @@ static long read_node(struct file *file, struct space *space, uint64_t address, 
         return read_memory(fs_data(node), node->bytes, space, address, bytes, offset);
     case NODE_MEMORY:
         return memfile_read(node, space, address, bytes, offset);
+    case NODE_RAMDISK:
+        return ramdisk_read(node, space, address, bytes, offset);
     case NODE_TEXT:
         return read_text(file, space, address, bytes, offset);
     case NODE_PID_MEM:
@@ -237,6 +240,8 @@ static long write_node(struct file *file, struct space *space, uint64_t address,
         if (file->flags & LINUX_O_APPEND)
             *offset = memfile_bytes(file->place.node);
         return memfile_write(file->place.node, space, address, bytes, offset);
+    case NODE_RAMDISK:
+        return ramdisk_write(file->place.node, space, address, bytes, offset);
     default:
         return -LINUX_EBADF; /* nothing else can be open for writing */
     }
@@ -277,9 +282,10 @@ uint64_t file_bytes(const struct file *file)
 {
     const struct node *node = file->place.node;
 
-    return node->kind == NODE_FILE     ? node->bytes
-           : node->kind == NODE_MEMORY ? memfile_bytes(node)
-                                       : 0;
+    return node->kind == NODE_FILE      ? node->bytes
+           : node->kind == NODE_MEMORY  ? memfile_bytes(node)
+           : node->kind == NODE_RAMDISK ? ramdisk_bytes()
+                                        : 0;
 }
 
 void file_stat(const struct file *file, struct linux_stat *stat)

@@ -152,19 +152,35 @@ static bool add_link(struct node *dir, const char *name, const char *target)
 #define CHARACTER (LINUX_S_IFCHR | 0666)
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
+#define BLOCK (LINUX_S_IFBLK | 0660)
+
+static const struct extra devices[] = {
+    {"console", NODE_CONSOLE, CHARACTER, DEVICE(5, 1)},
+    {"tty", NODE_TTY, CHARACTER, DEVICE(5, 0)},
+    {"ptmx", NODE_PTMX, CHARACTER, DEVICE(5, 2)},
+    {"mem", NODE_DEVMEM, LINUX_S_IFCHR | 0640, DEVICE(1, 1)},
+    {"null", NODE_NULL, CHARACTER, DEVICE(1, 3)},
+    {"zero", NODE_ZERO, CHARACTER, DEVICE(1, 5)},
+    {"full", NODE_FULL, CHARACTER, DEVICE(1, 7)},
+    {"random", NODE_RANDOM, CHARACTER, DEVICE(1, 8)},
+    {"urandom", NODE_RANDOM, CHARACTER, DEVICE(1, 9)},
+    {"ram0", NODE_RAMDISK, BLOCK, DEVICE(1, 0)},
+    {"ram1", NODE_RAMDISK, BLOCK, DEVICE(1, 1)},
+};
+
+/* A master of pseudo-terminals belongs to the file system of its slaves, and only there. */
+enum node_kind fs_device_kind(uint32_t type, uint32_t device)
+{
+    for (unsigned i = 0; i < COUNT(devices); i++) {
+        if ((devices[i].mode & LINUX_S_IFMT) == type && devices[i].detail == device &&
+            devices[i].kind != NODE_PTMX)
+            return devices[i].kind;
+    }
+    return NODE_NO_DEVICE;
+}
+
 static bool add_devices(void)
 {
-    static const struct extra devices[] = {
-        {"console", NODE_CONSOLE, CHARACTER, DEVICE(5, 1)},
-        {"tty", NODE_TTY, CHARACTER, DEVICE(5, 0)},
-        {"ptmx", NODE_PTMX, CHARACTER, DEVICE(5, 2)},
-        {"mem", NODE_DEVMEM, LINUX_S_IFCHR | 0640, DEVICE(1, 1)},
-        {"null", NODE_NULL, CHARACTER, DEVICE(1, 3)},
-        {"zero", NODE_ZERO, CHARACTER, DEVICE(1, 5)},
-        {"full", NODE_FULL, CHARACTER, DEVICE(1, 7)},
-        {"random", NODE_RANDOM, CHARACTER, DEVICE(1, 8)},
-        {"urandom", NODE_RANDOM, CHARACTER, DEVICE(1, 9)},
-    };
     struct node *dev = add_dir(root, "dev", 3);
 
     return dev && add_all(dev, devices, COUNT(devices)) && add_link(dev, "fd", "/proc/self/fd") &&
@@ -630,7 +646,7 @@ void fs_stat(const struct place *place, struct linux_stat *stat)
         .blksize = 4096,
         .blocks = (int64_t)((n->bytes + 511) / 512),
     };
-    if ((n->mode & LINUX_S_IFMT) == LINUX_S_IFCHR)
+    if (fs_is_device(place))
         stat->rdev = n->detail + (uint32_t)place->number;
 }
 

@@ -41,6 +41,8 @@ enum node_kind {
     NODE_FULL,
     NODE_RANDOM,
     NODE_DEVMEM,      /* /dev/mem: registers of devices, for mmap */
+    NODE_RAMDISK,     /* /dev/ram0: ramdisk.h */
+    NODE_NO_DEVICE,   /* made by mknod with the number of no device */
     NODE_TEXT,        /* /proc: text made when it is read */
     NODE_SELF,        /* /proc/self: a link to the directory of who asks */
     NODE_THREAD_SELF, /* /proc/thread-self: likewise, of the thread */
@@ -80,7 +82,7 @@ struct node {
     uint64_t start;         /* NODE_FILE, NODE_LINK: where in the archive */
     uint64_t bytes;
     char *target;           /* NODE_LINK of our own: malloced; else NULL */
-    uint64_t object;        /* NODE_MEMORY: handle */
+    uint64_t object;        /* NODE_MEMORY, NODE_RAMDISK once opened: handle */
     struct pipe *pipe;      /* NODE_FIFO: while somebody has it open */
     struct node *of;        /* NODE_NAME: whose */
     struct notice *notices; /* watches of inotify: inotify.h */
@@ -110,6 +112,22 @@ struct fs_special {
 };
 extern const struct fs_special fs_specials[];
 
+/* A device's number as Linux encodes it, for mknod and stat. */
+static inline uint32_t fs_major(uint64_t device)
+{
+    return (uint32_t)(device >> 8 & 0xfff);
+}
+static inline uint32_t fs_minor(uint64_t device)
+{
+    return (uint32_t)((device & 0xff) | (device >> 12 & 0xfff00));
+}
+
+#define FS_RAMDISKS 2
+
+/* The kind of a node of that type (LINUX_S_IFCHR, LINUX_S_IFBLK) and number, for a name that is not
+ * in /dev. */
+enum node_kind fs_device_kind(uint32_t type, uint32_t device);
+
 /* Build the tree. NULL, or what is wrong with the archive. */
 const char *fs_init(const void *archive, size_t archive_bytes);
 struct place fs_root(void);
@@ -130,6 +148,12 @@ const void *fs_data(const struct node *node);
 static inline bool fs_is_dir(const struct place *place)
 {
     return (place->node->mode & LINUX_S_IFMT) == LINUX_S_IFDIR;
+}
+static inline bool fs_is_device(const struct place *place)
+{
+    uint32_t type = place->node->mode & LINUX_S_IFMT;
+
+    return type == LINUX_S_IFCHR || type == LINUX_S_IFBLK;
 }
 static inline bool fs_is_link(const struct place *place)
 {

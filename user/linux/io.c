@@ -219,6 +219,12 @@ long linux_pwritev2(struct thread *t, const uint64_t *a)
     return several_at(t, a, true, a[3] == ~0UL, (uint32_t)a[5]);
 }
 
+/* Its end is fixed: there is no position behind it. */
+static bool is_block_device(const struct file *file)
+{
+    return file->place.node->kind == NODE_RAMDISK;
+}
+
 long linux_lseek(struct thread *t, const uint64_t *a)
 {
     struct file *file = fd_get(t->process->files, (int32_t)a[0]);
@@ -242,6 +248,8 @@ long linux_lseek(struct thread *t, const uint64_t *a)
         break;
     case LINUX_SEEK_DATA:
     case LINUX_SEEK_HOLE:
+        if (is_block_device(file))
+            return -LINUX_EINVAL;
         base = memfile_seek(file, a[1], (uint32_t)a[2] == LINUX_SEEK_DATA);
         if (base < 0)
             return base;
@@ -253,6 +261,8 @@ long linux_lseek(struct thread *t, const uint64_t *a)
     if (file_is_procmem(file))
         offset = (int64_t)((uint64_t)base + a[1]); /* any address will do */
     else if (__builtin_add_overflow(base, (int64_t)a[1], &offset) || offset < 0)
+        return -LINUX_EINVAL;
+    if (is_block_device(file) && (uint64_t)offset > file_bytes(file))
         return -LINUX_EINVAL;
     file->offset = (uint64_t)offset;
     return offset;

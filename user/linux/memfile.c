@@ -127,8 +127,8 @@ long memfile_remove(struct node *name)
 
 /* ---- contents ---- */
 
-static long transfer(const struct node *node, struct space *space, uint64_t address, size_t bytes,
-                     uint64_t *offset, bool write)
+long memfile_move(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+                  uint64_t *offset, bool write)
 {
     size_t done = 0;
     long part = 0;
@@ -155,7 +155,7 @@ long memfile_read(struct node *node, struct space *space, uint64_t address, size
 {
     if (time_is_later(&node->modified, &node->accessed))
         node_stamp(node, STAMP_ACCESSED); /* as with relatime */
-    return transfer(node, space, address, bytes, offset, false);
+    return memfile_move(node, space, address, bytes, offset, false);
 }
 
 /*
@@ -193,7 +193,7 @@ long memfile_write(struct node *node, struct space *space, uint64_t address, siz
     long room = within_limit(*offset, bytes);
     if (room < 0)
         return room;
-    long done = transfer(node, space, address, (size_t)room, offset, true);
+    long done = memfile_move(node, space, address, (size_t)room, offset, true);
     if (done > 0)
         node_stamp(node, STAMP_MODIFIED | STAMP_CHANGED);
     return done == -LINUX_ENOMEM ? -LINUX_ENOSPC : done;

@@ -28,6 +28,9 @@ void place_set(struct place *place, const struct place *to);
 #define STAMP_CHANGED  0x4
 void node_stamp(struct node *node, unsigned what);
 
+/* Between a node's object and a client, whatever the node is. */
+long memfile_move(const struct node *node, struct space *space, uint64_t address, size_t bytes,
+                  uint64_t *offset, bool write);
 /* As file_read() and file_write(). */
 long memfile_read(struct node *node, struct space *space, uint64_t address, size_t bytes,
                   uint64_t *offset);

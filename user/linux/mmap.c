@@ -42,8 +42,8 @@ long linux_mmap(struct thread *t, const uint64_t *a)
         return -LINUX_EACCES;
     bool writable = (file->flags & LINUX_O_ACCMODE) == LINUX_O_RDWR;
     const struct node *node = file->kind == FILE_NODE ? file->place.node : NULL;
-    if (!node ||
-        (node->kind != NODE_FILE && node->kind != NODE_MEMORY && node->kind != NODE_DEVMEM))
+    if (!node || (node->kind != NODE_FILE && node->kind != NODE_MEMORY &&
+                  node->kind != NODE_DEVMEM && node->kind != NODE_RAMDISK))
         return -LINUX_ENODEV;
     if ((a[3] & MAP_SHARED_BITS) && (a[2] & PROT_WRITE_BIT) && !writable)
         return -LINUX_EACCES;

@@ -14,6 +14,7 @@
 #include "user/linux/pipe.h"
 #include "user/linux/process.h"
 #include "user/linux/procmem.h"
+#include "user/linux/ramdisk.h"
 #include "user/linux/space.h"
 #include "user/linux/terminal.h"
 
@@ -173,7 +174,7 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
             return -LINUX_EEXIST;
         if (fs_is_link(place))
             return -LINUX_ELOOP;
-        if (kind == NODE_SOCKET)
+        if (kind == NODE_SOCKET || kind == NODE_NO_DEVICE)
             return -LINUX_ENXIO;
         if (kind == NODE_DEVMEM && !cred_can(&t->process->cred, CAP_SYS_RAWIO))
             return -LINUX_EPERM;
@@ -196,10 +197,13 @@ static long open_place(struct thread *t, const struct place *place, uint32_t fla
         return open_fifo(t, place, kept_flags(flags), close_exec);
     if (terminal_is_node(kind) && !(flags & LINUX_O_PATH))
         return open_terminal(t, place, flags, close_exec);
+    long error = kind == NODE_RAMDISK && !(flags & LINUX_O_PATH) ? ramdisk_open(place->node) : 0;
+    if (error)
+        return error;
     struct file *file = file_open_place(place, kept_flags(flags));
     if (!file)
         return -LINUX_ENFILE;
-    long error = kind == NODE_PID_MEM && !(flags & LINUX_O_PATH) ? procmem_open(t, file) : 0;
+    error = kind == NODE_PID_MEM && !(flags & LINUX_O_PATH) ? procmem_open(t, file) : 0;
     if (error) {
         file_put(file);
         return error;
@@ -395,8 +399,16 @@ long linux_mknodat(struct thread *t, const uint64_t *a)
                        type == LINUX_S_IFIFO ? NODE_FIFO : NODE_SOCKET, type | mode);
         error = node ? 0 : -LINUX_ENOSPC;
         break;
-    case LINUX_S_IFCHR: /* no devices but those of /dev */
+    case LINUX_S_IFCHR:
     case LINUX_S_IFBLK:
+        if (!cred_can(&t->process->cred, CAP_MKNOD))
+            return -LINUX_EPERM;
+        node = fs_make(new.dir, new.name, new.bytes, fs_device_kind(type, (uint32_t)a[3]),
+                       type | mode);
+        error = node ? 0 : -LINUX_ENOSPC;
+        if (node)
+            node->detail = (uint32_t)a[3];
+        break;
     case LINUX_S_IFDIR:
         return -LINUX_EPERM;
     default:

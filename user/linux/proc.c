@@ -296,7 +296,7 @@ static const struct source sources[] = {
     [PROC_SWAPS] = {.same = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     [PROC_DEVICES] = {.same = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n"
                               "  5 /dev/ptmx\n136 pts\n\n"
-                              "Block devices:\n"},
+                              "Block devices:\n  1 ramdisk\n"},
     [PROC_MOUNTS] = {.make = proc_mounts},
     [PROC_KERNEL_OSRELEASE] = {.uname = offsetof(struct linux_utsname, release) + 1},
     [PROC_KERNEL_OSTYPE] = {.uname = offsetof(struct linux_utsname, sysname) + 1},

@@ -35,7 +35,8 @@ static struct file *open_for(struct thread *t, uint64_t fd, bool write)
 static bool has_bytes(const struct file *file)
 {
     return !file->ops &&
-           (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY);
+           (file->place.node->kind == NODE_FILE || file->place.node->kind == NODE_MEMORY ||
+            file->place.node->kind == NODE_RAMDISK);
 }
 
 /* Bytes of `buffer` into a file: how many, or -errno. A message is sent in one. */
