@@ -17,36 +17,65 @@
 #include "kernel/space.h"
 #include <string.h>
 
-/* Most of what a small copy costs is here, so the walk is its own: one load a level. */
-uint8_t *user_page(struct space *s, vaddr_t address, bool write)
+/* The memory at `address` by the leaf in `slot`, which covers 1 << order pages. */
+static inline uint8_t *leaf_memory(uint64_t *slot, vaddr_t address, bool write, unsigned order)
 {
     uint64_t need = ENTRY_V | ENTRY_U | (write ? ENTRY_W : ENTRY_R);
     uint64_t mark = ENTRY_A | (write ? ENTRY_D : 0);
+    uint64_t entry = __atomic_load_n(slot, __ATOMIC_RELAXED), within = (1UL << order) - 1;
 
-    if (unlikely(s == NULL))
-        return (uint8_t *)address;
-    if (unlikely(address >= space_user_end))
-        return NULL;
-    unsigned shift = PAGE_SHIFT + TABLE_SHIFT * (space_levels - 1);
-    uint64_t *table = s->root, *slot, entry;
-    for (;; shift -= TABLE_SHIFT) {
-        slot = &table[(address >> shift) & (TABLE_ENTRIES - 1)];
-        entry = __atomic_load_n(slot, __ATOMIC_RELAXED);
-        if (shift == PAGE_SHIFT || !entry_is_table(entry))
-            break;
-        table = page_to_virt(entry_page(entry));
-    }
     if (unlikely(!entry_is_leaf(entry) || (entry & need) != need))
         return NULL;
     if (unlikely((entry & mark) != mark))
         __atomic_fetch_or(slot, mark, __ATOMIC_RELAXED);
-    uint64_t within = (1UL << (shift - PAGE_SHIFT)) - 1;
     if (unlikely(entry & ENTRY_N))
         within = 15;
     pfn_t page = (entry_page(entry) & ~within) | ((address >> PAGE_SHIFT) & within);
     if (unlikely(page < memory_first_page))
         return NULL; /* registers */
     return (uint8_t *)page_to_virt(page) + (address & (PAGE_BYTES - 1));
+}
+
+/* The same of a large leaf, or of no leaf at all. */
+static __attribute__((noinline)) uint8_t *large_memory(uint64_t *slot, vaddr_t address, bool write,
+                                                       unsigned order)
+{
+    return leaf_memory(slot, address, write, order);
+}
+
+/* From the slot that a table stands in to that of `address` in it; false if none does. */
+static inline bool slot_below(uint64_t **slot, vaddr_t address, unsigned order)
+{
+    uint64_t entry = __atomic_load_n(*slot, __ATOMIC_RELAXED);
+
+    if (unlikely(!entry_is_table(entry)))
+        return false;
+    uint64_t *table = page_to_virt(entry_page(entry));
+    *slot = &table[address >> (PAGE_SHIFT + order) & (TABLE_ENTRIES - 1)];
+    return true;
+}
+
+/* Most of what a small copy costs is here, so the walk is its own, of known depth but for what Sv48
+ * and Sv57 have above Sv39. */
+uint8_t *user_page(struct space *s, vaddr_t address, bool write)
+{
+    unsigned order = TABLE_SHIFT * 2;
+
+    if (unlikely(s == NULL))
+        return (uint8_t *)address;
+    if (unlikely(address >= space_user_end))
+        return NULL;
+    if (unlikely(space_levels > 3))
+        order = TABLE_SHIFT * (space_levels - 1);
+    uint64_t *slot = &s->root[address >> (PAGE_SHIFT + order) & (TABLE_ENTRIES - 1)];
+    for (; unlikely(order > TABLE_SHIFT * 2); order -= TABLE_SHIFT)
+        if (!slot_below(&slot, address, order - TABLE_SHIFT))
+            return large_memory(slot, address, write, order);
+    if (!slot_below(&slot, address, TABLE_SHIFT))
+        return large_memory(slot, address, write, TABLE_SHIFT * 2);
+    if (!slot_below(&slot, address, 0))
+        return large_memory(slot, address, write, TABLE_SHIFT);
+    return leaf_memory(slot, address, write, 0);
 }
 
 static inline size_t to_page_end(vaddr_t address)

@@ -259,13 +259,14 @@ static inline struct vma *vma_of(struct mm *mm, vaddr_t address)
             return v;
         }
     }
-    for (v = RB_ROOT(&mm->vmas); v; v = RB_RIGHT(v, node)) {
-        while (v->start > address)
-            if (!(v = RB_LEFT(v, node)))
-                goto bottom;
+    for (v = RB_ROOT(&mm->vmas); v;) {
+        if (v->start > address) {
+            v = RB_LEFT(v, node);
+            continue;
+        }
         at = v;
+        v = RB_RIGHT(at, node);
     }
-bottom:
     if (unlikely(!at || address >= at->end)) {
         at = mm->loose;
         if (!at || address - at->start >= at->end - at->start)

@@ -7,7 +7,9 @@
  *   all else       ──▶ fault_of_object(), with nothing changed
  *
  * Entered with the mm read, in a space of one thread (object_fault.c says why), where no leaf
- * stands yet. The object's lock is held from the look at its size until its pages are held.
+ * stands yet. The object's lock is held from the look at its size until its pages are held; who
+ * does not get it at once waits on the long way, so that none of these needs a stack frame for
+ * that.
  */
 #include "mmserver/core/around.h"
 #include "mmserver/core/clear.h"
@@ -56,7 +58,8 @@ static LEAF_WAY(write_shared)
 {
     struct object *o = v->object;
 
-    lock_take(&o->lock);
+    if (unlikely(!lock_try(&o->lock)))
+        return fault_of_object(LEAF_GO_ON);
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);
@@ -77,7 +80,8 @@ static LEAF_WAY(write_private)
 
     if (unlikely(!w->hot_count))
         return fault_of_object(LEAF_GO_ON);
-    lock_take(&o->lock);
+    if (unlikely(!lock_try(&o->lock)))
+        return fault_of_object(LEAF_GO_ON);
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);
@@ -251,7 +255,8 @@ static LEAF_WAY(read_page)
     struct object *o = v->object;
     uint64_t bits = read_bits(v);
 
-    lock_take(&o->lock);
+    if (unlikely(!lock_try(&o->lock)))
+        return fault_of_object(LEAF_GO_ON);
     uint64_t *word = cached_word(o, v, address);
     if (unlikely(!word)) {
         lock_drop(&o->lock);

@@ -64,7 +64,7 @@ struct thread *thread_from_badge(uint64_t badge)
     if (index >= THREADS_MAX)
         return NULL;
     struct thread *t = &threads[index];
-    return t->state != THREAD_FREE && thread_badge(t) == badge ? t : NULL;
+    return t->state != THREAD_FREE && t->generation == badge >> BADGE_INDEX_BITS ? t : NULL;
 }
 
 struct thread *thread_by_tid(int tid)
