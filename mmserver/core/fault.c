@@ -73,7 +73,7 @@ static bool stack_grow(struct fault *f)
     /* As Linux: what has grown merges like what has pages. */
     if (rmap_prepare(f->w, v))
         return false;
-    vma_resize(f->mm, v, f->address, v->end);
+    vma_set_start(f->mm, v, f->address);
     mm_count(f->w, fault_stack_grown);
     return true;
 }

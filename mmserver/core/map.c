@@ -94,7 +94,7 @@ static void unmap_vmas(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         if (v->start < start)
             vma_set_end(mm, v, start);
         else if (v->end > end)
-            vma_resize(mm, v, end, v->end);
+            vma_set_start(mm, v, end);
         else
             vma_remove(w, mm, v);
     }

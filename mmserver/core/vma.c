@@ -399,7 +399,17 @@ bool vma_fork(struct worker *w, struct mm *mm, const struct vma *v, uint64_t fla
 
 /* ---- bounds and flags ---- */
 
-/* A linked VMA's bounds change but where it is cut; the gaps around it are the caller's. */
+/* The bounds of a linked VMA have changed, but where it is cut: by so many pages it is longer. */
+static inline void bounds_changed(struct mm *mm, struct vma *v, int64_t more)
+{
+    rmap_resized(v);
+    if (v->ops && v->ops->resized)
+        v->ops->resized(v);
+    mm_account_locked(mm, v->flags, more);
+    mm_fast_drop_locked(mm);
+}
+
+/* The gaps around it are the caller's. */
 static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
 {
     int64_t more = (int64_t)((end - start) - (v->end - v->start)) >> PAGE_SHIFT;
@@ -407,11 +417,7 @@ static void bounds_change(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t e
     v->offset = vma_offset_at(v, start);
     v->start = start;
     v->end = end;
-    rmap_resized(v);
-    if (v->ops && v->ops->resized)
-        v->ops->resized(v);
-    mm_account_locked(mm, v->flags, more);
-    mm_fast_drop_locked(mm);
+    bounds_changed(mm, v, more);
 }
 
 void vma_set_end(struct mm *mm, struct vma *v, vaddr_t end)
@@ -420,24 +426,16 @@ void vma_set_end(struct mm *mm, struct vma *v, vaddr_t end)
 
     tie(mm);
     v->end = end;
-    rmap_resized(v);
-    if (v->ops && v->ops->resized)
-        v->ops->resized(v);
-    mm_account_locked(mm, v->flags, more);
-    mm_fast_drop_locked(mm);
+    bounds_changed(mm, v, more);
     if (v->next)
         gap_update(v->next);
 }
 
-void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end)
+void vma_set_start(struct mm *mm, struct vma *v, vaddr_t start)
 {
-    bool up = end != v->end;
-
     tie(mm);
-    bounds_change(mm, v, start, end);
+    bounds_change(mm, v, start, v->end);
     gap_update(v);
-    if (up && v->next)
-        gap_update(v->next);
 }
 
 static void flags_set(struct mm *mm, struct vma *v, uint64_t flags)

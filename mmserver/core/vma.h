@@ -140,9 +140,9 @@ struct vma *vma_cut_out(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
 struct vma *vma_isolate(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
 /* v grows up to `end`, where nothing is, and joins what follows there. */
 void vma_grow_up(struct worker *w, struct mm *mm, struct vma *v, vaddr_t end);
-/* New bounds, still in the same place of the order; what is behind `start` keeps its offset. */
-void vma_resize(struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end);
-/* The same where it only ends elsewhere. */
+/* It begins or ends elsewhere, still in the same place of the order; what it goes on to cover keeps
+ * its offset. */
+void vma_set_start(struct mm *mm, struct vma *v, vaddr_t start);
 void vma_set_end(struct mm *mm, struct vma *v, vaddr_t end);
 /* v, of private anonymous memory, is mapped at `to` from now on, where nothing is that it does not
  * overlap itself; its pages keep their numbers. False, and nothing was done, where it is another
