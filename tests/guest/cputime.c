@@ -496,6 +496,29 @@ KTAP_CHILD(soft_limit_moves)
     return rings == 1 && limit.rlim_cur == 1 && limit.rlim_max == 100 ? 0 : 1;
 }
 
+KTAP_CHILD(limit_and_no_child)
+{
+    const int clone_pidfd = 0x1000;
+
+    if (limit_cpu(1000, 1000))
+        return 2;
+    /* A child that has the limit, and then cannot be; another takes its place. */
+    if (SYSCALL(SYS_clone, (long)(clone_pidfd | SIGCHLD), 0l, 8l, 0l, 0l) != -EFAULT)
+        return 3;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    usleep(2000);
+    return 0;
+}
+
+KTAP_CASE(limit_of_a_child_that_was_not_made)
+{
+    SKIP_EMULATED("clone refuses CLONE_PIDFD");
+    EXPECT_CHILD_EXIT("limit_and_no_child", "", 0);
+}
+
 KTAP_CASE(limit_on_cpu_time_binds)
 {
     EXPECT_CHILD_SIGNAL("over_soft_limit", "", SIGXCPU);

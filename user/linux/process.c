@@ -238,6 +238,7 @@ static void free_process(struct process *p)
 void process_discard(struct process *p)
 {
     linux_assert(p->thread_count == 0);
+    cpu_alarms_end(p);
     tables_put(p);
     if (p->space)
         space_put(p->space);
