@@ -267,6 +267,43 @@ KTAP_CASE(pagoda_node_0_is_described)
     EXPECT(labs(kib - ktap_proc_number("/proc/meminfo", "MemTotal")) < kib / 8);
     EXPECT(is("/sys/devices/system/node/node0/distance", "10\n"));
     EXPECT(slurp("/sys/devices/system/node/node0/cpulist") > 0 && text[0] == '0');
+    EXPECT(slurp("/sys/devices/system/node/node0/vmstat") > 0);
+    const char *pages = strstr(text, "nr_free_pages ");
+    EXPECT(pages && strtol(pages + 14, NULL, 10) > 0);
+    EXPECT_EQ(slurp("/sys/devices/system/node/node1/meminfo"), -ENOENT);
+}
+
+/* Numbers that tools read: what is beyond their range is refused, and the rest is told again. */
+KTAP_CASE(numbers_that_are_kept)
+{
+    static const struct {
+        const char *path, *bad;
+    } knob[] = {{VM "swappiness", "201"},
+                {VM "dirty_ratio", "101"},
+                {VM "dirty_background_ratio", "101"},
+                {VM "page-cluster", "x"},
+                {VM "vfs_cache_pressure", "-1"},
+                {THP "khugepaged/max_ptes_none", "512"},
+                {THP "khugepaged/pages_to_scan", "-1"}};
+
+    THE_HOST;
+    for (unsigned i = 0; i < sizeof(knob) / sizeof(knob[0]); i++) {
+        long before = number(knob[i].path);
+        EXPECT(before >= 0);
+        EXPECT(set(knob[i].path, knob[i].bad) < 0);
+        EXPECT_EQ(number(knob[i].path), before);
+        set_number(knob[i].path, 17);
+        EXPECT_EQ(number(knob[i].path), 17);
+        set_number(knob[i].path, before);
+    }
+}
+
+KTAP_CASE(pagoda_files_of_memory_have_small_pages)
+{
+    EXPECT(is(THP "shmem_enabled", "always within_size advise [never] deny force\n"));
+    EXPECT_EQ(set(THP "shmem_enabled", "never"), 0);
+    EXPECT_EQ(set(THP "shmem_enabled", "always"), -EINVAL);
+    EXPECT_EQ(set(THP "shmem_enabled", "often"), -EINVAL);
 }
 
 /* ---- others ---- */

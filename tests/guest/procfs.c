@@ -161,6 +161,32 @@ KTAP_CASE(environment_and_vector_are_there)
     EXPECT(first && (size_t)bytes >= first && memcmp(text, environ[0], first) == 0);
 }
 
+/* The number behind a name in the text that was read. */
+static long told(const char *name)
+{
+    const char *at = strstr(text, name);
+
+    return at ? strtol(at + strlen(name), NULL, 10) : -1;
+}
+
+KTAP_CASE(reads_and_writes_are_counted)
+{
+    char bytes[100];
+    int fd = open("/dev/zero", O_RDWR);
+
+    SKIP_EMULATED("counts the emulator's");
+    EXPECT(slurp("/proc/self/io") > 0);
+    long read_bytes = told("rchar: "), written = told("wchar: "), calls = told("syscw: ");
+    EXPECT_EQ(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+    EXPECT_EQ(write(fd, bytes, 40), 40);
+    EXPECT_EQ(write(fd, bytes, 2), 2);
+    EXPECT(slurp("/proc/self/io") > 0);
+    EXPECT(told("rchar: ") >= read_bytes + (long)sizeof(bytes));
+    EXPECT_EQ(told("wchar: "), written + 42);
+    EXPECT_EQ(told("syscw: "), calls + 2);
+    close(fd);
+}
+
 KTAP_CASE(limits_are_told)
 {
     unsigned long limit[2];

@@ -51,7 +51,7 @@ static void start(void)
     EXPECT(fs_init(archive, archive_bytes) == NULL);
 }
 
-const struct fs_special fs_specials[] = {
+static const struct fs_special specials[] = {
     {"/proc", NODE_PROC, LINUX_S_IFDIR | 0555, 0},
     {"/proc/self", NODE_SELF, LINUX_S_IFLNK | 0777, 0},
     {"/proc/meminfo", NODE_TEXT, LINUX_S_IFREG | 0444, 1},
@@ -69,6 +69,7 @@ const struct fs_special fs_specials[] = {
     {"/proc/#/task/#/comm", NODE_TEXT, LINUX_S_IFREG | 0444, 6},
     {NULL, NODE_DIR, 0, 0},
 };
+const struct fs_special *const fs_specials[] = {specials, NULL};
 
 /* Processes 1 and 17, each with a thread of its number; 17 has the files 0 and 5. */
 int fs_number_from(const struct place *dir, int from)

@@ -236,9 +236,14 @@ static struct node *add_special(const struct fs_special *special)
     return n;
 }
 
-static bool add_specials(void)
+bool fs_add_special(const struct fs_special *special)
 {
-    for (const struct fs_special *special = fs_specials; special->path; special++) {
+    return add_special(special) != NULL;
+}
+
+static bool add_table(const struct fs_special *special)
+{
+    for (; special->path; special++) {
         /* The numbers of what is below /proc/PID are a block of their own. */
         if (special->kind == NODE_PID)
             last_ino = INODES_PER_PID * ((last_ino + INODES_PER_PID) / INODES_PER_PID);
@@ -247,6 +252,15 @@ static bool add_specials(void)
             return false;
         if (special->kind == NODE_PID)
             pid_node = n;
+    }
+    return true;
+}
+
+static bool add_specials(void)
+{
+    for (const struct fs_special *const *table = fs_specials; *table; table++) {
+        if (!add_table(*table))
+            return false;
     }
     return true;
 }

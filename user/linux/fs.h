@@ -103,14 +103,14 @@ struct place {
     int number; /* below /proc/PID/task/TID, or at fd/N, fdinfo/N or /dev/pts/N: TID or N */
 };
 
-/* The files and directories of /proc, /sys and /dev/pts: a table that ends with a NULL (procfs.c).
+/* The files and directories of /proc, /sys and /dev/pts: tables that end without a path (procfs.c).
  * Directories on the way are made; "#" stands for what is numbered. */
 struct fs_special {
     const char *path;
     enum node_kind kind;
     uint32_t mode, detail;
 };
-extern const struct fs_special fs_specials[];
+extern const struct fs_special *const fs_specials[];
 
 /* A device's number as Linux encodes it, for mknod and stat. */
 static inline uint32_t fs_major(uint64_t device)
@@ -130,6 +130,8 @@ enum node_kind fs_device_kind(uint32_t type, uint32_t device);
 
 /* Build the tree. NULL, or what is wrong with the archive. */
 const char *fs_init(const void *archive, size_t archive_bytes);
+/* One more, of a tree that is made: false without memory. */
+bool fs_add_special(const struct fs_special *special);
 struct place fs_root(void);
 /* A new node of that name in `dir` (a memory directory, where there is none), or in no directory if
  * that is NULL; NULL without memory. */

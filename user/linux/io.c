@@ -112,6 +112,18 @@ static long do_write(struct thread *t, struct file *file, const struct vector *v
     return t->progress ? (long)t->progress : result;
 }
 
+/* For /proc/PID/io. */
+static long count(struct thread *t, bool write, long result)
+{
+    struct process *p = t->process;
+
+    if (result <= REQUEST_WAITS) /* it is made again */
+        return result;
+    p->io_calls[write]++;
+    p->io_bytes[write] += result > 0 ? (uint64_t)result : 0;
+    return result;
+}
+
 /* The common part of all eight: `positioned` calls leave the file's own offset alone. */
 static long transfer(struct thread *t, int64_t fd, const struct vector *v, bool write,
                      bool positioned, int64_t at)
@@ -126,9 +138,11 @@ static long transfer(struct thread *t, int64_t fd, const struct vector *v, bool 
             return -LINUX_ESPIPE;
         if (at < 0)
             return -LINUX_EINVAL;
-        return write ? do_write(t, file, v, &offset) : do_read(t, file, v, &offset);
+        return count(t, write,
+                     write ? do_write(t, file, v, &offset) : do_read(t, file, v, &offset));
     }
-    return write ? do_write(t, file, v, &file->offset) : do_read(t, file, v, &file->offset);
+    uint64_t *own = &file->offset;
+    return count(t, write, write ? do_write(t, file, v, own) : do_read(t, file, v, own));
 }
 
 static long single(struct thread *t, const uint64_t *a, bool write, bool positioned)

@@ -11,11 +11,36 @@
 #include "user/linux/text.h"
 
 #define PROACTIVENESS_MAX 100
-#define SWAPPINESS_MAX    200
 
 static const char *const enabled_words[] = {"always", "madvise", "never", NULL};
 static const char *const defrag_words[] = {"always",  "defer", "defer+madvise",
                                            "madvise", "never", NULL};
+
+static const char *const shmem_words[] = {"always", "within_size", "advise", "never",
+                                          "deny",   "force",       NULL};
+#define SHMEM_NEVER 3
+
+/* Numbers that tools read and set and that nothing here goes by: there is no swap, nothing is
+ * written back to a disk, no page is merged into a huge one but by MADV_COLLAPSE. */
+static struct {
+    enum proc_text kind;
+    uint64_t value, most;
+} numbers[] = {
+    {PROC_SYS_SWAPPINESS, 60, 200},
+    {PROC_SYS_PAGE_CLUSTER, 3, 31},
+    {PROC_SYS_DIRTY_RATIO, 20, 100},
+    {PROC_SYS_DIRTY_BACKGROUND_RATIO, 10, 100},
+    {PROC_SYS_VFS_CACHE_PRESSURE, 100, INT32_MAX},
+    {PROC_SYS_STAT_INTERVAL, 1, INT32_MAX},
+    {PROC_SYS_LAPTOP_MODE, 0, INT32_MAX},
+    {PROC_KHUGE_DEFRAG, 1, 1},
+    {PROC_KHUGE_PAGES_TO_SCAN, 4096, UINT32_MAX},
+    {PROC_KHUGE_SCAN_SLEEP, 10000, UINT32_MAX},
+    {PROC_KHUGE_ALLOC_SLEEP, 60000, UINT32_MAX},
+    {PROC_KHUGE_MAX_NONE, 511, 511},
+    {PROC_KHUGE_MAX_SWAP, 64, 511},
+    {PROC_KHUGE_MAX_SHARED, 256, 511},
+};
 
 static long proactiveness(uint64_t value)
 {
@@ -32,23 +57,16 @@ static long proactiveness(uint64_t value)
     return error;
 }
 
-/* There is no swap to go by it. */
-static long swappiness(uint64_t value)
-{
-    static uint64_t kept = 60;
-
-    if (value == ~0UL)
-        return (long)kept;
-    if (value > SWAPPINESS_MAX)
-        return -LINUX_EINVAL;
-    kept = value;
-    return 0;
-}
-
 /* Pages are not merged, and so nothing can be begun; nor is there anything to undo. */
 static long ksm_run(uint64_t value)
 {
     return value == ~0UL || value == 0 || value == 2 ? 0 : -LINUX_EINVAL;
+}
+
+/* Files of memory have small pages. */
+static long shmem_huge(uint64_t value)
+{
+    return value == ~0UL || value == SHMEM_NEVER ? SHMEM_NEVER : -LINUX_EINVAL;
 }
 
 /* As Linux: what cannot be had or given back is no error; reading tells. */
@@ -72,7 +90,7 @@ static const struct knob {
     {PROC_HUGE_ZERO_PAGE, MM_TUNE_HUGE_ZERO, NULL, NULL},
     {PROC_SYS_NR_HUGEPAGES, 0, huge_pool, NULL},
     {PROC_SYS_COMPACTION_PROACTIVENESS, 0, proactiveness, NULL},
-    {PROC_SYS_SWAPPINESS, 0, swappiness, NULL},
+    {PROC_SHMEM_HUGE, 0, shmem_huge, shmem_words},
     {PROC_KSM_RUN, 0, ksm_run, NULL},
 };
 
@@ -90,12 +108,25 @@ static long turn(const struct knob *knob, uint64_t value)
     return knob->value ? knob->value(value) : mmcall_tune(knob->tune, value);
 }
 
+/* The index of a number that is only kept, or -1. */
+static int number_of(enum proc_text kind)
+{
+    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (numbers[i].kind == kind)
+            return (int)i;
+    }
+    return -1;
+}
+
 bool knob_text(struct text *text, enum proc_text kind)
 {
     const struct knob *knob = knob_of(kind);
+    int index = number_of(kind);
 
+    if (index >= 0)
+        text_printf(text, "%lu\n", numbers[index].value);
     if (!knob)
-        return false;
+        return index >= 0;
     long value = turn(knob, ~0UL);
     if (!knob->words) {
         text_printf(text, "%ld\n", value);
@@ -122,8 +153,16 @@ static bool word_number(const char *const *words, const char *text, uint64_t *va
 bool knob_write(enum proc_text kind, const char *text, long *error)
 {
     const struct knob *knob = knob_of(kind);
+    int index = number_of(kind);
     uint64_t value;
 
+    if (index >= 0) {
+        bool fits = proc_number(text, &value) && value <= numbers[index].most;
+        *error = fits ? 0 : -LINUX_EINVAL;
+        if (fits)
+            numbers[index].value = value;
+        return true;
+    }
     if (!knob)
         return false;
     bool good = knob->words ? word_number(knob->words, text, &value) : proc_number(text, &value);

@@ -17,6 +17,7 @@
 #include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
+#include "user/linux/nodes.h"
 #include "user/linux/oom.h"
 #include "user/linux/process.h"
 #include "user/linux/random.h"
@@ -220,6 +221,8 @@ int main(void)
     const char *wrong = fs_init((const void *)LINUX_INITRD_ADDRESS, start->initrd_bytes);
     if (wrong)
         fail("initrd", wrong);
+    if (!nodes_init())
+        fail("/sys", "no memory for the nodes");
     time_init(start->timebase_hz, start->real_ns);
     random_seed(start->rng_seed);
     threads_init((unsigned)start->harts);

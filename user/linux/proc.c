@@ -13,6 +13,7 @@
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/nodes.h"
 #include "user/linux/process.h"
 #include "user/linux/random.h"
 #include "user/linux/file.h"
@@ -211,42 +212,6 @@ static void pagoda_caps(struct text *text)
     text_report(text, MM_REPORT_CAPS, 1);
 }
 
-/* ---- node 0 ---- */
-
-/* A number of the zones of node 0, all together: the one behind `name` in zoneinfo, in KiB. */
-static uint64_t node_kib(const char *zones, const char *name)
-{
-    uint64_t pages = 0;
-    bool mine = false;
-
-    for (const char *line = zones; line && *line;) {
-        if (strncmp(line, "Node ", 5) == 0)
-            mine = line[5] == '0' && line[6] == ',';
-        const char *at = line + strspn(line, " ");
-        if (mine && strncmp(at, name, strlen(name)) == 0 && at[strlen(name)] == ' ')
-            pages += strtoul(at + strlen(name), NULL, 10);
-        line = strchr(line, '\n');
-        line += line != NULL;
-    }
-    return pages * 4;
-}
-
-static void node_meminfo(struct text *text)
-{
-    struct text zones = {0};
-
-    text_report(&zones, MM_REPORT_ZONEINFO, 0);
-    text_add(&zones, "", 1);
-    if (!zones.error) {
-        uint64_t total = node_kib(zones.data, "managed");
-        uint64_t free = node_kib(zones.data, "nr_free_pages");
-        text_printf(text, "Node 0 MemTotal:       %8lu kB\n", total);
-        text_printf(text, "Node 0 MemFree:        %8lu kB\n", free);
-        text_printf(text, "Node 0 MemUsed:        %8lu kB\n", total - free);
-    }
-    free(zones.data);
-}
-
 /* ---- which text ---- */
 
 /* How a text is made: as one of the memory server's, by a function, from a line of meminfo, or it
@@ -319,9 +284,7 @@ static const struct source sources[] = {
     [PROC_HUGE_SURPLUS] = {.meminfo = "HugePages_Surp"},
     [PROC_HUGE_PAGE_SIZE] = {.same = "2097152\n"},
     [PROC_CPUS] = {.make = cpus},
-    [PROC_NODES] = {.same = "0\n"},
-    [PROC_NODE_MEMINFO] = {.make = node_meminfo},
-    [PROC_NODE_DISTANCE] = {.same = "10\n"},
+    [PROC_NODES] = {.make = nodes_list},
     [PROC_ZERO] = {.same = "0\n"},
 };
 
@@ -363,6 +326,8 @@ long proc_text(const struct place *place, char **out)
         if (!p)
             return -LINUX_ESRCH;
         proc_of_process(&text, kind, p, place->number);
+    } else if (kind >= PROC_NODE_FIRST && kind <= PROC_NODE_LAST) {
+        node_text(&text, kind, place->node->parent->name);
     } else {
         of_system(&text, kind);
     }

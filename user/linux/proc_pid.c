@@ -5,6 +5,7 @@
 
 #include "user/linux/file.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/nodes.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
 #include "user/linux/terminal.h"
@@ -110,6 +111,24 @@ static void signal_lines(struct text *text, const struct process *p, const struc
     text_printf(text, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", ignored, caught);
 }
 
+/* "0-2,5": the bits that are set. */
+static void bit_list(struct text *text, uint64_t bits)
+{
+    const char *between = "";
+
+    for (unsigned first = 0; first < 64; first++) {
+        unsigned end = first;
+        while (end < 64 && (bits >> end & 1))
+            end++;
+        if (end == first)
+            continue;
+        text_printf(text, end == first + 1 ? "%s%u" : "%s%u-%u", between, first, end - 1);
+        between = ",";
+        first = end;
+    }
+    text_printf(text, "\n");
+}
+
 static void status_lines(struct text *text, const struct process *p, const struct thread *only)
 {
     const struct thread *t = only ? only : TAILQ_FIRST(&p->threads);
@@ -134,9 +153,13 @@ static void status_lines(struct text *text, const struct process *p, const struc
     signal_lines(text, p, t);
     text_printf(text, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n",
                 p->cred.inheritable, p->cred.permitted, p->cred.effective, p->cred.bounding);
-    text_printf(text, "NoNewPrivs:\t%d\n", p->no_new_privs);
-    if (t)
-        text_printf(text, "Cpus_allowed:\t%lx\n", t->affinity);
+    text_printf(text, "CapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\n", 0, p->no_new_privs);
+    if (t) {
+        text_printf(text, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", t->affinity);
+        bit_list(text, t->affinity);
+        text_printf(text, "Mems_allowed_list:\t");
+        nodes_list(text);
+    }
     if (only)
         return;
     TAILQ_FOREACH(t, &p->threads, mates)
@@ -335,6 +358,11 @@ void proc_of_process(struct text *text, enum proc_text kind, struct process *p, 
         break;
     case PROC_COMM:
         text_printf(text, "%s\n", p->comm);
+        break;
+    case PROC_IO: /* of storage there is none */
+        text_printf(text, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\n", p->io_bytes[0],
+                    p->io_bytes[1], p->io_calls[0], p->io_calls[1]);
+        text_printf(text, "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
         break;
     case PROC_LIMITS:
         limits(text, p);

@@ -61,9 +61,10 @@ struct process {
     bool continued;  /* not yet told */
     bool has_exec;   /* since the last clone */
     uint64_t start_ticks;
-    uint64_t start_sp;       /* where execve put the arguments */
-    int oom_score_adj;       /* OOM_SCORE_ADJ_NEVER..OOM_SCORE_ADJ_MAX, */
-    int oom_score_adj_least; /* and how low who has no rights may set it again */
+    uint64_t start_sp;                 /* where execve put the arguments */
+    uint64_t io_calls[2], io_bytes[2]; /* of the read and the write family of calls */
+    int oom_score_adj;                 /* OOM_SCORE_ADJ_NEVER..OOM_SCORE_ADJ_MAX, */
+    int oom_score_adj_least;           /* and how low who has no rights may set it again */
 
     uint32_t persona; /* personality(2) */
     struct cred cred;
