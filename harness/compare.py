@@ -149,10 +149,24 @@ class Results:
             for name in names
         ]
 
+    def _one_hart(self) -> dict[tuple[str, int], Measured]:
+        """What is shown by number of harts was measured on one hart with everything else."""
+        found = {}
+        for key in COUNTED:
+            parts = [part for part in (self.measured.get(key), self.programs.get(key)) if part]
+            if parts:
+                found[key, 1] = Measured(
+                    rows={op: row for part in parts for op, row in part.rows.items()},
+                    text="",
+                    command="",
+                    profiles={op: profile for part in parts for op, profile in part.profiles.items()},
+                )
+        return found
+
     def _harts(self) -> list[dict[str, Any]]:
         """Totals over all harts, waiting included; and what of it is taking locks, where that can be told."""
         found = []
-        for (key, harts), measured in sorted(self.harts.items()):
+        for (key, harts), measured in sorted({**self._one_hart(), **self.harts}.items()):
             for what, op in HARTS_ROWS.items():
                 op = op.format(harts=harts)
                 profile, row = measured.profiles.get(op), measured.rows.get(op)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,27 @@ def _data() -> compare_page.Data:
         "traces": [{**trace, "stacks": [["program", "f", 3]], "events": {"traps": 2}}],
         "missing": {"column x": "why"},
     }
+
+
+def test_one_hart_is_measured_once(tmp_path: Path) -> None:
+    """Rows by number of harts: those of one are what the column and the programs gave."""
+
+    def measured(*ops: str, instructions: int) -> compare.Measured:
+        profiles = {op: events.Profile(op, 1, _counts(), phases=Counter(program=instructions)) for op in ops}
+        return compare.Measured({op: {"n": 1, "per": 10} for op in ops}, "", "", profiles)
+
+    fault = "threads_{}_own_vma_write_fault_total_all_harts_per_fault"
+    results = compare.Results(tmp_path, [])
+    results.measured["user"] = measured("getpid", fault.format(1), instructions=8000)
+    results.programs["user"] = measured("program_busybox", "program_redis", instructions=500)
+    results.harts["user", 4] = measured(fault.format(4), "program_busybox", instructions=9000)
+    found = [(row["what"], row["harts"], row["instructions"]) for row in results._harts()]
+    assert found == [
+        ("fault, own VMA", 1, 800),
+        ("program", 1, 50),
+        ("fault, own VMA", 4, 900),
+        ("program", 4, 900),
+    ]
 
 
 def test_the_page_stands_alone() -> None:
