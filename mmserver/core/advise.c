@@ -17,6 +17,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/huge.h"
+#include "mmserver/core/part.h"
 #include "mmserver/core/poison.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/runs.h"
@@ -125,7 +126,8 @@ static void clear_bits(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t e
     }
 }
 
-/* `last`: nothing else of the call follows. What is gathered then need not be sent. */
+/* `last`: nothing else of the call follows. What is gathered then need not be sent. 1: a part was
+ * done (part.h). */
 static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t start, vaddr_t end,
                        uint64_t advice, bool last)
 {
@@ -142,6 +144,8 @@ static long advise_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t s
         error = huge_split_edges(w, mm, start, end);
         if (error)
             return error;
+        if (!mm->marked && part_zap(w, mm, start, end))
+            return 1;
         if (last && !mm->marked)
             zap_range_last(w, mm, start, end);
         else
@@ -241,5 +245,5 @@ long map_madvise(struct worker *w, struct mm *mm, vaddr_t address, uint64_t byte
         a = stop;
     }
     ops_unlock(w, mm);
-    return result;
+    return result > 0 ? (long)address : result;
 }

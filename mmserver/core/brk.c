@@ -34,8 +34,9 @@ static vaddr_t brk_locked(struct worker *w, struct mm *mm, vaddr_t end)
         return mm->brk_end;
     if (new < old) {
         mm_settle_locked(w, mm);
-        if (map_unmap_last_locked(w, mm, new, old))
-            return mm->brk_end;
+        long error = map_unmap_part_locked(w, mm, new, old);
+        if (error)
+            return error > 0 ? end : mm->brk_end;
     } else if (new > old && !grow(w, mm, old, new)) {
         return mm->brk_end;
     }

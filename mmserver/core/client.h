@@ -36,6 +36,7 @@ struct client {
     uint32_t native;      /* bool: made by a native program */
     uint32_t has_table;   /* bool: makes kernel calls, by its mm's native table */
     uint32_t policy_mode; /* NUMA policy (policy.h) */
+    uint32_t parts;       /* done so far of a large call, or 0 (part.h) */
     uint64_t policy_nodes;
 };
 

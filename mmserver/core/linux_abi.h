@@ -26,6 +26,8 @@ enum linux_call {
     NR_set_mempolicy_home_node = 450,
 };
 
+#define LINUX_CALLS_END 512 /* numbers from here on are our own */
+
 #define PROT_NONE      0x0
 #define PROT_READ      0x1
 #define PROT_WRITE     0x2

@@ -11,6 +11,7 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/placement.h"
 #include "mmserver/core/hugetlb.h"
+#include "mmserver/core/part.h"
 #include "mmserver/core/populate.h"
 #include "mmserver/core/zap.h"
 
@@ -156,6 +157,30 @@ long map_unmap_last_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr
     return unmap(w, mm, start, end, true);
 }
 
+/* Nothing that may fail is left when the first pages go. */
+static long unmap_edges(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    struct vma *v = vma_find(mm, start);
+    long error = huge_split_edges(w, mm, start, end);
+
+    if (error || !v || v->start >= start || v->end <= end)
+        return error;
+    return vma_split(w, mm, v, end) ? 0 : -LINUX_ENOMEM;
+}
+
+long map_unmap_part_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    if (part_is_less(mm, start, end) && end <= mm_user_end) {
+        long error = unmap_edges(w, mm, start, end);
+
+        if (error)
+            return error;
+        if (part_zap(w, mm, start, end))
+            return 1;
+    }
+    return map_unmap_last_locked(w, mm, start, end);
+}
+
 long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags,
                       struct object *object, uint64_t offset)
 {
@@ -207,8 +232,9 @@ static uint64_t map_align(const struct map_request *r, uint64_t bytes)
     return unlikely(!(bytes & (BLOCK_BYTES - 1))) && !r->object ? BLOCK_BYTES : 0;
 }
 
+/* *part: a part of what has to go before was done, and the call is made again. */
 static long mmap_locked(struct worker *w, struct mm *mm, const struct map_request *r,
-                        uint64_t bytes, uint64_t flags)
+                        uint64_t bytes, uint64_t flags, bool *part)
 {
     bool fixed = r->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
     uint64_t replaced = 0;
@@ -230,7 +256,12 @@ static long mmap_locked(struct worker *w, struct mm *mm, const struct map_reques
         return error;
     if (taken) {
         mm_settle_locked(w, mm);
-        error = map_unmap_locked(w, mm, at, at + bytes);
+        error = huge_split_edges(w, mm, at, at + bytes);
+        if (!error && !(flags & VM_HUGETLB) && part_zap(w, mm, at, at + bytes)) {
+            *part = true;
+            return (long)at;
+        }
+        error = error ? error : map_unmap_locked(w, mm, at, at + bytes);
         if (error)
             return error;
         above = vma_find(mm, at);
@@ -290,8 +321,11 @@ static long map_object(struct worker *w, struct mm *mm, const struct map_request
     uint64_t bytes = PAGE_UP(r->bytes);
     mm_lock(mm);
     uint64_t flags = map_vm_flags(mm, r);
-    long at = mmap_locked(w, mm, r, bytes, flags);
+    bool part = false;
+    long at = mmap_locked(w, mm, r, bytes, flags, &part);
     mm_unlock(mm);
+    if (unlikely(part))
+        return at;
     if (unlikely((flags & VM_LOCKED) || (r->flags & MAP_POPULATE)) && at > 0 &&
         ((flags & VM_LOCK_FLAGS) == VM_LOCKED ||
          (r->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
@@ -429,9 +463,9 @@ long map_munmap(struct worker *w, struct mm *mm, vaddr_t address, uint64_t bytes
         return -LINUX_EINVAL;
     mm_lock(mm);
     mm_settle_locked(w, mm);
-    long error = map_unmap_last_locked(w, mm, address, address + PAGE_UP(bytes));
+    long error = map_unmap_part_locked(w, mm, address, address + PAGE_UP(bytes));
     ops_unlock(w, mm);
-    return error;
+    return error > 0 ? (long)address : error;
 }
 
 /* Is v a part of a segment that was attached at `address`? */

@@ -47,6 +47,9 @@ long map_place_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t en
 long map_unmap_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* The same as the last thing that a call does, before ops_unlock(). */
 long map_unmap_last_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
+/* The same, in parts (part.h): 1 if only a part of the pages has gone, and the call is to be
+ * answered with its first argument. */
+long map_unmap_part_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* The same where all pages were moved away by operations that may be gathered and not sent; it does
  * not end inside a VMA that began before it. */
 void map_unmap_moved_locked(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);

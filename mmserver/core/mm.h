@@ -81,7 +81,7 @@ struct mm {
     vaddr_t huge_next;      /* where collapsing looks next */
     uint32_t kept_new;      /* bool: since it was last looked at for sweeping */
     uint64_t total_pages, data_pages, stack_pages, exec_pages; /* mapped, by VMAs */
-    uint64_t locked_pages, pinned_pages;
+    uint64_t locked_pages;
     uint64_t committed_pages; /* promised: of VMAs with VM_ACCOUNT */
     uint64_t resident_peak, total_peak;
     uint64_t limit[MM_LIMITS]; /* limit.h */

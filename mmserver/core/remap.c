@@ -241,8 +241,8 @@ static long remap_locked(struct remap *r)
     long error;
     if (r->old_bytes >= r->new_bytes) {
         error =
-            map_unmap_last_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
-        return error ? error : (long)r->address;
+            map_unmap_part_locked(r->w, mm, r->address + r->new_bytes, r->address + r->old_bytes);
+        return error < 0 ? error : (long)r->address;
     }
     error = resize_check(r, v);
     if (error)

@@ -285,7 +285,7 @@ void report_status(struct text *t, struct mm *mm)
         {"VmPeak:\t", max_u64(mm->total_peak, mm->total_pages)},
         {"VmSize:\t", mm->total_pages},
         {"VmLck:\t", mm->locked_pages},
-        {"VmPin:\t", mm->pinned_pages},
+        {"VmPin:\t", 0}, /* there is no call that pins pages */
         {"VmHWM:\t", max_u64(mm->resident_peak, resident)},
         {"VmRSS:\t", resident},
         {"RssAnon:\t", mm->anon_pages},

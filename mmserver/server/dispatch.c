@@ -13,7 +13,6 @@
 
 #define IDLE_PAGES_ONCE 4 /* zeroed in one step */
 #define IDLE_MMS_ONCE   4 /* looked at in one step */
-#define LINUX_CALLS_END 512
 
 /* Everything but the frequent calls. */
 static __attribute__((noinline)) struct answer call_other(uint64_t a0, uint64_t a1, uint64_t a2,

@@ -228,6 +228,128 @@ KTAP_CASE(every_other_page_of_a_region)
     EXPECT_EQ(unmap(p, 128 * PAGE), 0);
 }
 
+/*
+ * What is taken away of a large range at once may be done in parts; nobody sees that, neither by
+ * the registers of the call nor by what stays to both sides.
+ */
+#define LARGE  (96ul << 20)
+#define AROUND (64 * PAGE)
+
+struct large_call {
+    long number, a[5];
+};
+
+/* The call as a program makes it; all registers but the answer's stay. */
+static long large_call(const struct large_call *c)
+{
+    register long a0 __asm__("a0") = c->a[0];
+    register long a1 __asm__("a1") = c->a[1];
+    register long a2 __asm__("a2") = c->a[2];
+    register long a3 __asm__("a3") = c->a[3];
+    register long a4 __asm__("a4") = c->a[4];
+    register long a5 __asm__("a5") = 0;
+    register long a7 __asm__("a7") = c->number;
+
+    if (c->number == SYS_mmap)
+        a4 = -1;
+    __asm__ volatile("ecall"
+                     : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4), "+r"(a5), "+r"(a7)
+                     :
+                     : "memory");
+    EXPECT_EQ(a1, c->a[1]);
+    EXPECT_EQ(a2, c->a[2]);
+    EXPECT_EQ(a3, c->a[3]);
+    EXPECT_EQ(a7, c->number);
+    return a0;
+}
+
+/* A mapping of LARGE with AROUND on both sides, all written. */
+static uint8_t *large_made(void)
+{
+    uint8_t *p = ktap_map(LARGE + 2 * AROUND, RW);
+
+    for (size_t i = 0; p && i < LARGE + 2 * AROUND; i += PAGE)
+        p[i] = 7;
+    return p ? p + AROUND : NULL;
+}
+
+static void large_end(uint8_t *p)
+{
+    EXPECT_EQ(p[-1 * (long)PAGE], 7);
+    EXPECT_EQ(p[LARGE], 7);
+    unmap(p - AROUND, LARGE + 2 * AROUND);
+}
+
+KTAP_CASE(large_hole)
+{
+    uint8_t *p = large_made(), vector[1];
+
+    REQUIRE(p != NULL);
+    const struct large_call c = {SYS_munmap, {(long)p, LARGE, 12, 13, 14}};
+    EXPECT_EQ(large_call(&c), 0);
+    EXPECT_ERROR(SYSCALL(SYS_mincore, p, PAGE, vector), ENOMEM);
+    EXPECT_ERROR(SYSCALL(SYS_mincore, p + LARGE - PAGE, PAGE, vector), ENOMEM);
+    large_end(p);
+}
+
+KTAP_CASE(large_dontneed_with_a_hole)
+{
+    SKIP_EMULATED("madvise does not say that there is a hole");
+    uint8_t *p = large_made();
+
+    REQUIRE(p != NULL);
+    unmap(p + LARGE / 2, PAGE);
+    const struct large_call c = {SYS_madvise, {(long)p, LARGE, MADV_DONTNEED, 13, 14}};
+    EXPECT_EQ(large_call(&c), -ENOMEM);
+    for (size_t i = 0; i < LARGE; i += 512 * PAGE)
+        EXPECT_EQ(i == LARGE / 2 ? 0 : p[i], 0);
+    EXPECT_EQ(p[LARGE - 1], 0);
+    large_end(p);
+}
+
+KTAP_CASE(large_mapped_over)
+{
+    uint8_t *p = large_made();
+
+    REQUIRE(p != NULL);
+    const struct large_call c = {
+        SYS_mmap,
+        {(long)p, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1}};
+    EXPECT_EQ(large_call(&c), (long)p);
+    for (size_t i = 0; i < LARGE; i += 512 * PAGE)
+        EXPECT_EQ(p[i], 0);
+    large_end(p);
+}
+
+KTAP_CASE(large_shrinks)
+{
+    uint8_t *p = large_made(), vector[1];
+
+    REQUIRE(p != NULL);
+    const struct large_call c = {SYS_mremap, {(long)p, LARGE, PAGE, 0, 14}};
+    EXPECT_EQ(large_call(&c), (long)p);
+    EXPECT_EQ(p[0], 7);
+    EXPECT_ERROR(SYSCALL(SYS_mincore, p + PAGE, PAGE, vector), ENOMEM);
+    EXPECT_ERROR(SYSCALL(SYS_mincore, p + LARGE - PAGE, PAGE, vector), ENOMEM);
+    large_end(p);
+}
+
+KTAP_CASE(large_break_goes_down)
+{
+    long old = SYSCALL(SYS_brk, 0);
+    uint8_t *p = (uint8_t *)old;
+
+    REQUIRE(SYSCALL(SYS_brk, old + (long)LARGE) == old + (long)LARGE);
+    for (size_t i = 0; i < LARGE; i += PAGE)
+        p[i] = 7;
+    const struct large_call c = {SYS_brk, {old, 11, 12, 13, 14}};
+    EXPECT_EQ(large_call(&c), old);
+    REQUIRE(SYSCALL(SYS_brk, old + (long)LARGE) == old + (long)LARGE);
+    EXPECT_EQ(p[PAGE], 0);
+    EXPECT_EQ(p[LARGE - 1], 0);
+    EXPECT_EQ(SYSCALL(SYS_brk, old), old);
+}
+
 KTAP_CASE(pagoda_memory_comes_back)
 {
     const size_t size = 8ul << 20;

@@ -18,10 +18,9 @@
 #include "user/linux/terminal.h"
 #include "user/linux/time.h"
 
-#define RELEASE_PAUSES_PER_SECOND 50000 /* a pause is 20 us */
-#define STACK_LIMIT_BYTES         (8UL << 20)
-#define MEMLOCK_LIMIT_BYTES       (8UL << 20)
-#define CAP_IPC_LOCK              14
+#define STACK_LIMIT_BYTES   (8UL << 20)
+#define MEMLOCK_LIMIT_BYTES (8UL << 20)
+#define CAP_IPC_LOCK        14
 
 static struct process processes[PROCESSES_MAX];
 static struct process *processes_end = processes; /* those from here on were never used */
@@ -361,7 +360,7 @@ static void release_part(struct timer *timer)
     struct process *p = (void *)((char *)timer - offsetof(struct process, release));
 
     if (!space_put_part(p->space)) {
-        timer_set(timer, time_after(time_hz() / RELEASE_PAUSES_PER_SECOND));
+        timer_set(timer, space_next_part());
         return;
     }
     p->space = NULL;

@@ -10,6 +10,7 @@
 #include "user/linux/mmcall.h"
 #include "user/linux/oom.h"
 #include "user/linux/process.h"
+#include "user/linux/time.h"
 
 /* Each process has one, and an execve that waits has one more. */
 #define SPACES_MAX MACHINE_SPACES
@@ -18,7 +19,8 @@
 #define COPY_RETRIES 3
 
 /* Calls of the memory server, each of which releases at most 4,096 pages, in one part. */
-#define RELEASE_CALLS 5
+#define RELEASE_CALLS             5
+#define RELEASE_PAUSES_PER_SECOND 50000 /* a pause is 20 us */
 
 struct space own_space; /* mm 0 is the memory server's number for the caller */
 static struct space spaces[SPACES_MAX];
@@ -84,10 +86,22 @@ bool space_put_part(struct space *space)
     return true;
 }
 
+uint64_t space_next_part(void)
+{
+    return time_after(time_hz() / RELEASE_PAUSES_PER_SECOND);
+}
+
+static void release_rest(struct timer *timer)
+{
+    space_put((void *)((char *)timer - offsetof(struct space, release)));
+}
+
 void space_put(struct space *space)
 {
-    while (!space_put_part(space))
-        continue;
+    if (space_put_part(space))
+        return;
+    space->release.expire = release_rest;
+    timer_set(&space->release, space_next_part());
 }
 
 /* Make the local page present: the kernel's copy does not fault for either side. */

@@ -11,12 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "user/linux/timer.h"
+
 struct space {
     unsigned users;
-    unsigned slot;       /* of its Space capability */
-    uint64_t mm;         /* the memory server's number */
-    uint64_t serial;     /* no other space ever has it; never 0 */
-    uint64_t trampoline; /* where signal_trampoline is mapped; 0: not yet */
+    unsigned slot;        /* of its Space capability */
+    uint64_t mm;          /* the memory server's number */
+    uint64_t serial;      /* no other space ever has it; never 0 */
+    uint64_t trampoline;  /* where signal_trampoline is mapped; 0: not yet */
+    struct timer release; /* until the next part of it goes */
 };
 
 /* Our own memory, for bytes on their way from file to file: it can be copied to and from like a
@@ -28,11 +31,12 @@ struct space *space_create(long *error);
 /* A copy of another one, as fork makes it. */
 struct space *space_fork(const struct space *of, long *error);
 void space_get(struct space *space);
-/* The last one releases it at the memory server; no thread may be left in it. */
+/* The last one releases it at the memory server; no thread may be left in it. A large one goes in
+ * parts, between which others have their turns; what is left of it goes by itself. */
 void space_put(struct space *space);
-/* The same, but of a large space only a part is released if this is the last use: false, and it is
- * to be called again, when others have had their turns. */
+/* The same for who waits for its end: false, and it is to be called again at space_next_part(). */
 bool space_put_part(struct space *space);
+uint64_t space_next_part(void);
 
 /* Bytes copied from the start on, short at the first that cannot be (0..bytes). */
 size_t copy_in_some(struct space *space, void *to, uint64_t from, size_t bytes);

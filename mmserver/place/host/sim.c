@@ -20,6 +20,8 @@
 #define REVOKE_BUDGET   3U          /* small, so that ERR_AGAIN is met */
 #define DIRTY_PAGES_MAX (1UL << 17) /* more memory than that starts as zeros */
 #define RANGES          3U
+#define CALL_PC         0x1234UL
+#define ECALL_BYTES     4U
 
 struct sim sim;
 uint64_t place_linear_base;
@@ -875,16 +877,26 @@ struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access
 long sim_call(struct client *c, long number, const uint64_t a[6], bool *forwarded)
 {
     struct worker *w = &workers[c->hart];
+    struct answer answer;
+    uint64_t *x;
 
     sim.hart = c->hart;
     sim.thread = thread_of(c);
-    struct answer answer = server_call(a[0], a[1], a[2], a[3], a[4], a[5], c->tag, number, w);
-    w->serving = NULL;
-    mm_assert(!lock_ranks_held);
-    if (answer_kind(answer) == ANSWER_CALL && sim.hold == HOLD_NEXT)
-        reply_hold(w, answer);
-    else if (answer_kind(answer) == ANSWER_CALL)
-        batch_of_call(w, answer);
+    x = sim.thread->regs.x;
+    memcpy(&x[10], a, 6 * sizeof *a);
+    x[17] = (uint64_t)number;
+    do { /* the server may have it made again */
+        x[0] = CALL_PC + ECALL_BYTES;
+        answer = server_call(x[10], x[11], x[12], x[13], x[14], x[15], c->tag, number, w);
+        w->serving = NULL;
+        mm_assert(!lock_ranks_held);
+        if (answer_kind(answer) == ANSWER_CALL && sim.hold == HOLD_NEXT)
+            reply_hold(w, answer);
+        else if (answer_kind(answer) == ANSWER_CALL)
+            batch_of_call(w, answer);
+        if (answer_kind(answer) != ANSWER_FORWARD)
+            x[10] = answer_value(answer);
+    } while (x[0] == CALL_PC);
     if (forwarded)
         *forwarded = answer_kind(answer) == ANSWER_FORWARD;
     return (long)answer_value(answer);
