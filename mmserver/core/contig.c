@@ -58,15 +58,17 @@ static long page_evict(struct worker *w, pfn_t from)
     return error == -LINUX_ENOMEM ? -LINUX_EAGAIN : error;
 }
 
-/* One pass: pages that are busy are left to the next. */
+/* One pass: pages that are busy are left to the next, and so are those that a huge page became. */
 static long range_evict(struct worker *w, pfn_t first, pfn_t end)
 {
     struct page *page;
 
-    for (pfn_t at = first; block_next_movable(&at, end, &page);) {
+    for (pfn_t at = ROUND_DOWN(first, PAGES_PER_BLOCK); block_next_movable(&at, end, &page);) {
         pfn_t from = page_number(page);
 
-        if (from >= first && page_can_move(page) && page_evict(w, from) == -LINUX_ENOMEM)
+        if (page->order == BLOCK_ORDER)
+            (void)page_move_block(w, from);
+        else if (from >= first && page_can_move(page) && page_evict(w, from) == -LINUX_ENOMEM)
             return -LINUX_ENOMEM;
     }
     return 0;

@@ -277,8 +277,7 @@ static void descriptors_split(pfn_t pfn)
     }
 }
 
-/* The leaf at `block` becomes a table. */
-static long huge_split(struct worker *w, struct mm *mm, vaddr_t block, uint64_t entry)
+long huge_split(struct worker *w, struct mm *mm, vaddr_t block, uint64_t entry)
 {
     struct page *page = page_of(entry_page(entry));
 

@@ -80,6 +80,8 @@ static inline long huge_split_all(struct worker *w, struct mm *mm, vaddr_t start
 {
     return likely(!mm->huge_used) ? 0 : huge_split_slow(w, mm, start, end, false);
 }
+/* The leaf of 2 MiB at `block`, not the pool's, becomes a table. Settled. 0 or -LINUX_ENOMEM. */
+long huge_split(struct worker *w, struct mm *mm, vaddr_t block, uint64_t entry);
 /* Give all huge leaves of [start, end), whose edges are split, the rights of a VMA's flags. */
 void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags);
 /* The first address >= `address` below `end` that is the start of a huge leaf, which goes to

@@ -1,5 +1,6 @@
 /* See isolate.h. */
 #include "mmserver/core/isolate.h"
+#include "mmserver/core/huge_move.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/rmap_walk.h"
 
@@ -8,11 +9,12 @@ static bool mapped_possible(const struct page *page)
     return migrate_possible(page);
 }
 
-static const struct movable_ops mapped_ops = {mapped_possible, migrate_page};
+static const struct movable_ops anon_ops = {mapped_possible, migrate_page, huge_move};
+static const struct movable_ops file_ops = {mapped_possible, migrate_page, NULL};
 
 const struct movable_ops *movable[PAGE_STATES] = {
-    [PAGE_ANON] = &mapped_ops,
-    [PAGE_FILE] = &mapped_ops,
+    [PAGE_ANON] = &anon_ops,
+    [PAGE_FILE] = &file_ops,
 };
 
 void movable_register(enum page_state state, const struct movable_ops *ops)
@@ -31,6 +33,13 @@ long page_move(struct worker *w, pfn_t from, pfn_t to)
     long error = ops->move(w, from, to);
     mm_assert(page_of(error ? to : from)->state == PAGE_USED);
     return error;
+}
+
+long page_move_block(struct worker *w, pfn_t from)
+{
+    const struct movable_ops *ops = movable[page_of(from)->state];
+
+    return ops && ops->move_block ? ops->move_block(w, from) : -LINUX_EAGAIN;
 }
 
 /* The first page of whatever comes next. What is no more when it is looked at again does no harm:

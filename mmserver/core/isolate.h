@@ -20,6 +20,9 @@ struct movable_ops {
      * `from` is. 0; -LINUX_EAGAIN: it was busy, or has gone; -LINUX_ENOMEM. Nothing has changed
      * then. */
     long (*move)(struct worker *w, pfn_t from, pfn_t to);
+    /* One allocation of a whole block leaves it, or becomes single pages, which can be moved then.
+     * Errors as above. NULL: it stays. */
+    long (*move_block)(struct worker *w, pfn_t from);
 };
 
 /* NULL: pages of that state stay where they are. */
@@ -41,6 +44,8 @@ static inline bool page_can_move(const struct page *page)
 }
 /* Move it: see movable_ops.move. */
 long page_move(struct worker *w, pfn_t from, pfn_t to);
+/* The same for what takes a whole block: see movable_ops.move_block. */
+long page_move_block(struct worker *w, pfn_t from);
 
 /*
  * One page at or behind *at and before `end`, of zone `z`, that can be moved; *at goes on behind

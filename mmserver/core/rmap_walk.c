@@ -1,5 +1,6 @@
 /* See rmap_walk.h. */
 #include "mmserver/core/rmap_walk.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/pt.h"
 #include "mmserver/core/rmap.h"
@@ -303,6 +304,38 @@ bool rmap_leads_to(struct page *page, const struct mm *mm, vaddr_t address)
         found = p.mm == mm && p.address == address;
     lock_drop(rmap_lock_of(a));
     return found;
+}
+
+static bool place_is_huge(const struct place *p, const struct page *page)
+{
+    uint64_t entry = p->address < mm_user_end ? huge_entry(p->mm, p->address) : 0;
+
+    return entry_is_leaf(entry) && entry_page(entry) == page_number(page);
+}
+
+struct mm *rmap_huge_seize(struct worker *w, struct page *page, vaddr_t *block)
+{
+    struct anon_vma *a = w->ops_count ? NULL : family_lock(page);
+    struct mm *mm = NULL;
+    struct place p;
+
+    if (!a)
+        return NULL;
+    const struct walk k = {page, &a->tree, NULL};
+    bool more = place_first(&p, &k);
+    while (more && !place_is_huge(&p, page))
+        more = place_next(&p, &k);
+    if (more && mm_seize(p.mm)) {
+        mm_settle_locked(w, p.mm);
+        if (place_is_huge(&p, page)) {
+            mm = p.mm;
+            *block = p.address;
+        } else {
+            mm_let_go(p.mm);
+        }
+    }
+    lock_drop(rmap_lock_of(a));
+    return mm;
 }
 
 /* ---- moving it ---- */

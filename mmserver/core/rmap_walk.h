@@ -39,12 +39,18 @@ long rmap_referenced(struct worker *w, struct page *page);
  * has changed then.
  */
 long migrate_page(struct worker *w, pfn_t from, pfn_t to);
-/* Could it? Huge pages are split first. A guess that costs nothing: the page's state may change at
- * any moment. */
+/* Could it? Huge pages go another way (huge_move.h). A guess that costs nothing: the page's state
+ * may change at any moment. */
 static inline bool migrate_possible(const struct page *page)
 {
     return (page->state == PAGE_ANON || page->state == PAGE_FILE) && !page->order;
 }
+
+/*
+ * The mm that maps a huge page of private anonymous memory, seized and settled, so that the page
+ * stays, and where (*block); mm_let_go() when done. NULL: it is busy, or the page is none any more.
+ */
+struct mm *rmap_huge_seize(struct worker *w, struct page *page, vaddr_t *block);
 
 /* For the recount (mm locked, so that the page cannot be torn down): does looking it up lead to
  * this entry of this mm? */

@@ -41,7 +41,7 @@ static long mine_move(struct worker *by, pfn_t from, pfn_t to)
     return 0;
 }
 
-static const struct movable_ops mine_ops = {mine_possible, mine_move};
+static const struct movable_ops mine_ops = {mine_possible, mine_move, NULL};
 
 static void boot(const struct world *world)
 {

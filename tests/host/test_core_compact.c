@@ -87,7 +87,7 @@ static long fake_move(struct worker *by, pfn_t from, pfn_t to)
     return 0;
 }
 
-static const struct movable_ops fake_ops = {fake_possible, fake_move};
+static const struct movable_ops fake_ops = {fake_possible, fake_move, NULL};
 
 static uint64_t *fake_words(uint64_t i)
 {

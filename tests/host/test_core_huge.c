@@ -1,5 +1,6 @@
 /* Huge pages of the memory server, on the simulated machine. */
 #include "core_world.h"
+#include "mmserver/core/contig.h"
 #include "mmserver/core/huge.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -254,6 +255,95 @@ KTAP_CASE(core_huge_each_call_fails)
         sim_fail_call(0);
         core_world_check();
         core_world_end(program);
+        core_world_check();
+    }
+}
+
+/* ---- out of the way ---- */
+
+/* The memory of the huge page at `block` is wanted, from `skip` pages on. */
+static pfn_t take_its_memory(vaddr_t block, uint64_t skip)
+{
+    pfn_t pfn = entry_page(huge_entry(program->mm, block));
+
+    EXPECT_EQ(contig_alloc(sim_worker(0), pfn + skip, HUGE_PAGES - skip), 0);
+    return pfn + skip;
+}
+
+KTAP_CASE(core_huge_moves_as_a_whole)
+{
+    vaddr_t at = open_area();
+
+    fill(at + BLOCK_BYTES);
+    pfn_t pfn = take_its_memory(at + BLOCK_BYTES, 0);
+    EXPECT(is_huge(at + BLOCK_BYTES));
+    EXPECT(entry_page(huge_entry(program->mm, at + BLOCK_BYTES)) != pfn);
+    expect_filled(at + BLOCK_BYTES, 0, HUGE_PAGES);
+    store(at + BLOCK_BYTES, 77); /* it may still be written to */
+    EXPECT_EQ(load(at + BLOCK_BYTES), 77);
+    contig_free(sim_worker(0), pfn, HUGE_PAGES);
+    core_world_check();
+}
+
+KTAP_CASE(core_huge_moves_for_a_part_of_it)
+{
+    vaddr_t at = open_area();
+
+    fill(at + BLOCK_BYTES);
+    pfn_t pfn = take_its_memory(at + BLOCK_BYTES, 300);
+    expect_filled(at + BLOCK_BYTES, 0, HUGE_PAGES);
+    contig_free(sim_worker(0), pfn, HUGE_PAGES - 300);
+    core_world_check();
+}
+
+/* Memory is taken but for some halves of pieces of that size: the page is split, and its pages move
+ * there. */
+KTAP_CASE(core_huge_is_split_to_move)
+{
+    const gfp_t gfp = (GFP_USER & ~(gfp_t)GFP_DIRECT_RECLAIM) | GFP_NOWARN;
+    static pfn_t taken[128];
+    unsigned count = 0, freed = 0;
+    vaddr_t at = open_area();
+
+    fill(at + BLOCK_BYTES);
+    while (count < 128 && (taken[count] = pages_alloc(sim_worker(0), HUGE_ORDER - 1, gfp)))
+        count++;
+    EXPECT(count > 8 && count < 128);
+    for (unsigned i = 0; i < count && freed < 4; i++) {
+        if (taken[i] & (HUGE_PAGES / 2))
+            continue;
+        pages_free(sim_worker(0), taken[i], HUGE_ORDER - 1);
+        taken[i] = 0;
+        freed++;
+    }
+    EXPECT_EQ(freed, 4);
+    pfn_t pfn = take_its_memory(at + BLOCK_BYTES, 0);
+    EXPECT(!is_huge(at + BLOCK_BYTES));
+    expect_filled(at + BLOCK_BYTES, 0, HUGE_PAGES);
+    contig_free(sim_worker(0), pfn, HUGE_PAGES);
+    while (count--)
+        if (taken[count])
+            pages_free(sim_worker(0), taken[count], HUGE_ORDER - 1);
+    core_world_check();
+}
+
+/* The kernel refuses what it may refuse: all stays, or it has moved. */
+KTAP_CASE(core_huge_move_refused)
+{
+    vaddr_t at = open_area();
+
+    for (uint64_t n = 1; n <= 4; n++) {
+        vaddr_t block = at + (n - 1) * BLOCK_BYTES;
+
+        fill(block);
+        pfn_t pfn = entry_page(huge_entry(program->mm, block));
+        sim_fail_call(n);
+        long error = contig_alloc(sim_worker(0), pfn, HUGE_PAGES);
+        sim_fail_call(0);
+        expect_filled(block, 0, HUGE_PAGES);
+        store(block + 1, 5);
+        if (!error)
+            contig_free(sim_worker(0), pfn, HUGE_PAGES);
         core_world_check();
     }
 }
