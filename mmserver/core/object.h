@@ -120,6 +120,8 @@ bool object_handle_drop(struct worker *w, uint64_t handle, bool until_unused);
  * memory is broken, or -LINUX_ENOMEM.
  */
 long object_page_get(struct worker *w, struct object *o, uint64_t index, bool write);
+/* The same, also behind the end: for who is going to make it longer. */
+long object_page_get_beyond(struct worker *w, struct object *o, uint64_t index, bool write);
 static inline bool object_word_is_usable(uint64_t word)
 {
     return (int64_t)word > 0;

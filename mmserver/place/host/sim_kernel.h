@@ -1,7 +1,7 @@
 /*
- * The state of the simulated kernel, and what its parts (sim.c, sim_batch.c) share. `block`: class,
- * and count of mappings or pages in use, per 2 MiB; `use`: what each page of a tables block is.
- * Page tables lie in the simulated memory as the real ones would.
+ * The state of the simulated kernel, and what its parts (sim.c, sim_calls.c, sim_batch.c) share.
+ * `block`: class, and count of mappings or pages in use, per 2 MiB; `use`: what each page of a
+ * tables block is. Page tables lie in the simulated memory as the real ones would.
  *
  * A refusal that a correct server can meet (no resources, a race lost) comes from fault injection
  * only; any other refusal is a broken expectation of the server and is answered with the kernel's
@@ -85,6 +85,10 @@ uint64_t sim_leaf(struct sim_object *space, vaddr_t address);
 /* What stands in that slot of the server's table; NULL if it is not of that type. */
 struct sim_cap *sim_cap(uint64_t slot, enum cap_type type);
 struct sim_object *sim_object(uint64_t slot, enum cap_type type);
+/* The server's own table; new ones, and new objects, for power on. */
+struct sim_table *sim_own_table(void);
+struct sim_table *sim_table_make(uint32_t size, uint32_t object);
+uint32_t sim_object_make(enum cap_type type, pfn_t page, uint64_t pages, uint64_t parameter);
 /* Is this the call that is to be refused? */
 bool sim_injected(void);
 
