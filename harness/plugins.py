@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import threading
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
+
+_building = threading.Lock()
 
 
 class PluginError(Exception):
@@ -16,6 +19,11 @@ class PluginError(Exception):
 
 def build(build_dir: Path, name: str) -> Path:
     """The plugin of NAME_plugin.c, as a file that QEMU's -plugin takes."""
+    with _building:
+        return _build(build_dir, name)
+
+
+def _build(build_dir: Path, name: str) -> Path:
     source, plugin = SOURCES / f"{name}_plugin.c", build_dir / f"{name}_plugin.so"
     newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
     if plugin.exists() and plugin.stat().st_mtime > newest:

@@ -37,6 +37,9 @@ class Machine:
     cpu_flags: tuple[str, ...] = ()
     #: count instructions exactly and run all harts in turn, TURN each (harness/turns_plugin.c): output repeats to the bit
     icount: bool = False
+    #: the same with turns of that many instructions on the average, which end anywhere: which hart meets which is another
+    #: with each number, and the same each time
+    turn: int = 0
     #: seeds QEMU's randomness (the device tree's rng-seed); None leaves it random
     seed: int | None = None
     #: number of NUMA nodes, memory and harts divided evenly; 0 for a machine without any
@@ -63,6 +66,7 @@ class Machine:
     def name(self) -> str:
         """Short and unique within a matrix: `sv39-user-1`, `sv39-user-1-svnapot`."""
         flags = [f"-{flag.partition('=')[0]}" for flag in self.cpu_flags]
+        flags += [f"-turn{self.turn}"] if self.turn else []
         return f"{self.paging}-{self.pager}-{self.harts}" + "".join(flags)
 
     @property
@@ -102,10 +106,12 @@ def command_line(machine: Machine, build_dir: Path, *, interactive: bool) -> lis
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
     if machine.numa_nodes:
         command += _numa_arguments(machine)
-    if machine.icount:
+    if machine.icount or machine.turn:
         command += ["-icount", "shift=0,sleep=off", "-rtc", "base=2025-01-01,clock=vm"]
         if machine.harts > 1:
-            command += plugins.option(plugins.build(build_dir, "turns"), f"turn={TURN}")
+            command += plugins.option(plugins.build(build_dir, "turns"), f"turn={machine.turn or TURN}")
+        if machine.turn:
+            command += ["-singlestep"]  # else they end where a block of code does
     if machine.seed is not None:
         command += ["-seed", str(machine.seed)]
     command += ["-kernel", str(build_dir / "kernel.elf")]

@@ -15,6 +15,7 @@ from harness import jobs, qemu
 
 TESTS = Path(__file__).resolve().parent
 HARTS = (1, 4)
+TURNS = (25, 40)
 # What fills all memory takes a third of a boot: not every one needs as much as the first.
 MEMORY = {"sv39": "1G", "sv48": "512M", "sv57": "512M"}
 
@@ -37,6 +38,17 @@ def guest(config: pytest.Config) -> list[jobs.Job]:
     return jobs.guest_jobs(TESTS, _build_dir(config), machines, int(config.getoption("--seed")))
 
 
+def interleaved(config: pytest.Config) -> list[jobs.Job]:
+    """Threads of one space on four harts, whose instructions are interleaved in a way that repeats:
+    what one of these finds, it finds each time."""
+    machines = [
+        qemu.Machine(pager=pager, harts=4, memory="512M", turn=turn)
+        for pager, turn in itertools.product(qemu.PAGERS, TURNS)
+    ]
+    seed = int(config.getoption("--seed"))
+    return jobs.guest_jobs(TESTS, _build_dir(config), machines, seed, ("threads",))
+
+
 def linux(config: pytest.Config) -> list[jobs.Job]:
     seed = int(config.getoption("--seed"))
     found = jobs.linux_jobs(TESTS, _build_dir(config), seed)
@@ -48,4 +60,5 @@ def linux(config: pytest.Config) -> list[jobs.Job]:
 
 
 guest.gives_ktap_items = True  # type: ignore[attr-defined]
+interleaved.gives_ktap_items = True  # type: ignore[attr-defined]
 linux.gives_ktap_items = True  # type: ignore[attr-defined]

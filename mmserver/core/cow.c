@@ -26,9 +26,12 @@ static inline void page_describe(const struct worker *w, struct page *page, vadd
 
 static FAULT_WAY(zero_replace)
 {
-    uint64_t old = *fast_slot_leaf(w, address);
+    uint64_t old = __atomic_load_n(fast_slot_leaf(w, address), __ATOMIC_RELAXED);
     pfn_t pfn;
 
+    /* Another thread's page may stand there since cow_straight() has looked. */
+    if (unlikely(page_of_entry(w->pages_bias, old)->state != PAGE_ZERO))
+        return fault_anew(FAULT_GO_ON);
     if (w->zeroed_count) {
         pfn = w->zeroed[--w->zeroed_count];
     } else if (likely(w->hot_count)) {
