@@ -79,7 +79,7 @@ static long call_plain(struct thread *t, long number, struct call_args *c)
 static bool is_answer(long number)
 {
     return number == CALL_FAULT_REPLY || number == CALL_REPLY_PARK || number == CALL_FORWARD_PARK ||
-           number == CALL_PARK;
+           number == CALL_PARK || number == CALL_REPLY_LAST;
 }
 
 static long answer_locked(struct thread *w, long number, uint64_t a0, uint64_t a1)
@@ -91,6 +91,8 @@ static long answer_locked(struct thread *w, long number, uint64_t a0, uint64_t a
         return fault_reply_locked(w, a0, a1);
     case CALL_REPLY_PARK:
         return reply_park_locked(w, a0);
+    case CALL_REPLY_LAST:
+        return reply_last_locked(w, a0);
     case CALL_FORWARD_PARK:
         return forward_park_locked(w, a0, a1);
     default:
@@ -104,6 +106,7 @@ static long yield(struct thread *t)
     thread_fp_leave(t);
     t->x[10] = 0;
     t->state = THREAD_STOPPED;
+    t->slice_left = 0;
     sched_ready(t);
     return sched_run(this_hart());
 }
@@ -144,13 +147,22 @@ long native_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4
     t->state = THREAD_RUNNING; /* whatever a straight path left there */
     count(h, COUNT_trap_slow);
     t->x[11] = 0;
-    if (is_answer(number) || number == CALL_CALL) {
+    switch (number) {
+    case CALL_FAULT_REPLY:
+    case CALL_REPLY_PARK:
+    case CALL_CALL:
+    case CALL_PARK:
+    case CALL_FORWARD_PARK:
+    case CALL_REPLY_LAST:
         result = switching(t, number, a0, a1);
-    } else if (number == CALL_YIELD) {
+        break;
+    case CALL_YIELD:
         result = yield(t);
-    } else if (number == CALL_WAIT) {
+        break;
+    case CALL_WAIT:
         result = wait(t, a0);
-    } else {
+        break;
+    default:
         result = call_plain(t, number, &c);
         t->x[11] = c.out[0];
     }

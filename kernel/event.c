@@ -329,7 +329,7 @@ long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory)
     return 0;
 }
 
-long reply_park_locked(struct thread *w, uint64_t value)
+static long reply(struct thread *w, uint64_t value, bool last)
 {
     struct thread *c = client_of_locked(w);
 
@@ -341,9 +341,21 @@ long reply_park_locked(struct thread *w, uint64_t value)
         c->x[10] = value;
     if (c->event == EVENT_MESSAGE)
         message_pass(c, w);
+    if (last)
+        c->slice_left = 0;
     client_go(c);
     worker_park_locked(w);
     return 0;
+}
+
+long reply_park_locked(struct thread *w, uint64_t value)
+{
+    return reply(w, value, false);
+}
+
+long reply_last_locked(struct thread *w, uint64_t value)
+{
+    return reply(w, value, true);
 }
 
 long forward_park_locked(struct thread *w, uint64_t info0, uint64_t info1)
@@ -435,6 +447,8 @@ long call_reply_send(struct thread *t, struct call_args *a)
             c->x[10] = a->a[1];
         if (c->event == EVENT_MESSAGE)
             message_pass(c, t);
+        if (a->a[2])
+            c->slice_left = 0;
         client_go(c);
     }
     kernel_unlock();

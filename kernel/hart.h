@@ -16,6 +16,8 @@
 
 #define TRACE_EVENTS 32
 
+#define PRIORITY_BIT(priority) (1u << (PRIORITY_MAX - (priority))) /* the best one's is lowest */
+
 struct trace_event {
     uint64_t ticks;
     uint64_t what; /* a kernel-wide code: cause or call number */
@@ -40,12 +42,13 @@ struct hart {
     struct space *space_active;    /* client space that counts as running here, or NULL */
     struct thread *fp_owner;       /* whose state the FP registers hold, or NULL */
     uint64_t online;
-    uint32_t run_bits; /* priority p has ready threads */
+    uint32_t run_bits; /* PRIORITY_BIT(p): priority p has ready threads */
     struct thread_list run[PRIORITY_MAX + 1];
-    struct thread_list stops;   /* threads that others want stopped */
-    struct thread_list workers; /* bound here */
-    uint64_t stuck_sequence;    /* watchdog: the event being served at the last timer period, */
-    uint64_t stuck_periods;     /* and for how many periods */
+    struct thread *over[PRIORITY_MAX + 1]; /* the first there whose turn is over, or NULL */
+    struct thread_list stops;              /* threads that others want stopped */
+    struct thread_list workers;            /* bound here */
+    uint64_t stuck_sequence; /* watchdog: the event being served at the last timer period, */
+    uint64_t stuck_periods;  /* and for how many periods */
     uint64_t trace_next;
     struct trace_event trace[TRACE_EVENTS];
     uint64_t timer_next;        /* ticks */

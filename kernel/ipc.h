@@ -131,6 +131,7 @@ bool call_deliver_slow(struct thread *t, bool pager);
  */
 long fault_reply_locked(struct thread *w, uint64_t entry, uint64_t memory);
 long reply_park_locked(struct thread *w, uint64_t value);
+long reply_last_locked(struct thread *w, uint64_t value);
 long forward_park_locked(struct thread *w, uint64_t info0, uint64_t info1);
 long park_locked(struct thread *w, uint64_t more);
 /* 0: t waits; -ERR_x: it goes on. The second: *done if the bits were there, in x[11]. */

@@ -2,6 +2,11 @@
  * The scheduler: fixed priorities, round robin among equals, one run queue per hart. Everything
  * here is under the kernel lock; the straight paths never come here.
  *
+ * A turn is a time slice, and need not be used in one piece: who waits for something and is woken
+ * goes on with what is left of it, before all of its priority whose turn has yet to come, and at
+ * once if it has more left than who runs. A thread gets a new slice only from behind the others, so
+ * each timer period that passes brings the turn of the last one nearer.
+ *
  * A hart leaves the kernel in go(), or waits in idle(). The timer runs all the time, so that a hart
  * that spins or sleeps always comes back.
  */
@@ -17,21 +22,62 @@
 
 #define OVERDUE_HZ 10000 /* how soon to look again at timers that one tick left over */
 
+/* Before those whose turn is over if it has some of its slice left, else behind all. */
 static void enqueue(struct hart *h, struct thread *t)
 {
-    TAILQ_INSERT_TAIL(&h->run[t->priority], t, run);
-    h->run_bits |= 1u << t->priority;
+    struct thread_list *queue = &h->run[t->priority];
+    struct thread **over = &h->over[t->priority];
+
+    h->run_bits |= PRIORITY_BIT(t->priority);
+    if (t->slice_left && *over) {
+        TAILQ_INSERT_BEFORE(*over, t, run);
+        return;
+    }
+    TAILQ_INSERT_TAIL(queue, t, run);
+    if (!t->slice_left && !*over)
+        *over = t;
+}
+
+static void dequeue(struct hart *h, struct thread *t)
+{
+    struct thread_list *queue = &h->run[t->priority];
+    struct thread **over = &h->over[t->priority];
+
+    kassert(t->state == THREAD_READY);
+    if (*over == t)
+        *over = TAILQ_NEXT(t, run);
+    TAILQ_REMOVE(queue, t, run);
+    if (TAILQ_EMPTY(queue))
+        h->run_bits &= ~PRIORITY_BIT(t->priority);
+}
+
+/* The lowest bit that is set, by a multiplication: without Zbb the compiler's way is a loop. */
+static int best_priority(const struct hart *h)
+{
+    static const uint8_t of_product[32] = {31, 30, 3,  29, 2,  17, 7,  28, 1,  9,  11,
+                                           16, 6,  14, 27, 23, 0,  4,  18, 8,  10, 12,
+                                           15, 24, 5,  19, 13, 25, 20, 26, 21, 22};
+    uint32_t bits = h->run_bits;
+
+    return bits ? of_product[(bits & -bits) * 0x077cb531u >> 27] : -1;
+}
+
+/* Has t to wait for the first of the ready threads, which are of priority p and less? */
+static bool gives_way(const struct hart *h, const struct thread *t, int p)
+{
+    if (p != (int)t->priority)
+        return p > (int)t->priority;
+    return !t->slice_left || TAILQ_FIRST(&h->run[p])->slice_left > t->slice_left;
 }
 
 /*
- * A straight answer gives the hart to the client without asking the scheduler. So if threads of
- * priority p are ready, workers whose client should wait for them have to answer on the slow path.
+ * A straight answer gives the hart to the client without asking the scheduler. So workers whose
+ * client should wait for threads of priority p have to answer on the slow path.
  */
-static void straight_review(struct thread *t, int p)
+static void straight_review(const struct hart *h, struct thread *t, int p)
 {
     for (; worker_has_client(t); t = t->client) {
-        const struct thread *c = t->client;
-        if (p > (int)c->priority || (p == (int)c->priority && !c->slice_left))
+        if (gives_way(h, t->client, p))
             t->attention = 1;
     }
 }
@@ -42,31 +88,20 @@ void sched_ready(struct thread *t)
 
     kassert(!thread_hart_owned(t) && t->state != THREAD_READY);
     t->state = THREAD_READY;
-    t->slice_left = SLICE_PERIODS;
     enqueue(h, t);
     if (h != this_hart()) {
         arch_interrupt_hart(h->id);
     } else if (h->current) {
-        if (t->priority > h->current->priority)
+        if (gives_way(h, h->current, (int)t->priority))
             h->look_again = 1;
-        straight_review(h->current, (int)t->priority);
+        straight_review(h, h->current, (int)t->priority);
     }
 }
 
 void sched_remove(struct thread *t)
 {
-    struct hart *h = t->hart;
-
-    kassert(t->state == THREAD_READY);
-    TAILQ_REMOVE(&h->run[t->priority], t, run);
-    if (TAILQ_EMPTY(&h->run[t->priority]))
-        h->run_bits &= ~(1u << t->priority);
+    dequeue(t->hart, t);
     t->state = THREAD_STOPPED;
-}
-
-static int best_priority(const struct hart *h)
-{
-    return h->run_bits ? 31 - __builtin_clz(h->run_bits) : -1;
 }
 
 /* Whom t serves on the straight path, at the root of it; itself if that is nobody. */
@@ -141,6 +176,8 @@ static bool go(struct hart *h, struct thread *t)
     struct thread *root = straight_root(t);
 
     t->state = THREAD_RUNNING;
+    if (!t->slice_left)
+        t->slice_left = SLICE_PERIODS;
     h->current = t;
     h->look_again = 0;
     count(h, COUNT_switch_thread);
@@ -249,7 +286,7 @@ bool sched_run(struct hart *h)
             continue;
         }
         struct thread *t = TAILQ_FIRST(&h->run[p]);
-        sched_remove(t);
+        dequeue(h, t);
         if (t->space)
             return go(h, t);
         t->state = THREAD_RUNNING;
@@ -268,7 +305,7 @@ bool sched_return(struct hart *h, struct thread *t)
 
     kassert(t->state == THREAD_RUNNING && h->current == t);
     h->look_again = 0;
-    if (p > (int)t->priority || (p == (int)t->priority && !t->slice_left)) {
+    if (gives_way(h, t, p)) {
         thread_fp_leave(t);
         t->state = THREAD_STOPPED;
         sched_ready(t);
@@ -276,7 +313,7 @@ bool sched_return(struct hart *h, struct thread *t)
     }
     if (!t->slice_left)
         t->slice_left = SLICE_PERIODS;
-    straight_review(t, p);
+    straight_review(h, t, p);
     kernel_unlock();
     return resume_full(t);
 }

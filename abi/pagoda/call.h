@@ -36,7 +36,8 @@
 #define CALL_BATCH (-6)
 /* reply_keep(slot): the right to answer the present client moves into an empty slot. */
 #define CALL_REPLY_KEEP (-7)
-/* reply_send(slot, value): answer a kept client; the capability is used up. */
+/* reply_send(slot, value, last): answer a kept client; the capability is used up. If `last` is not
+ * zero, as reply_last(). */
 #define CALL_REPLY_SEND (-8)
 /* cap_copy(source, table, index, rights, first, pages): derive. Memory: `first` and `pages` select
  * a part, relative to the source. Endpoint, Notification: `first` is the badge if the source has
@@ -126,8 +127,11 @@
 /* thread_time(thread) -> ticks of the time base that harts spent on it, its calls and its faults;
  * a1 = interrupts of the timer that found it in user mode; a2 = that found it being served. */
 #define CALL_THREAD_TIME (-39)
+/* *reply_last(value): as reply_park(), and the client's turn is over: it goes on when all of its
+ * priority that are ready have run. */
+#define CALL_REPLY_LAST (-40)
 
-#define CALL_LAST (-39)
+#define CALL_LAST (-40)
 
 #define SELF_TABLE 0xffffffffUL
 

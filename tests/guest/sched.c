@@ -93,22 +93,36 @@ static void *count_up(void *arg)
     return NULL;
 }
 
-/* All on one hart: each gets at least a third of its fair share. */
-KTAP_CASE(busy_threads_share_a_hart)
-{
-    struct pg_thread *threads[SPINNERS];
-    cpu_set_t one, before;
-    unsigned long total = 0;
+static cpu_set_t all_harts;
 
-    EXPECT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+/* The caller, and what it makes, run on the first of its harts until go_anywhere(). */
+static void stay_on_one(void)
+{
+    cpu_set_t one;
+
+    REQUIRE(sched_getaffinity(0, sizeof(all_harts), &all_harts) == 0);
     CPU_ZERO(&one);
     for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &before)) {
+        if (CPU_ISSET(cpu, &all_harts)) {
             CPU_SET(cpu, &one);
             break;
         }
     }
     REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);
+}
+
+static void go_anywhere(void)
+{
+    sched_setaffinity(0, sizeof(all_harts), &all_harts);
+}
+
+/* All on one hart: each gets at least a third of its fair share. */
+KTAP_CASE(busy_threads_share_a_hart)
+{
+    struct pg_thread *threads[SPINNERS];
+    unsigned long total = 0;
+
+    stay_on_one();
     stop = false;
     for (size_t i = 0; i < SPINNERS; i++) {
         counts[i] = 0;
@@ -125,7 +139,27 @@ KTAP_CASE(busy_threads_share_a_hart)
         if (counts[i] < total / SPINNERS / 3)
             ktap_fail(__FILE__, __LINE__, "thread %d counted %lu of %lu", i, counts[i], total);
     }
-    sched_setaffinity(0, sizeof(before), &before);
+    go_anywhere();
+}
+
+/* A system call is no reason to wait until a thread that computes has used its slice. */
+KTAP_CASE(calls_beside_a_busy_thread_do_not_wait_for_it)
+{
+    cpu_set_t set;
+
+    stay_on_one();
+    stop = false;
+    struct pg_thread *thread = pg_thread_create(count_up, NULL, 0);
+    REQUIRE(thread != NULL);
+    uint64_t start = now_ns();
+    for (int i = 0; i < 200; i++)
+        EXPECT_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+    uint64_t took = now_ns() - start;
+    stop = true;
+    pg_thread_join(thread);
+    go_anywhere();
+    if (took > 2000 * (uint64_t)MS)
+        ktap_fail(__FILE__, __LINE__, "200 calls took %lu us", (unsigned long)(took / 1000));
 }
 
 KTAP_CASE(sleeper_wakes_beside_a_busy_thread)

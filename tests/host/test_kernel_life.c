@@ -304,7 +304,7 @@ static void control(unsigned h)
         signals(h);
         return;
     case 7:
-        IPC_NATIVE(h, CALL_REPLY_SEND, any_reply(), one_in(2) ? 0 : below(99));
+        IPC_NATIVE(h, CALL_REPLY_SEND, any_reply(), one_in(2) ? 0 : below(99), one_in(4));
         return;
     case 8:
         destroy(h);
@@ -363,7 +363,7 @@ static void serve(unsigned h)
         return;
     case 2:
     case 3:
-        IPC_NATIVE(h, CALL_REPLY_PARK, one_in(2) ? 0 : below(99));
+        IPC_NATIVE(h, one_in(4) ? CALL_REPLY_LAST : CALL_REPLY_PARK, one_in(2) ? 0 : below(99));
         return;
     case 4:
         IPC_NATIVE(h, CALL_FORWARD_PARK, below(9), below(9));

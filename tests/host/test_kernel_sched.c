@@ -138,6 +138,132 @@ KTAP_CASE(yield_lets_equals_run_and_nobody_worse)
     ipc_check();
 }
 
+/* Hart 1: b runs, c's turn is over, and a waits for the notification with its slice unused. */
+struct woken {
+    uint64_t n;
+    struct thread *a, *b, *c;
+};
+
+static struct woken woken_setup(void)
+{
+    struct woken s;
+
+    ipc_usual(2, 2, 2);
+    s.n = ipc_make(CAP_NOTIFICATION);
+    s.a = ipc_t(client(1, 8));
+    s.c = ipc_t(client(1, 8));
+    ipc_run(1);
+    IPC_NATIVE(1, CALL_WAIT, s.n);
+    EXPECT(running(1) == s.c);
+    s.b = ipc_t(client(1, 8));
+    for (unsigned i = 0; i < SLICE_PERIODS; i++)
+        tick(1);
+    EXPECT(running(1) == s.b && s.c->state == THREAD_READY && s.a->state == THREAD_WAIT);
+    return s;
+}
+
+KTAP_CASE(a_woken_thread_goes_before_those_whose_turn_is_over)
+{
+    for (unsigned by_other = 0; by_other < 2; by_other++) {
+        struct woken s = woken_setup();
+        if (by_other)
+            EXPECT_EQ(IPC_BOSS(CALL_SIGNAL, s.n, 1), 0);
+        else
+            EXPECT_EQ(IPC_NATIVE(1, CALL_SIGNAL, s.n, 1), 0);
+        ipc_interrupt(1);
+        EXPECT(running(1) == s.b && s.a->state == THREAD_READY); /* who has as much left goes on */
+        ipc_check();
+        IPC_NATIVE(1, CALL_WAIT, ipc_make(CAP_NOTIFICATION));
+        EXPECT(running(1) == s.a && s.c->state == THREAD_READY);
+        ipc_check();
+    }
+}
+
+KTAP_CASE(who_has_run_for_a_period_makes_way_for_a_woken_thread)
+{
+    for (unsigned by_other = 0; by_other < 2; by_other++) {
+        struct woken s = woken_setup();
+        tick(1);
+        EXPECT(running(1) == s.b);
+        if (by_other)
+            EXPECT_EQ(IPC_BOSS(CALL_SIGNAL, s.n, 1), 0);
+        else
+            EXPECT_EQ(IPC_NATIVE(1, CALL_SIGNAL, s.n, 1), 0);
+        EXPECT(machine.hart[1].software_pending);
+        ipc_interrupt(1);
+        EXPECT(running(1) == s.a && s.b->state == THREAD_READY);
+        ipc_check();
+        /* It was interrupted, its turn is not over: it goes on before c. */
+        IPC_NATIVE(1, CALL_WAIT, s.n);
+        EXPECT(running(1) == s.b && s.b->slice_left == SLICE_PERIODS - 1);
+        ipc_check();
+        tick(1);
+        EXPECT(running(1) == s.c);
+        ipc_check();
+    }
+}
+
+KTAP_CASE(a_client_in_its_server_makes_way_for_a_woken_thread)
+{
+    struct woken s = woken_setup();
+    tick(1);
+    ipc_foreign(1, 1);
+    EXPECT_EQ(IPC_BOSS(CALL_SIGNAL, s.n, 1), 0);
+    ipc_interrupt(1);
+    EXPECT(running(1) == ipc_t(ipc.personality_worker[1]));
+    ipc_check();
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PARK, 7), 0);
+    EXPECT(running(1) == s.a && s.b->state == THREAD_READY && s.b->x[10] == 7);
+    ipc_check();
+}
+
+/* However often two wake each other, the third has its turn when their slices are used. */
+KTAP_CASE(threads_that_wake_each_other_starve_nobody)
+{
+    ipc_usual(2, 2, 2);
+    uint64_t n[2] = {ipc_make(CAP_NOTIFICATION), ipc_make(CAP_NOTIFICATION)};
+    struct thread *pair[2] = {ipc_t(client(1, 8)), ipc_t(client(1, 8))};
+    struct thread *third = ipc_t(client(1, 8));
+    unsigned turns = 0;
+
+    ipc_run(1);
+    IPC_NATIVE(1, CALL_WAIT, n[0]);
+    EXPECT(running(1) == pair[1]);
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned who = running(1) == pair[1];
+        if (running(1) == third) {
+            turns++;
+        } else {
+            IPC_NATIVE(1, CALL_SIGNAL, n[!who], 1);
+            IPC_NATIVE(1, CALL_WAIT, n[who]);
+        }
+        ipc_check();
+        tick(1);
+        ipc_check();
+    }
+    EXPECT(turns >= 60 / 3 - SLICE_PERIODS);
+}
+
+KTAP_CASE(an_answer_may_end_its_clients_turn)
+{
+    for (unsigned how = 0; how < 4; how++) {
+        bool last = how & 1, kept = how & 2;
+        ipc_usual(2, 2, 2);
+        uint64_t reply = IPC_SLOT + 200;
+        struct thread *a = ipc_t(ipc_running_client(1)), *b = ipc_t(ipc_usual_client(1));
+        ipc_foreign(1, 1);
+        if (kept) {
+            EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_KEEP, reply), 0);
+            EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_SEND, reply, 5, last), 0);
+            IPC_NATIVE(1, CALL_PARK);
+        } else {
+            IPC_NATIVE(1, last ? CALL_REPLY_LAST : CALL_REPLY_PARK, 5);
+        }
+        EXPECT(running(1) == (last ? b : a) && a->x[10] == 5);
+        ipc_check();
+    }
+}
+
 KTAP_CASE(a_worker_may_yield_with_a_client)
 {
     ipc_usual(2, 2, 2);

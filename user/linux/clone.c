@@ -163,8 +163,12 @@ static long clone_process(struct thread *t, const struct clone *c)
     if (!(c->flags & LINUX_CLONE_VM) || (c->flags & LINUX_CLONE_VFORK))
         child->altstack = t->altstack;
     thread_start(child);
-    if (!(c->flags & LINUX_CLONE_VFORK))
+    if (!(c->flags & LINUX_CLONE_VFORK)) {
+        /* The child first: most end or execute before their parents write to what both have. */
+        if (child->hart == t->hart)
+            t->yields = true;
         return p->pid;
+    }
     /* Not request_wait: only the child's execve or end, or our own, ends this. */
     t->progress = (uint64_t)p->pid;
     queue_join(&p->vfork_wait, t);

@@ -33,6 +33,15 @@ worker_entry:
     .balign 16
     .size worker_entry, . - worker_entry
 
+/* worker_reply_park(), and the client's turn is over. */
+    .globl worker_reply_last
+    .type worker_reply_last, @function
+worker_reply_last:
+    li a7, CALL_REPLY_LAST
+    ecall
+    j worker_park
+    .size worker_reply_last, . - worker_reply_last
+
 /* Answer the client and park. Coming back means that the client is gone or was stopped meanwhile. */
     .globl worker_reply_park
     .type worker_reply_park, @function

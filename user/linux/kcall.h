@@ -6,6 +6,7 @@
 #ifndef LINUX_KCALL_H
 #define LINUX_KCALL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <pagoda/call.h>
@@ -41,9 +42,9 @@ static inline long kcall_reply_keep(uint64_t slot)
     return kcall6(CALL_REPLY_KEEP, slot, 0, 0, 0, 0, 0);
 }
 
-static inline long kcall_reply_send(uint64_t slot, long value)
+static inline long kcall_reply_send(uint64_t slot, long value, bool last)
 {
-    return kcall6(CALL_REPLY_SEND, slot, (uint64_t)value, 0, 0, 0, 0);
+    return kcall6(CALL_REPLY_SEND, slot, (uint64_t)value, last, 0, 0, 0);
 }
 
 static inline long kcall_cap_delete(uint64_t slot)
@@ -124,8 +125,9 @@ static inline long kcall_power_off(uint64_t status)
 
 /* entry.S: send an empty message and wait for its answer; the status. */
 long kcall_call(uint64_t endpoint);
-/* entry.S: end of a worker's turn. Neither returns. */
+/* entry.S: end of a worker's turn. None returns. */
 _Noreturn void worker_reply_park(long value);
+_Noreturn void worker_reply_last(long value); /* the client's turn is over, too */
 _Noreturn void worker_park(void);
 
 /* What signal_trampoline finds in s0..s8. */

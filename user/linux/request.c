@@ -25,7 +25,7 @@ static struct thread_list again = TAILQ_HEAD_INITIALIZER(again);
 /* The client of the worker that holds the lock, and what it will be answered. */
 static struct thread *current;
 static struct thread *running; /* whose request is run, or was last */
-static bool current_answered;
+static enum answer { NOT_YET, ANSWERED, ANSWERED_LAST } current_answer; /* _LAST: it yields */
 static long current_value;
 
 static uint64_t timer_deadline = TIME_NEVER; /* as the kernel was last told */
@@ -43,7 +43,7 @@ struct thread *request_current(void)
 void request_current_forget(void)
 {
     current = NULL;
-    current_answered = false;
+    current_answer = NOT_YET;
 }
 
 long request_wait(struct thread *t, struct wait_queue *queue)
@@ -140,13 +140,16 @@ static bool finish(struct thread *t, long result)
         return true;
     thread_move_if_due(t);
     t->state = THREAD_RUNS;
+    enum answer how = t->yields ? ANSWERED_LAST : ANSWERED;
+    if (t->yields)
+        t->yields = false;
     if (answer_at_once(t)) {
         thread_keep(t);
         t->kept = false;
-        kcall_reply_send(thread_slot(t), value);
+        kcall_reply_send(thread_slot(t), value, how == ANSWERED_LAST);
     } else {
         linux_assert(t == current);
-        current_answered = true;
+        current_answer = how;
         current_value = value;
     }
     return false;
@@ -239,7 +242,7 @@ static void settle(void)
 {
     run_again();
     for (unsigned round = 0; threads_late_wanted() && round < LATE_ROUNDS; round++) {
-        if (threads_late() && !current && !current_answered)
+        if (threads_late() && !current && !current_answer)
             linux_let_through();
         run_again();
     }
@@ -251,20 +254,22 @@ static _Noreturn void leave(void)
 {
     settle();
     /* What was done meanwhile may have sent the client a signal. */
-    while (current && current_answered && signal_pending(current)) {
-        current_answered = false;
+    while (current && current_answer && signal_pending(current)) {
+        current_answer = NOT_YET;
         request_finish(current, current_value);
         settle();
     }
-    bool answered = current_answered;
+    enum answer answer = current_answer;
     long value = current_value;
 
     /* A client that is neither answered nor kept is dying: thread_kill kept it. */
-    linux_assert(answered || !current);
+    linux_assert(answer || !current);
     current = NULL;
-    current_answered = false;
+    current_answer = NOT_YET;
     linux_unlock();
-    if (answered)
+    if (answer == ANSWERED_LAST)
+        worker_reply_last(value);
+    if (answer)
         worker_reply_park(value);
     worker_park();
 }

@@ -54,6 +54,7 @@ struct thread {
     /* The request being processed or waiting. */
     bool is_fault; /* else a call */
     bool kept;     /* its right to answer is in the thread's slot */
+    bool yields;   /* its answer puts it behind all others that are ready on its hart */
     bool again;    /* this is not the first run */
     bool raw;      /* its result is a register's value, whatever it looks like */
     bool timed_out;

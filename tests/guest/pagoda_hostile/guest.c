@@ -16,12 +16,13 @@ struct guest guests[GUESTS];
 static const char *const signature[] = {
     [-CALL_FAULT_REPLY] = "Em",
     [-CALL_REPLY_PARK] = "v",
+    [-CALL_REPLY_LAST] = "v",
     [-CALL_CALL] = "e",
     [-CALL_PARK] = "v",
     [-CALL_FORWARD_PARK] = "vv",
     [-CALL_BATCH] = "Sn",
     [-CALL_REPLY_KEEP] = "f",
-    [-CALL_REPLY_SEND] = "sv",
+    [-CALL_REPLY_SEND] = "svv",
     [-CALL_CAP_COPY] = "stfrqq",
     [-CALL_CAP_DELETE] = "tf",
     [-CALL_CAP_REVOKE] = "tf",
@@ -244,7 +245,7 @@ static bool switches(long number)
 {
     return (number <= CALL_FAULT_REPLY && number >= CALL_FORWARD_PARK) ||
            number == CALL_REPLY_BATCH || number == CALL_THREAD_STOP || number == CALL_WAIT ||
-           number == CALL_YIELD;
+           number == CALL_YIELD || number == CALL_REPLY_LAST;
 }
 
 static void one_call(struct guest *g)

@@ -445,6 +445,22 @@ static bool is_notification(const struct notification *n)
         n_;                            \
     })
 
+/* Who has some of its slice left is before those whose turn is over; of these `over` is the first.
+ */
+static bool in_order(const struct hart *h, unsigned p)
+{
+    const struct thread *t, *over = NULL;
+
+    TAILQ_FOREACH(t, &h->run[p], run)
+    {
+        if (!over && !t->slice_left)
+            over = t;
+        if (over && t->slice_left)
+            return false;
+    }
+    return h->over[p] == over;
+}
+
 static unsigned run_queues_with(const struct thread *t)
 {
     unsigned n = 0;
@@ -453,7 +469,8 @@ static unsigned run_queues_with(const struct thread *t)
         for (unsigned p = 0; p <= PRIORITY_MAX; p++) {
             unsigned in = TIMES_IN(t, &harts[h]->run[p], run);
             CHECK(!in || (t->hart == harts[h] && t->priority == p));
-            CHECK(TAILQ_EMPTY(&harts[h]->run[p]) == !(harts[h]->run_bits >> p & 1));
+            CHECK(in_order(harts[h], p));
+            CHECK(TAILQ_EMPTY(&harts[h]->run[p]) == !(harts[h]->run_bits & PRIORITY_BIT(p)));
             n += in;
         }
     return n;
@@ -629,7 +646,7 @@ static void check_preemption(unsigned hart)
 {
     const struct hart *h = harts[hart];
     const struct thread *t = ipc_hart[hart].running;
-    int best = h->run_bits ? 31 - __builtin_clz(h->run_bits) : -1;
+    int best = h->run_bits ? 31 - __builtin_ctz(h->run_bits) : -1;
 
     if (machine.hart[hart].software_pending || best < 0)
         return;

@@ -421,6 +421,11 @@ void worker_reply_park(long value)
     longjmp(parked, 1);
 }
 
+void worker_reply_last(long value)
+{
+    worker_reply_park(value);
+}
+
 void worker_push(const struct signal_push *push, uint64_t badge)
 {
     (void)push, (void)badge;
