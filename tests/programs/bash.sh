@@ -34,11 +34,12 @@ false | true || echo "pipefail: $?"
 echo "${PIPESTATUS[@]}"
 seq 1 10 | { sum=0; while read -r n; do ((sum += n)); done; echo $sum; }
 coproc ADD { while read -r x y; do echo $((x + y)); done; }
+add=$ADD_PID # bash forgets it once it has seen the end
 echo 20 22 >&"${ADD[1]}"
 read -r answer <&"${ADD[0]}"
 echo "coproc: $answer"
 eval "exec ${ADD[1]}>&-"
-wait "$ADD_PID"
+wait "$add"
 
 echo "-- jobs and signals"
 pids=()
