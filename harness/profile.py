@@ -27,7 +27,7 @@ class ProfileError(Exception):
 def _counted(build_dir: Path, machine: qemu.Machine, program: str, sample: int) -> dict[str, events.Profile]:
     out = build_dir / "bench" / f"profile-{machine.pager}.txt"
     out.parent.mkdir(parents=True, exist_ok=True)
-    flag, plugin = plugins.option(plugins.build(build_dir, "events"), out)
+    flag, plugin = plugins.option(plugins.build(build_dir, "events"), f"out={out}")
     machine = replace(
         machine,
         icount=True,

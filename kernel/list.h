@@ -76,6 +76,26 @@ static inline void list_put(int32_t *blocks, const struct list *l, uint64_t firs
         __atomic_fetch_sub(block_of_entry(blocks, l->entry[first]), 1, __ATOMIC_RELEASE);
 }
 
+/* A page that lies apart is seldom alone: from the i-th on they are counted one by one, in fours,
+ * without a look for runs. Where that ends: before the end, or where a page cannot be counted. */
+static inline uint64_t list_get_apart(int32_t *blocks, const struct list *l, uint64_t i,
+                                      uint64_t count)
+{
+    for (; i + 4 <= count; i += 4) {
+        const uint64_t *e = l->entry + i;
+        long b0 = arch_count_up(block_of_entry(blocks, e[0]));
+        long b1 = arch_count_up(block_of_entry(blocks, e[1]));
+        long b2 = arch_count_up(block_of_entry(blocks, e[2]));
+        long b3 = arch_count_up(block_of_entry(blocks, e[3]));
+
+        if (unlikely((b0 | b1 | b2 | b3) < 0)) {
+            list_put(blocks, l, i, i + 4);
+            return i;
+        }
+    }
+    return i;
+}
+
 /* Count the leaves in their blocks before they are written, run by run: all or none. */
 static inline bool list_get(int32_t *blocks, const struct list *l, uint64_t count)
 {
@@ -86,7 +106,11 @@ static inline bool list_get(int32_t *blocks, const struct list *l, uint64_t coun
     for (uint64_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && same_block(entry[end], entry[i]); end++)
             ;
-        if (unlikely(!block_get_n(entry_page(entry[i]), (uint32_t)(end - i)))) {
+        if (end == i + 1) {
+            i = list_get_apart(blocks, l, i, count);
+            end = i < count ? i + 1 : i;
+        }
+        if (i < end && unlikely(!block_get_n(entry_page(entry[i]), (uint32_t)(end - i)))) {
             list_put(blocks, l, 0, i);
             return false;
         }
