@@ -34,7 +34,7 @@ _LOG_TAIL_LINES = 60
 
 _BOOT_S = 60
 _LONG_S = {
-    "host.test_kernel_explore": 50,
+    "host.test_kernel_explore": 200,
     "host.test_kernel_calls": 40,
     "host.test_kernel_life": 30,
     "host.test_kernel_space_random": 20,

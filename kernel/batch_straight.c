@@ -305,7 +305,7 @@ bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value)
     return answer_by_batch(h, w, c, space, count, &thread_in_kernel);
 }
 
-/* Of a worker. */
+/* Of a worker. Who does not wait for a fault straight may wait for a call, on the slow path. */
 bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, uint64_t a4,
                  uint64_t a5, struct thread *w)
 {
@@ -313,6 +313,6 @@ bool reply_batch(uint64_t space, uint64_t count, uint64_t value, uint64_t a3, ui
 
     (void)a3, (void)a4, (void)a5;
     hart_busy(this_hart());
-    return c->state == THREAD_CALL ? reply_call(space, count, value, w)
-                                   : answer_by_batch(this_hart(), w, c, space, count, NULL);
+    return c->state == THREAD_FAULT ? answer_by_batch(this_hart(), w, c, space, count, NULL)
+                                    : reply_call(space, count, value, w);
 }

@@ -440,7 +440,9 @@ def test_command_line_of_a_deterministic_machine(tmp_path: Path) -> None:
     machine = qemu.Machine("sv57", "kernel", 4, "512M", icount=True, seed=7, words=("test=all",))
     line = " ".join(qemu.command_line(machine, tmp_path, interactive=False))
     assert "-smp 4" in line and "-m 512M" in line and "-no-reboot" in line
-    assert "-icount shift=0,sleep=off -rtc base=2025-01-01,clock=vm -seed 7" in line
+    assert "-icount shift=0,sleep=off -rtc base=2025-01-01,clock=vm -plugin " in line
+    assert f"turns_plugin.so,turn={qemu.TURN} -seed 7" in line
+    assert "-singlestep" not in line
     assert f"-initrd {tmp_path / 'initrd.cpio'}" in line
     assert "-append paging=sv57 pager=kernel test=all" in line
     assert machine.name == "sv57-kernel-4"
