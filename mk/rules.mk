@@ -26,7 +26,7 @@ $(B)/obj/$(1)/%.c.o: %.c $(B)/obj/$(1)/.flags
 $(B)/obj/$(1)/%.S.o: %.S $(B)/obj/$(1)/.flags
 	$$(call say,AS,$$< [$(1)])
 	@mkdir -p $$(@D)
-	$(Q)$$($(1)-cc) $$($(1)-flags) -I$(B)/gen -MMD -MP -c -o $$@ $$<
+	$(Q)$$($(1)-cc) $$($(1)-flags) $(as-flags) -I$(B)/gen -MMD -MP -c -o $$@ $$<
 endef
 flavours := kernel mmserver server user host fuzz bench
 $(foreach f,$(flavours),$(eval $(call flavour-rules,$(f))))

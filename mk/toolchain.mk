@@ -10,16 +10,18 @@
 #   fuzz      the same for libFuzzer
 #   bench     the same without sanitizers, for counts of instructions
 
+comma    := ,
 CROSS    := riscv64-unknown-elf-
 PICOLIBC := /usr/lib/picolibc/riscv64-unknown-elf
 
 # The directory of the tree is kept out of what is built: figures are the same wherever it lies.
+# gcc does not hand its option on to the assembler, which has one of another name.
+as-flags  := $(if $(filter gcc,$(CC)),-Wa$(comma)--debug-prefix-map=$(CURDIR)=.)
 c-flags   := -std=gnu17 -O2 -g -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -I. -Iabi
 lean-arch := -march=rv64imac -mabi=lp64 -mcmodel=medany -msmall-data-limit=0
 full-arch := -march=rv64imafdc -mabi=lp64d
 libgcc     = $(shell $(CROSS)gcc $(1) -misa-spec=2.2 -print-libgcc-file-name)
 
-comma     := ,
 # The memory server: where gcc looks for common expressions across jumps, it moves arguments that
 # could stay where they came in away and back, up to twelve instructions of a fault.
 stay-gcc  := -fno-cse-follow-jumps
