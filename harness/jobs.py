@@ -350,7 +350,7 @@ def kernel_jobs(tests_dir: Path, build_dir: Path, machine: qemu.Machine, seed: i
             chosen = pagoda_only if case.startswith(PAGODA_ONLY) else names
             chosen.append(f"{program.name}.{case}")
     name = f"linux[kernel-{machine.harts}]"
-    return [KernelJob(name, build_dir, tuple(names), seed, machine, tuple(pagoda_only))]
+    return [KernelJob(name, build_dir, tuple(names), seed, machine, pagoda_only=tuple(pagoda_only))]
 
 
 def host_jobs(tests_dir: Path, build_dir: Path, seed: int) -> list[Job]:

@@ -228,6 +228,13 @@ def test_undeclared_case_fails_the_run() -> None:
     assert failing(guest_outcome(GOOD.replace("fixed", "unheard_of"))) == {"mmap.fixed", jobs.WHOLE}
 
 
+def test_linux_knows_the_cases_that_it_skips(build_dir: Path) -> None:
+    (ours,) = jobs.guest_jobs(ROOT / "tests", build_dir, [qemu.Machine()], 1)
+    (job,) = jobs.kernel_jobs(ROOT / "tests", build_dir, qemu.Machine(), 1)
+    assert job.pagoda_only and all(".pagoda_" in name for name in job.pagoda_only)
+    assert sorted((*job.names, *job.pagoda_only)) == sorted(ours.names)
+
+
 def test_problem_of_the_run_is_not_lost_when_few_cases_are_selected() -> None:
     outcome = guest_outcome(f"{GOOD}{crash.BEGIN}\npanic: at the end\n{crash.END}\n", status=1)
     assert failing(outcome) == {jobs.WHOLE}

@@ -330,12 +330,14 @@ KTAP_CASE(nice_values)
 
     REQUIRE(pid >= 0);
     if (pid == 0) {
-        CHILD_NEEDS(pg_syscall(NR_GETPRIORITY, 0, 0) == 20);
-        CHILD_NEEDS(pg_syscall(NR_SETPRIORITY, 0, 0, 5) == 0);
-        CHILD_NEEDS(pg_syscall(NR_GETPRIORITY, 0, 0) == 15);
+        /* The system whose processes an emulator shows may have begun at another value. */
+        long began = pg_syscall(NR_GETPRIORITY, 0, 0);
+        CHILD_NEEDS(ktap_emulated() ? began > 5 : began == 20);
+        CHILD_NEEDS(pg_syscall(NR_SETPRIORITY, 0, 0, 25 - began) == 0);
+        CHILD_NEEDS(pg_syscall(NR_GETPRIORITY, 0, 0) == began - 5);
         pid_t below = fork();
         if (below == 0)
-            _exit(pg_syscall(NR_GETPRIORITY, 0, 0) == 15 ? 0 : 1);
+            _exit(pg_syscall(NR_GETPRIORITY, 0, 0) == began - 5 ? 0 : 1);
         CHILD_NEEDS(status_of(below) == 0);
         CHILD_NEEDS(pg_syscall(NR_SETPRIORITY, 0, 0, 1000) == 0);
         CHILD_NEEDS(pg_syscall(NR_GETPRIORITY, 0, 0) == 1);

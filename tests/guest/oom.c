@@ -108,6 +108,14 @@ static bool is_there(pid_t pid)
     return waitpid(pid, NULL, WNOHANG) == 0;
 }
 
+/* The memory of one that was killed may be given away before it has ended. */
+static bool soon_gone(pid_t pid)
+{
+    for (int i = 0; i < 10000 && is_there(pid); i++)
+        usleep(1000);
+    return waitpid(pid, NULL, WNOHANG) != 0;
+}
+
 static void end(pid_t pid)
 {
     kill(pid, SIGKILL);
@@ -126,8 +134,21 @@ static long available(void)
     return ktap_proc_number("/proc/meminfo", "MemAvailable");
 }
 
+/* Linux keeps freed pages in lists of each processor, up to 64 MiB in one, and does not count them
+ * as available. Short lists, then; where there is no such knob there is nothing to be done. */
+static void keep_lists_short(void)
+{
+    int fd = open("/proc/sys/vm/percpu_pagelist_high_fraction", O_WRONLY);
+
+    if (fd < 0)
+        return;
+    EXPECT_EQ(write(fd, "100000", 6), 6);
+    close(fd);
+}
+
 static bool prepare(void)
 {
+    keep_lists_short();
     ready = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (ready == MAP_FAILED)
         return false;
@@ -162,7 +183,7 @@ static void largest_ends(bool by_read)
     pid_t eats = eater(percent(kib, 55), by_read);
 
     EXPECT_EQ(status_of(eats), 0);
-    EXPECT(!is_there(large));
+    EXPECT(soon_gone(large));
     kill(large, SIGKILL);
     EXPECT(is_there(small));
     end(small);
@@ -206,7 +227,7 @@ KTAP_CASE(oom_score_adj_decides)
     pid_t never = holder(percent(kib, 50), -1000), first = holder(percent(kib, 15), 1000);
 
     EXPECT_EQ(status_of(eater(percent(kib, 42), false)), 0);
-    EXPECT(!is_there(first));
+    EXPECT(soon_gone(first));
     EXPECT_EQ(status_of(eater(percent(kib, 60), false)), SIGKILL); /* there is no other left */
     EXPECT(is_there(never));
     end(never);
