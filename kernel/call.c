@@ -63,6 +63,8 @@ static long call_plain(struct thread *t, long number, struct call_args *c)
         return call_counters_read(t, c);
     case CALL_THREAD_TIME:
         return call_thread_time(t, c);
+    case CALL_THREAD_SWITCHES:
+        return call_thread_switches(t, c);
     case CALL_SPACE_DROP:
         return call_space_drop(t, c);
     case CALL_INSTRUCTION_FENCE:

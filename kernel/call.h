@@ -48,7 +48,7 @@ call_function call_cap_copy, call_cap_delete, call_cap_revoke, call_cap_read, ca
     call_block_class;
 /* thread.c */
 call_function call_thread_set, call_thread_regs, call_thread_start, call_thread_stop,
-    call_worker_bind, call_worker_page, call_thread_time;
+    call_worker_bind, call_worker_page, call_thread_time, call_thread_switches;
 /* notification.c, interrupt.c */
 call_function call_signal, call_notification_bind, call_timer_set, call_interrupt_bind,
     call_interrupt_ack;

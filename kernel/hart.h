@@ -54,7 +54,7 @@ struct hart {
     uint64_t timer_next;        /* ticks */
     uint64_t asid_flush_wanted; /* generation changed: flush all before the next space */
     uint64_t gathering;         /* bool, read by others: see gather.h */
-    struct thread *payer;       /* who pays for the hart's time since `paid_until`, or NULL */
+    struct thread *payer;       /* who pays for the hart's time since `paid_until`, or NULL: idle */
     uint64_t paid_until;        /* ticks; both under the kernel lock */
 };
 

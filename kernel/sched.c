@@ -142,13 +142,19 @@ static struct thread *payer_of(struct thread *root)
     return root;
 }
 
+/* Nobody (NULL): what is idle time so far can be seen at each timer period. */
 static inline void pay(struct hart *h, struct thread *next)
 {
-    if (h->payer == next)
+    if (next && h->payer == next)
         return;
     uint64_t now = arch_time();
-    if (h->payer)
-        h->payer->paid_ticks += now - h->paid_until;
+    struct thread *last = h->payer;
+    if (last) {
+        last->paid_ticks += now - h->paid_until;
+        *(last->state == THREAD_READY ? &last->switches_ready : &last->switches_waiting) += 1;
+    } else {
+        h->counter[COUNT_idle_ticks] += now - h->paid_until;
+    }
     h->payer = next;
     h->paid_until = now;
 }
@@ -203,6 +209,7 @@ static void tick(struct hart *h)
     if (t) {
         struct thread *payer = payer_of(straight_root(t));
         *(payer == t ? &payer->seen_user : &payer->seen_served) += 1;
+        count(h, payer == t && !t->serves ? COUNT_tick_user : COUNT_tick_served);
     }
     /* Whoever is served on the straight path pays for it. */
     for (; t; t = worker_has_client(t) ? t->client : NULL)

@@ -489,6 +489,20 @@ long call_thread_time(struct thread *caller, struct call_args *c)
     return result;
 }
 
+long call_thread_switches(struct thread *caller, struct call_args *c)
+{
+    long result = 0;
+
+    kernel_lock();
+    const struct thread *t = control(caller, c->a[0], &result);
+    if (t) {
+        result = (long)t->switches_waiting;
+        c->out[0] = t->switches_ready;
+    }
+    kernel_unlock();
+    return result;
+}
+
 long call_worker_bind(struct thread *caller, struct call_args *c)
 {
     long error = 0;

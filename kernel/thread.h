@@ -114,9 +114,11 @@ struct thread {
     uint64_t f[32];
     uint64_t fcsr;
     /* What it has to pay for (sched.c): ticks up to the last switch, and how often the timer found
-     * it in user mode, and found a worker that served it. */
+     * it in user mode, and found a worker that served it; how often it gave up a hart to wait, and
+     * how often a hart was taken from it. */
     uint64_t paid_ticks;
     uint64_t seen_user, seen_served;
+    uint64_t switches_waiting, switches_ready;
 };
 
 _Static_assert(sizeof(struct thread) <= PAGE_BYTES, "a thread is one page");

@@ -130,8 +130,11 @@
 /* *reply_last(value): as reply_park(), and the client's turn is over: it goes on when all of its
  * priority that are ready have run. */
 #define CALL_REPLY_LAST (-40)
+/* thread_switches(thread) -> how often it gave up a hart to wait for something; a1 = how often a
+ * hart was taken from it, though it had more to do. */
+#define CALL_THREAD_SWITCHES (-41)
 
-#define CALL_LAST (-40)
+#define CALL_LAST (-41)
 
 #define SELF_TABLE 0xffffffffUL
 

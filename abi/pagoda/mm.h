@@ -24,7 +24,8 @@
 #define MM_THREAD_CREATE 1027
 /* privileged: mm_thread_start(thread) */
 #define MM_THREAD_START 1028
-/* privileged: mm_thread_destroy(thread): also one that waits for the caller's answer. */
+/* privileged: mm_thread_destroy(thread, struct mm_thread_use *): also one that waits for the
+ * caller's answer. It tells what the thread had used, unless that is NULL. */
 #define MM_THREAD_DESTROY 1029
 /* privileged: mm_thread_regs(thread, struct user_regs *, write): of a thread that waits. */
 #define MM_THREAD_REGS 1030
@@ -70,6 +71,9 @@
 /* privileged: mm_fork(mm, slot) -> mm: a copy as fork(2) makes it, its Space capability as of
  * mm_create at `slot`. -ENOMEM: nothing was made. */
 #define MM_FORK 1038
+
+/* privileged: mm_thread_use(thread, struct mm_thread_use *) -> 0. */
+#define MM_THREAD_USE 1044
 
 /* privileged: mm_limit(mm, enum mm_limit, value) -> 0. */
 #define MM_LIMIT 1039
@@ -276,6 +280,12 @@ struct mm_thread {
     uint64_t slot; /* of the caller's table, where it gets the Thread with RIGHT_CONTROL; 0: not */
     uint64_t like; /* a thread that waits, whose floating-point registers it gets; 0: none */
     struct user_regs regs;
+};
+
+/* What a thread has used: its faults, and the pages of the mm that it is in, now and at most. */
+struct mm_thread_use {
+    uint64_t minor_faults, major_faults;
+    uint64_t resident, resident_peak;
 };
 
 struct mm_map_file {

@@ -246,6 +246,16 @@ static long thread_hart(struct client *t, uint64_t hart)
     return 0;
 }
 
+static long thread_use(struct worker *w, struct client *c, const struct client *t, vaddr_t to)
+{
+    const struct mm *mm = t->mm;
+    uint64_t resident = mm_resident(mm);
+    const struct mm_thread_use use = {t->minor_faults, t->major_faults, resident,
+                                      max_u64(mm->resident_peak, resident)};
+
+    return mm_copy_out(w, c->mm, to, &use, sizeof use);
+}
+
 /* Calls on a thread that is named by number; not one of the personality's own. */
 static long call_on_thread(struct worker *w, struct client *c, long number, const uint64_t a[6])
 {
@@ -259,9 +269,11 @@ static long call_on_thread(struct worker *w, struct client *c, long number, cons
         return -LINUX_EPERM;
     }
     if (number == MM_THREAD_DESTROY) {
-        error = client_destroy(w, t);
-        if (!error)
+        error = a[1] ? thread_use(w, c, t, a[1]) : 0;
+        if (!error && !(error = client_destroy(w, t)))
             return 0; /* the reference went with it */
+    } else if (number == MM_THREAD_USE) {
+        error = thread_use(w, c, t, a[1]);
     } else if (number == MM_THREAD_START) {
         error = thread_start(t);
     } else if (number == MM_THREAD_STOP) {
@@ -639,7 +651,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      (number >= MM_OOM && number <= MM_CMA) ||
+                      number == MM_THREAD_USE || (number >= MM_OOM && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)

@@ -466,6 +466,48 @@ KTAP_CASE(who_is_served_pays)
     EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_TIME, SLOT_ENDPOINT), -ERR_TYPE);
 }
 
+KTAP_CASE(switches_to_wait_and_with_more_to_do_are_told_apart)
+{
+    ipc_usual(2, 2, 2);
+    uint64_t slot = client(1, 8), other_slot = client(1, 8);
+    struct thread *c = ipc_t(slot);
+
+    ipc_run(1);
+    EXPECT(running(1) == c);
+    IPC_NATIVE(1, CALL_YIELD);
+    EXPECT(c->switches_ready == 1 && c->switches_waiting == 0);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_SWITCHES, other_slot), 0);
+    IPC_NATIVE(1, CALL_YIELD);
+    EXPECT(running(1) == c);
+    ipc_foreign(1, 1);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_KEEP, IPC_SLOT + 220), 0);
+    IPC_NATIVE(1, CALL_PARK, 0);
+    EXPECT(running(1) == ipc_t(other_slot));
+    EXPECT(c->switches_ready == 1 && c->switches_waiting == 1);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_SWITCHES, slot), 1);
+    EXPECT_EQ(IPC_NATIVE(0, CALL_THREAD_SWITCHES, SLOT_ENDPOINT), -ERR_TYPE);
+}
+
+KTAP_CASE(time_of_nobody_is_idle_time)
+{
+    ipc_usual(2, 2, 2);
+    uint64_t slot = client(1, 8);
+
+    machine.time_step = 0;
+    harts[1]->paid_until = machine.time;
+    machine.time += 30;
+    ipc_run(1);
+    EXPECT(running(1) == ipc_t(slot));
+    EXPECT_EQ(harts[1]->counter[COUNT_idle_ticks], 30);
+    machine.time += 50;
+    tick(1);
+    EXPECT_EQ(harts[1]->counter[COUNT_idle_ticks], 30);
+    EXPECT_EQ(harts[1]->counter[COUNT_tick_user], 1);
+    ipc_foreign(1, 1);
+    tick(1);
+    EXPECT(harts[1]->counter[COUNT_tick_user] == 1 && harts[1]->counter[COUNT_tick_served] == 1);
+}
+
 /* Spaces. */
 
 KTAP_CASE(each_thread_runs_in_its_space)

@@ -3,6 +3,10 @@
 
 #include <stddef.h>
 
+#include <pagoda/boot.h>
+#include <pagoda/counter.h>
+
+#include "user/linux/kcall.h"
 #include "user/linux/lock.h"
 #include "user/linux/process.h"
 #include "user/linux/time.h"
@@ -84,6 +88,19 @@ void cpu_child_gone(struct process *parent, struct process *child)
 
     parent->cpu_children.user += time.user;
     parent->cpu_children.system += time.system;
+}
+
+struct cpu_time cpu_time_of_hart(unsigned hart, uint64_t *idle)
+{
+    static struct cpu_time told[BOOT_HARTS_MAX];
+    uint64_t counter[COUNT_KERNEL], now = time_now_ticks();
+    long error = kcall_counters(counter, sizeof(counter), hart);
+
+    linux_assert(error >= 0 && hart < BOOT_HARTS_MAX);
+    *idle = counter[COUNT_idle_ticks];
+    const struct cpu_used used = {now > *idle ? now - *idle : 0, counter[COUNT_tick_user],
+                                  counter[COUNT_tick_served]};
+    return split(&used, &told[hart]);
 }
 
 /* ---- clocks ---- */

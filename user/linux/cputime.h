@@ -37,6 +37,9 @@ struct cpu_time cpu_time_of_family(struct process *p);
 /* The child was waited for. */
 void cpu_child_gone(struct process *parent, struct process *child);
 
+/* Of all that has passed on a hart; and what nobody used of it. */
+struct cpu_time cpu_time_of_hart(unsigned hart, uint64_t *idle);
+
 enum cpu_clock_kind { CPU_CLOCK_BOTH, CPU_CLOCK_USER, CPU_CLOCK_SUM }; /* as in a clock's number */
 
 struct cpu_clock {

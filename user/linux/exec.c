@@ -383,6 +383,7 @@ static long become(struct thread *t)
     struct user_regs regs = {.x = {[0] = t->exec_pc, [2] = t->exec_sp}};
 
     thread_keep(t);
+    usage_space_gone(t);
     long error = mmcall_thread_move(t->number, t->exec_space->mm);
     if (error == 0)
         error = thread_regs_write(t, &regs);

@@ -16,6 +16,7 @@
 #ifdef PAGODA_HOST
 /* Tests give a kernel of their own. */
 long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+long kcall_three(long number, uint64_t value, uint64_t more[2]);
 #else
 /* Memory is clobbered as a whole: the kernel reads and writes through the pointers given. */
 static inline long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
@@ -33,6 +34,23 @@ static inline long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint6
                      : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4), "+r"(a5), "+r"(a7)
                      :
                      : "memory", "a6", "t0", "t1", "t2", "t3", "t4", "t5", "t6");
+    return (long)a0;
+}
+
+/* A call of one argument that answers in a1 and a2 too. */
+static inline long kcall_three(long number, uint64_t value, uint64_t more[2])
+{
+    register uint64_t a0 __asm__("a0") = value;
+    register uint64_t a1 __asm__("a1");
+    register uint64_t a2 __asm__("a2");
+    register long a7 __asm__("a7") = number;
+
+    __asm__ volatile("ecall"
+                     : "+r"(a0), "=r"(a1), "=r"(a2), "+r"(a7)
+                     :
+                     : "memory", "a3", "a4", "a5", "a6", "t0", "t1", "t2", "t3", "t4", "t5", "t6");
+    more[0] = a1;
+    more[1] = a2;
     return (long)a0;
 }
 #endif
@@ -66,25 +84,22 @@ static inline long kcall_space_copy(uint64_t space, uint64_t address, const void
 }
 
 /* Ticks that the thread paid for; how often it was seen in user mode, and being served. */
-#ifdef PAGODA_HOST
-long kcall_thread_time(uint64_t thread, uint64_t seen[2]);
-#else
 static inline long kcall_thread_time(uint64_t thread, uint64_t seen[2])
 {
-    register uint64_t a0 __asm__("a0") = thread;
-    register uint64_t a1 __asm__("a1");
-    register uint64_t a2 __asm__("a2");
-    register long a7 __asm__("a7") = CALL_THREAD_TIME;
-
-    __asm__ volatile("ecall"
-                     : "+r"(a0), "=r"(a1), "=r"(a2), "+r"(a7)
-                     :
-                     : "memory", "a3", "a4", "a5", "a6", "t0", "t1", "t2", "t3", "t4", "t5", "t6");
-    seen[0] = a1;
-    seen[1] = a2;
-    return (long)a0;
+    return kcall_three(CALL_THREAD_TIME, thread, seen);
 }
-#endif
+
+/* How often it gave up a hart to wait; how often one was taken from it is more[0]. */
+static inline long kcall_thread_switches(uint64_t thread, uint64_t more[2])
+{
+    return kcall_three(CALL_THREAD_SWITCHES, thread, more);
+}
+
+/* The kernel's counters of a hart, ~0: of all. */
+static inline long kcall_counters(uint64_t *to, size_t bytes, uint64_t hart)
+{
+    return kcall6(CALL_COUNTERS_READ, LINUX_SLOT_KERNEL, (uint64_t)to, bytes, hart, 0, 0);
+}
 
 static inline long kcall_worker_bind(uint64_t thread, uint64_t endpoint, const void *entry,
                                      const void *sp, const void *tp)

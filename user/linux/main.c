@@ -15,6 +15,7 @@
 #include "user/linux/file.h"
 #include "user/linux/futex.h"
 #include "user/linux/kcall.h"
+#include "user/linux/load.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/nodes.h"
@@ -228,6 +229,7 @@ int main(void)
     threads_init((unsigned)start->harts);
     processes_init();
     futex_init();
+    load_init();
     oom_init();
     bind_workers((unsigned)start->harts);
     console_init(start->uart_bytes != 0);

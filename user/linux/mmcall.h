@@ -100,9 +100,14 @@ static inline long mmcall_thread_stop(uint64_t thread)
     return kcall6(MM_THREAD_STOP, thread, 0, 0, 0, 0, 0);
 }
 
-static inline long mmcall_thread_destroy(uint64_t thread)
+static inline long mmcall_thread_destroy(uint64_t thread, struct mm_thread_use *use)
 {
-    return kcall6(MM_THREAD_DESTROY, thread, 0, 0, 0, 0, 0);
+    return kcall6(MM_THREAD_DESTROY, thread, (uint64_t)use, 0, 0, 0, 0);
+}
+
+static inline long mmcall_thread_use(uint64_t thread, struct mm_thread_use *use)
+{
+    return kcall6(MM_THREAD_USE, thread, (uint64_t)use, 0, 0, 0, 0);
 }
 
 static inline long mmcall_thread_regs(uint64_t thread, struct user_regs *regs, int write)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/load.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
 #include "user/linux/mmcall.h"
@@ -81,31 +82,7 @@ uint64_t proc_statm(int pid, unsigned field)
     return number;
 }
 
-/* The report of a thread ends with "faults MINOR MAJOR". */
-void proc_thread_faults(const struct thread *t, int64_t *minor, int64_t *major)
-{
-    struct text text = {0};
-
-    *minor = *major = 0;
-    text_report(&text, MM_REPORT_THREAD, t->number);
-    text_add(&text, "", 1);
-    char *at = text.error ? NULL : strstr(text.data, "faults ");
-    if (at) {
-        at += strlen("faults ");
-        *minor = (int64_t)strtoul(at, &at, 10);
-        *major = (int64_t)strtoul(at + (*at == '/'), NULL, 10);
-    }
-    free(text.data);
-}
-
 /* ---- the system ---- */
-
-static void uptime(struct text *text)
-{
-    struct linux_timespec now = time_from_ticks(time_now_ticks());
-
-    text_printf(text, "%ld.%02ld 0.00\n", now.sec, now.nsec / 10000000);
-}
 
 static void cpuinfo(struct text *text)
 {
@@ -115,18 +92,6 @@ static void cpuinfo(struct text *text)
     for (unsigned i = 0; i < threads_harts(); i++)
         text_printf(text, "processor\t: %u\nhart\t\t: %u\nisa\t\t: rv64imafdc\nmmu\t\t: %.*s\n\n",
                     i, i, bytes > 0 ? (int)bytes : 4, mode);
-}
-
-static void system_stat(struct text *text)
-{
-    unsigned count = 0;
-
-    for (struct process *p = process_next(0); p; p = process_next(p->pid))
-        count++;
-    text_printf(text, "cpu  0 0 0 0 0 0 0 0 0 0\n");
-    for (unsigned i = 0; i < threads_harts(); i++)
-        text_printf(text, "cpu%u 0 0 0 0 0 0 0 0 0 0\n", i);
-    text_printf(text, "btime %ld\nprocesses %u\n", time_epoch_sec(), count);
 }
 
 static void pagoda_stat(struct text *text)
@@ -144,21 +109,6 @@ static void pagoda_check(struct text *text)
         text_printf(text, "ok\n");
     else
         text_printf(text, "%ld wrong\n", wrong);
-}
-
-static void loadavg(struct text *text)
-{
-    unsigned runs = 0;
-    const struct thread *t;
-
-    for (struct process *p = process_next(0); p; p = process_next(p->pid)) {
-        TAILQ_FOREACH(t, &p->threads, mates)
-        {
-            runs += t->state == THREAD_RUNS;
-        }
-    }
-    /* No averages are kept. */
-    text_printf(text, "0.00 0.00 0.00 %u/%u %d\n", runs, threads_count(), pid_last());
 }
 
 static void cpus(struct text *text)
@@ -236,8 +186,8 @@ static const struct source sources[] = {
     [PROC_VMALLOCINFO] = {.report = MM_REPORT_VMALLOCINFO},
     [PROC_SLABINFO] = {.report = MM_REPORT_SLABINFO},
     [PROC_IOMEM] = {.report = MM_REPORT_IOMEM},
-    [PROC_SYSTEM_STAT] = {.make = system_stat},
-    [PROC_UPTIME] = {.make = uptime},
+    [PROC_SYSTEM_STAT] = {.make = load_stat_text},
+    [PROC_UPTIME] = {.make = load_uptime_text},
     [PROC_KERNEL_CMDLINE] = {.make = cmdline},
     [PROC_CPUINFO] = {.make = cpuinfo},
     [PROC_VERSION] = {.make = version},
@@ -255,7 +205,7 @@ static const struct source sources[] = {
     [PROC_SYS_COMPACT_MEMORY] = {.same = ""},
     [PROC_SYS_DROP_CACHES] = {.same = ""},
     [PROC_SYSVIPC_SHM] = {.make = shm_lines},
-    [PROC_LOADAVG] = {.make = loadavg},
+    [PROC_LOADAVG] = {.make = load_average_text},
     [PROC_FILESYSTEMS] = {.same = "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\n"
                                   "nodev\trootfs\n"},
     [PROC_SWAPS] = {.same = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},

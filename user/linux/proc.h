@@ -151,8 +151,4 @@ struct process;
 void proc_of_process(struct text *text, enum proc_text kind, struct process *p, int number);
 void proc_mounts(struct text *text);
 
-/* A thread's page faults, for getrusage. */
-struct thread;
-void proc_thread_faults(const struct thread *t, int64_t *minor, int64_t *major);
-
 #endif

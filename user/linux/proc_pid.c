@@ -54,41 +54,60 @@ static const char *state_text(char state)
     }
 }
 
+/* Of the actions: which signals are ignored, and which have a handler. */
+static void signal_actions(const struct process *p, uint64_t *ignored, uint64_t *caught)
+{
+    *ignored = *caught = 0;
+    for (int i = 0; p->sighand && i < LINUX_NSIG; i++) {
+        uint64_t handler = p->sighand->action[i].handler;
+        *ignored |= (uint64_t)(handler == LINUX_SIG_IGN) << i;
+        *caught |= (uint64_t)(handler != LINUX_SIG_IGN && handler != LINUX_SIG_DFL) << i;
+    }
+}
+
+static uint64_t clocks(uint64_t ticks)
+{
+    uint64_t clock = time_hz() / CLOCK_TICKS;
+
+    return ticks / (clock ? clock : 1);
+}
+
+/* A scheduling priority as stat has it: nice values are 0..39, real-time priorities below 0. */
+static int shown_priority(const struct thread *t)
+{
+    return !t ? 20 : t->priority ? -1 - t->priority : 20 + t->nice;
+}
+
 /* The fields of Linux's stat, of one thread or of all (NULL); those that are not known are 0. */
 static void stat_line(struct text *text, struct process *p, struct thread *only)
 {
-    struct cpu_time time = only ? cpu_time_of_thread(only) : cpu_time_of_process(p);
-    uint64_t clock = time_hz() / CLOCK_TICKS ? time_hz() / CLOCK_TICKS : 1;
-    struct linux_timespec start = time_from_ticks(p->start_ticks);
-    uint64_t start_clock = (uint64_t)start.sec * CLOCK_TICKS + (uint64_t)start.nsec / 10000000;
+    const struct cpu_time time = only ? cpu_time_of_thread(only) : cpu_time_of_process(p);
+    const struct usage usage = only ? usage_of_thread(only) : usage_of_process(p);
+    const struct usage *children = &p->usage_children;
     const struct thread *first = only ? only : TAILQ_FIRST(&p->threads);
-    const char *name = only ? thread_comm(only) : p->comm;
     const struct terminal *terminal = terminal_of_session(p->sid);
-    int64_t minor = 0, major = 0;
-    const struct thread *t;
+    uint64_t ignored, caught;
 
-    TAILQ_FOREACH(t, &p->threads, mates)
-    {
-        int64_t own_minor, own_major;
-        if (only && t != only)
-            continue;
-        proc_thread_faults(t, &own_minor, &own_major);
-        minor += own_minor;
-        major += own_major;
-    }
-    text_printf(text, "%d (%s) %c %d %d %d %u %d 0 %ld 0 %ld 0 ", only ? only->tid : p->pid, name,
-                only ? state_of_thread(p, only) : state_of(p), p->parent ? p->parent->pid : 0,
-                p->pgid, p->sid, terminal ? terminal->device : 0,
-                terminal ? terminal->tty.foreground : -1, minor, major);
-    text_printf(text, "%lu %lu %lu %lu 20 %d %u 0 %lu ", time.user / clock, time.system / clock,
-                p->cpu_children.user / clock, p->cpu_children.system / clock,
-                first ? first->nice : 0, p->thread_count, start_clock);
-    text_printf(text, "%lu %lu %lu", proc_statm(p->pid, 0) * PAGE_KIB * 1024, proc_statm(p->pid, 1),
-                p->limit[LINUX_RLIMIT_RSS].soft);
-    /* startcode .. exit_signal, processor, and the rest */
-    text_printf(text, " 0 0 0 0 0 0 0 0 0 0 0 0 %d %u %d %d 0 0 0 0 0 0 0 0 0 0 %d\n",
-                p->exit_signal, first ? first->hart : 0, first ? first->priority : 0,
-                first ? first->policy : 0, p->exit_status);
+    text_printf(text, "%d (%s) %c %d %d %d %u %d 0 ", only ? only->tid : p->pid,
+                only ? thread_comm(only) : p->comm, only ? state_of_thread(p, only) : state_of(p),
+                p->parent ? p->parent->pid : 0, p->pgid, p->sid, terminal ? terminal->device : 0,
+                terminal ? terminal->tty.foreground : -1);
+    text_printf(text, "%lu %lu %lu %lu ", usage.minor_faults, children->minor_faults,
+                usage.major_faults, children->major_faults);
+    text_printf(text, "%lu %lu %lu %lu %d %d %u 0 %lu ", clocks(time.user), clocks(time.system),
+                clocks(p->cpu_children.user), clocks(p->cpu_children.system), shown_priority(first),
+                first ? first->nice : 0, p->thread_count, clocks(p->start_ticks));
+    text_printf(text, "%lu %lu %lu ", proc_statm(p->pid, 0) * PAGE_KIB * 1024,
+                proc_statm(p->pid, 1), p->limit[LINUX_RLIMIT_RSS].soft);
+    signal_actions(p, &ignored, &caught);
+    /* startcode endcode startstack kstkesp kstkeip, signals, wchan nswap cnswap */
+    text_printf(text, "0 0 %lu 0 0 %lu %lu %lu %lu 0 0 0 ", p->space ? p->start_sp : 0,
+                first ? first->pending.bits & INT32_MAX : 0, first ? first->mask & INT32_MAX : 0,
+                ignored & INT32_MAX, caught & INT32_MAX);
+    /* delayacct guest cguest start_data end_data start_brk arg_start..env_end */
+    text_printf(text, "%d %u %d %d 0 0 0 0 0 0 0 0 0 0 %d\n", p->exit_signal,
+                first ? first->hart : 0, first ? first->priority : 0, first ? first->policy : 0,
+                p->exit_status);
 }
 
 static void ids_line(struct text *text, const char *name, const struct ids *ids)
@@ -99,13 +118,9 @@ static void ids_line(struct text *text, const char *name, const struct ids *ids)
 
 static void signal_lines(struct text *text, const struct process *p, const struct thread *t)
 {
-    uint64_t ignored = 0, caught = 0;
+    uint64_t ignored, caught;
 
-    for (int i = 0; p->sighand && i < LINUX_NSIG; i++) {
-        uint64_t handler = p->sighand->action[i].handler;
-        ignored |= (uint64_t)(handler == LINUX_SIG_IGN) << i;
-        caught |= (uint64_t)(handler != LINUX_SIG_IGN && handler != LINUX_SIG_DFL) << i;
-    }
+    signal_actions(p, &ignored, &caught);
     text_printf(text, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
                 t ? t->pending.bits : 0, p->pending.bits, t ? t->mask : 0);
     text_printf(text, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", ignored, caught);
@@ -132,6 +147,7 @@ static void bit_list(struct text *text, uint64_t bits)
 static void status_lines(struct text *text, const struct process *p, const struct thread *only)
 {
     const struct thread *t = only ? only : TAILQ_FIRST(&p->threads);
+    const struct usage usage = t ? usage_of_thread(t) : p->usage_gone;
     char state = only ? state_of_thread(p, only) : state_of(p);
 
     text_printf(text, "Name:\t%s\n",
@@ -160,6 +176,8 @@ static void status_lines(struct text *text, const struct process *p, const struc
         text_printf(text, "Mems_allowed_list:\t");
         nodes_list(text);
     }
+    text_printf(text, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
+                usage.waited, usage.preempted);
     if (only)
         return;
     TAILQ_FOREACH(t, &p->threads, mates)

@@ -22,6 +22,7 @@
 #include "user/linux/fs.h"
 #include "user/linux/sleep.h"
 #include "user/linux/thread.h"
+#include "user/linux/usage.h"
 
 #define PROCESSES_MAX 256
 #define PID_MAX       32768
@@ -81,6 +82,7 @@ struct process {
 
     struct cpu_used cpu_gone; /* by threads that have ended */
     struct cpu_time cpu_told, cpu_children;
+    struct usage usage_gone, usage_children; /* threads and children that have ended */
 
     struct alarm alarm;
     struct cpu_alarm cpu_alarm[CPU_ALARMS];

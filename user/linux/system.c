@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/linux/load.h"
 #include "user/linux/machine.h"
 #include "user/linux/proc.h"
 #include "user/linux/process.h"
@@ -37,8 +38,11 @@ long linux_sysinfo(struct thread *t, const uint64_t *a)
 {
     struct linux_sysinfo info = {
         .uptime = time_from_ticks(time_now_ticks()).sec,
+        .loads = {load_average(0), load_average(1), load_average(2)},
         .total_ram = proc_report_number(MM_REPORT_MEMINFO, "MemTotal") * KIB,
         .free_ram = proc_report_number(MM_REPORT_MEMINFO, "MemFree") * KIB,
+        .shared_ram = proc_report_number(MM_REPORT_MEMINFO, "Shmem") * KIB,
+        .buffer_ram = proc_report_number(MM_REPORT_MEMINFO, "Buffers") * KIB,
         .total_swap = proc_report_number(MM_REPORT_MEMINFO, "SwapTotal") * KIB,
         .free_swap = proc_report_number(MM_REPORT_MEMINFO, "SwapFree") * KIB,
         .processes = (uint16_t)threads_count(),
@@ -48,32 +52,6 @@ long linux_sysinfo(struct thread *t, const uint64_t *a)
     if (info.total_ram == 0)
         info.total_ram = machine_start_page()->memory_bytes;
     return copy_out(t->process->space, a[0], &info, sizeof(info));
-}
-
-#define RUSAGE_SELF     0
-#define RUSAGE_CHILDREN (-1)
-#define RUSAGE_THREAD   1
-
-/* Only what is known: CPU time, the resident size and page faults of what is alive. */
-long linux_getrusage(struct thread *t, const uint64_t *a)
-{
-    struct linux_rusage usage = {0};
-    struct cpu_time time = t->process->cpu_children;
-    int32_t who = (int32_t)a[0];
-
-    if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
-        return -LINUX_EINVAL;
-    if (who == RUSAGE_SELF)
-        time = cpu_time_of_process(t->process);
-    else if (who == RUSAGE_THREAD)
-        time = cpu_time_of_thread(t);
-    usage.utime = time_value_from_ticks(time.user);
-    usage.stime = time_value_from_ticks(time.system);
-    if (who != RUSAGE_CHILDREN) {
-        usage.maxrss = (int64_t)proc_statm(t->process->pid, 1) * 4;
-        proc_thread_faults(t, &usage.minflt, &usage.majflt);
-    }
-    return copy_out(t->process->space, a[1], &usage, sizeof(usage));
 }
 
 /*

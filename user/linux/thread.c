@@ -29,6 +29,7 @@ static unsigned harts;
 static unsigned load[64]; /* threads per hart */
 static unsigned last_hart;
 static unsigned count;
+static uint64_t made_ever;
 
 void threads_init(unsigned hart_count)
 {
@@ -50,6 +51,20 @@ uint64_t threads_all_harts(void)
 unsigned threads_count(void)
 {
     return count;
+}
+
+unsigned threads_running(void)
+{
+    unsigned running = 0;
+
+    for (const struct thread *t = threads; t < threads_end; t++)
+        running += t->state == THREAD_RUNS && !t->frozen;
+    return running;
+}
+
+uint64_t threads_made(void)
+{
+    return made_ever;
 }
 
 static uint64_t thread_badge(const struct thread *t)
@@ -155,6 +170,7 @@ struct thread *thread_create(struct process *process, int tid, const struct user
     t->altstack.flags = LINUX_SS_DISABLE;
     load[t->hart]++;
     count++;
+    made_ever++;
     process->thread_count++;
     TAILQ_INSERT_TAIL(&process->threads, t, mates);
     *error = 0;
@@ -205,6 +221,16 @@ struct cpu_used thread_cpu_used(const struct thread *t)
     return (struct cpu_used){(uint64_t)ticks, seen[0], seen[1]};
 }
 
+void thread_switches(const struct thread *t, uint64_t *waited, uint64_t *preempted)
+{
+    uint64_t more[2];
+    long count = kcall_thread_switches(client_slot(t), more);
+
+    linux_assert(count >= 0);
+    *waited = (uint64_t)count;
+    *preempted = more[0];
+}
+
 static void set_late(struct thread *t)
 {
     if (t->late)
@@ -225,7 +251,9 @@ static void clear_late(struct thread *t)
 static bool destroy(struct thread *t)
 {
     const struct cpu_used used = thread_cpu_used(t);
-    long error = mmcall_thread_destroy(t->number);
+    const struct usage switches = usage_switches(t);
+    struct mm_thread_use use;
+    long error = mmcall_thread_destroy(t->number, &use);
 
     if (error == -LINUX_EAGAIN || error == -LINUX_EBUSY)
         return false;
@@ -238,6 +266,7 @@ static bool destroy(struct thread *t)
     futex_thread_ends(t);
     thread_clear_tid(t);
     cpu_used_add(&t->process->cpu_gone, &used);
+    usage_thread_gone(t->process, &switches, &use);
     load[t->hart]--;
     count--;
     TAILQ_REMOVE(&t->process->threads, t, mates);

@@ -154,6 +154,8 @@ long thread_regs_write(struct thread *t, const struct user_regs *regs);
 void thread_keep(struct thread *t);
 /* What it has used of the processors. */
 struct cpu_used thread_cpu_used(const struct thread *t);
+/* How often it gave up a hart to wait for something, and how often one was taken from it. */
+void thread_switches(const struct thread *t, uint64_t *waited, uint64_t *preempted);
 /* Where it may run from now on; it moves when its present or next request is answered. */
 void thread_set_affinity(struct thread *t, uint64_t affinity);
 /* Move it if it should; its request is about to be answered, or it waits. */
@@ -166,7 +168,9 @@ bool threads_late_wanted(void);
 void threads_init(unsigned harts);
 unsigned threads_harts(void);
 uint64_t threads_all_harts(void);
-/* Threads that exist, of all processes. */
+/* Threads that exist, of all processes; those that run or could; how many were ever made. */
 unsigned threads_count(void);
+unsigned threads_running(void);
+uint64_t threads_made(void);
 
 #endif

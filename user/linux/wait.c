@@ -5,7 +5,6 @@
 #include "user/linux/process.h"
 #include "user/linux/request.h"
 #include "user/linux/space.h"
-#include "user/linux/time.h"
 
 #define STATUS_CONTINUED 0xffff
 
@@ -69,7 +68,7 @@ static void consume(struct process *p, const struct event *event, uint32_t optio
     else if (event->code == LINUX_CLD_CONTINUED)
         child->continued = false;
     else {
-        cpu_child_gone(p, child);
+        usage_child_gone(p, child);
         process_reap(child);
     }
 }
@@ -98,13 +97,11 @@ static long find_event(struct thread *t, const struct wanted *w, struct event *e
 /* What the child used, with those that it has waited for. */
 static long tell_usage(struct thread *t, const struct event *event, uint64_t to)
 {
-    struct linux_rusage usage = {0};
+    struct linux_rusage usage;
 
     if (!to || !event->child)
         return 0;
-    const struct cpu_time time = cpu_time_of_family(event->child);
-    usage.utime = time_value_from_ticks(time.user);
-    usage.stime = time_value_from_ticks(time.system);
+    usage_of_family(event->child, &usage);
     return copy_out(t->process->space, to, &usage, sizeof(usage));
 }
 

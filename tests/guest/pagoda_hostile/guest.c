@@ -52,6 +52,7 @@ static const char *const signature[] = {
     [-CALL_SPACE_INFO] = "S",
     [-CALL_REPLY_BATCH] = "Snv",
     [-CALL_THREAD_TIME] = "h",
+    [-CALL_THREAD_SWITCHES] = "h",
 };
 
 static uint64_t below(struct guest *g, uint64_t n)

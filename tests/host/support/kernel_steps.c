@@ -131,6 +131,7 @@ static const char *const shapes[] = {
     [-CALL_SPACE_INFO] = "s",
     [-CALL_REPLY_BATCH] = "Snv",
     [-CALL_THREAD_TIME] = "s",
+    [-CALL_THREAD_SWITCHES] = "s",
     [-CALL_LAST + 1] = "vvvvvv",
 };
 

@@ -12,5 +12,6 @@
 #include "user/linux/proc_write.c"
 #include "user/linux/procfs.c"
 #include "user/linux/procmem.c"
+#include "user/linux/load.c"
 #include "user/linux/system.c"
 #include "user/linux/text.c"

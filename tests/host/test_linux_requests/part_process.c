@@ -15,3 +15,4 @@
 #include "user/linux/space.c"
 #include "user/linux/thread.c"
 #include "user/linux/timer.c"
+#include "user/linux/usage.c"

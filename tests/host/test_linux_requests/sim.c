@@ -403,11 +403,12 @@ long kcall6(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_
     }
 }
 
-/* Nobody has used the processors. */
-long kcall_thread_time(uint64_t thread, uint64_t seen[2])
+/* Nobody has used the processors, or was switched from. */
+long kcall_three(long number, uint64_t value, uint64_t more[2])
 {
-    (void)thread;
-    seen[0] = seen[1] = 0;
+    sim_assert(number == CALL_THREAD_TIME || number == CALL_THREAD_SWITCHES);
+    (void)value;
+    more[0] = more[1] = 0;
     return 0;
 }
 
