@@ -429,3 +429,18 @@ KTAP_CASE(a_running_program_keeps_its_file)
     EXPECT_EQ(run(IN("program"), argv), 42 << 8);
     EXPECT_EQ(access(IN("program"), F_OK), -1);
 }
+
+KTAP_CASE(devices_without_positions_are_at_their_beginning)
+{
+    static const char *const path[] = {"/dev/null", "/dev/zero", "/dev/full"};
+
+    for (int i = 0; i < 3; i++) {
+        int fd = open(path[i], O_RDWR);
+        REQUIRE(fd >= 0);
+        EXPECT_EQ(SYSCALL(SYS_lseek, (long)fd, -5l, (long)SEEK_SET), 0);
+        EXPECT_EQ(SYSCALL(SYS_lseek, (long)fd, 100l, (long)SEEK_CUR), 0);
+        EXPECT_EQ(SYSCALL(SYS_lseek, (long)fd, 100l, (long)SEEK_END), 0);
+        EXPECT_ERROR(SYSCALL(SYS_lseek, (long)fd, 0l, 9l), EINVAL);
+        close(fd);
+    }
+}

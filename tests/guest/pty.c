@@ -238,6 +238,130 @@ KTAP_CASE(raw_modes_change_nothing)
     close_pair(&pair);
 }
 
+/* ---- held output, packets, speeds ---- */
+
+#define TCXONC_  0x540al
+#define TIOCPKT_ 0x5420l
+#define TCFLSH_  0x540bl
+#define TCGETS2_ 0x802c542al
+#define TCSETS2_ 0x402c542bl
+#define BOTHER_  0010000u
+#define CBAUD_   0010017u
+
+struct termios2 {
+    uint32_t flags[4];
+    uint8_t line, cc[19];
+    uint32_t input_speed, output_speed;
+};
+
+static void expect_packet(int master, unsigned char first, const char *text)
+{
+    char got[64] = {0};
+    long bytes = SYSCALL(SYS_read, (long)master, got, sizeof(got) - 1);
+
+    EXPECT_EQ(bytes, 1 + (long)strlen(text));
+    EXPECT_EQ((unsigned char)got[0], first);
+    EXPECT(strcmp(got + 1, text) == 0);
+}
+
+KTAP_CASE(output_is_held)
+{
+    struct pair pair = make_pair(O_NONBLOCK);
+
+    EXPECT(ready(pair.slave) & POLLOUT);
+    put(pair.master, "\023");
+    EXPECT_EQ(ready(pair.slave) & POLLOUT, 0);
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)pair.slave, "x", 1l), EAGAIN);
+    put(pair.master, "\021");
+    EXPECT(ready(pair.slave) & POLLOUT);
+    put(pair.slave, "y");
+    EXPECT(has_bytes(pair.master, 1));
+    expect_text(pair.master, "y");
+    EXPECT_EQ(control(pair.slave, TCXONC_, (void *)0), 0);
+    put(pair.master, "\021");
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)pair.slave, "x", 1l), EAGAIN);
+    EXPECT_EQ(control(pair.slave, TCXONC_, (void *)1), 0);
+    put(pair.slave, "z");
+    EXPECT(has_bytes(pair.master, 1));
+    expect_text(pair.master, "z");
+    EXPECT_EQ(control(pair.slave, TCXONC_, (void *)2), 0);
+    EXPECT_EQ(control(pair.slave, TCXONC_, (void *)3), 0);
+    EXPECT(has_bytes(pair.master, 2));
+    expect_text(pair.master, "\023\021");
+    EXPECT_ERROR(control(pair.slave, TCXONC_, (void *)4), EINVAL);
+    close_pair(&pair);
+}
+
+KTAP_CASE(held_writer_goes_on)
+{
+    struct pair pair = make_pair(0);
+    pid_t pid;
+    int status = -1;
+
+    put(pair.master, "\023");
+    if ((pid = fork()) == 0)
+        _exit(write(pair.slave, "late", 4) != 4);
+    usleep(20000);
+    EXPECT_EQ(ready(pair.master) & POLLIN, 0);
+    put(pair.master, "\021");
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    expect_text(pair.master, "late");
+    close_pair(&pair);
+}
+
+KTAP_CASE(packet_mode_tells_what_happens)
+{
+    struct pair pair = make_pair(O_NONBLOCK);
+    struct pollfd urgent = {.fd = pair.master, .events = POLLPRI};
+    struct timespec now = {0};
+    int on = 1, off = 0;
+
+    EXPECT_EQ(control(pair.master, TIOCPKT_, &on), 0);
+    EXPECT_ERROR(control(pair.slave, TIOCPKT_, &on), ENOTTY);
+    put(pair.slave, "a");
+    EXPECT(has_bytes(pair.master, 1));
+    expect_packet(pair.master, 0, "a");
+    put(pair.master, "\023");
+    EXPECT_EQ(SYSCALL(SYS_ppoll, &urgent, 1l, &now, 0l, 8l), 1);
+    EXPECT(urgent.revents & POLLPRI);
+    expect_packet(pair.master, 4, "");
+    EXPECT_EQ(ready(pair.master) & POLLIN, 0);
+    put(pair.master, "\021");
+    expect_packet(pair.master, 8, "");
+    EXPECT_EQ(control(pair.slave, TCFLSH_, (void *)0), 0);
+    expect_packet(pair.master, 1, "");
+    set_modes(pair.slave, 0, 0, 0);
+    expect_packet(pair.master, 16, "");
+    EXPECT_EQ(control(pair.master, TIOCPKT_, &off), 0);
+    put(pair.slave, "b");
+    EXPECT(has_bytes(pair.master, 1));
+    expect_text(pair.master, "b");
+    EXPECT_ERROR(control(pair.master, TIOCPKT_, (void *)BAD_PTR), EFAULT);
+    close_pair(&pair);
+}
+
+KTAP_CASE(speeds_are_numbers)
+{
+    struct pair pair = make_pair(0);
+    struct termios2 modes;
+
+    SKIP_EMULATED("it knows no termios2");
+    REQUIRE(control(pair.slave, TCGETS2_, &modes) == 0);
+    EXPECT(modes.input_speed == 38400 && modes.output_speed == 38400);
+    modes.flags[2] = (modes.flags[2] & ~CBAUD_) | BOTHER_;
+    modes.input_speed = modes.output_speed = 31250;
+    EXPECT_EQ(control(pair.slave, TCSETS2_, &modes), 0);
+    memset(&modes, 0, sizeof(modes));
+    EXPECT_EQ(control(pair.slave, TCGETS2_, &modes), 0);
+    EXPECT(modes.output_speed == 31250 && (modes.flags[2] & CBAUD_) == BOTHER_);
+    modes.flags[2] = (modes.flags[2] & ~CBAUD_) | 0010002u;
+    EXPECT_EQ(control(pair.slave, TCSETS2_, &modes), 0);
+    EXPECT_EQ(control(pair.slave, TCGETS2_, &modes), 0);
+    EXPECT_EQ(modes.output_speed, 115200);
+    close_pair(&pair);
+}
+
 /* ---- waiting ---- */
 
 /* As much as fits. */
@@ -534,6 +658,34 @@ KTAP_CASE(session_has_a_terminal)
     expect_status(pid, 0);
     signal(SIGHUP, SIG_DFL);
     expect_text(pair.master, "by name");
+    close_pair(&pair);
+}
+
+/* One that does not lead gives it up for itself and its children. */
+static int child_has_none(struct pair *pair)
+{
+    int status, group;
+
+    if (fork() == 0) {
+        if (control(pair->slave, NOTTY, 0) != 0 || open("/dev/tty", O_RDWR) >= 0)
+            _exit(1);
+        if (control(pair->slave, NOTTY, 0) != -ENOTTY ||
+            control(pair->slave, TIOCGPGRP, &group) != -ENOTTY)
+            _exit(2);
+        if (fork() == 0)
+            _exit(open("/dev/tty", O_RDWR) >= 0);
+        wait(&status);
+        _exit(status ? 3 : 0);
+    }
+    wait(&status);
+    return status ? 1 : open("/dev/tty", O_RDWR) >= 0 ? 0 : 2;
+}
+
+KTAP_CASE(who_does_not_lead_gives_it_up_for_itself)
+{
+    struct pair pair = make_pair(0);
+
+    expect_status(session(&pair, child_has_none), 0);
     close_pair(&pair);
 }
 

@@ -32,8 +32,18 @@ static void note_ready(struct tty *of)
     readies++;
 }
 
+static unsigned told;
+
+static void note_told(struct tty *of, unsigned what)
+{
+    (void)of;
+    told |= what;
+}
+
 static void start(void)
 {
+    told = 0;
+    tty.tell = note_told;
     tty.put = put;
     tty.signal = note_signal;
     tty.ready = note_ready;
@@ -188,6 +198,68 @@ KTAP_CASE(flow_control_characters_disappear)
     start();
     type("a\023\021b\n");
     expect_line("ab\n");
+    EXPECT_EQ(told, LINUX_TIOCPKT_STOP | LINUX_TIOCPKT_START);
+}
+
+KTAP_CASE(echo_waits_while_output_is_held)
+{
+    start();
+    type("\023ab");
+    EXPECT(tty.held);
+    expect_out("");
+    type("\021");
+    EXPECT(!tty.held);
+    expect_out("ab");
+    type("\023");
+    for (unsigned i = 0; i < 2 * TTY_ECHO_MAX; i++)
+        type("x");
+    type("\021");
+    EXPECT_EQ(out_bytes, TTY_ECHO_MAX);
+}
+
+KTAP_CASE(a_signal_lets_output_go_on)
+{
+    start();
+    type("\023a");
+    EXPECT(tty.held);
+    type("\003");
+    EXPECT(!tty.held && signals == 1);
+    expect_out("^C"); /* and the echo from before went with the line */
+    type("\023b");
+    EXPECT(tty.held);
+    tty.termios.iflag |= LINUX_IXANY;
+    type("c");
+    EXPECT(!tty.held);
+}
+
+KTAP_CASE(what_a_call_holds_only_a_call_lets_go)
+{
+    struct linux_termios termios;
+
+    start();
+    tty_hold(&tty, true);
+    type("\021");
+    EXPECT(tty.held);
+    termios = tty.termios;
+    termios.iflag &= ~(uint32_t)LINUX_IXON;
+    tty_set_termios(&tty, &termios, false);
+    EXPECT(tty.held && (told & LINUX_TIOCPKT_NOSTOP));
+    tty_hold(&tty, false);
+    EXPECT(!tty.held);
+    termios.iflag |= LINUX_IXON;
+    tty_set_termios(&tty, &termios, false);
+    EXPECT(told & LINUX_TIOCPKT_DOSTOP);
+    type("\023");
+    EXPECT(tty.held);
+    tty_hold(&tty, false); /* nothing was held by a call */
+    EXPECT(tty.held);
+    termios.iflag &= ~(uint32_t)LINUX_IXON;
+    tty_set_termios(&tty, &termios, false);
+    EXPECT(!tty.held);
+    out_bytes = 0;
+    tty_send_flow(&tty, true);
+    tty_send_flow(&tty, false);
+    expect_out("\023\021");
 }
 
 KTAP_CASE(raw_mode_gives_bytes_as_they_come)

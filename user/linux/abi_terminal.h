@@ -16,6 +16,12 @@ struct linux_termios {
 };
 _Static_assert(sizeof(struct linux_termios) == 36, "the kernel's struct termios");
 
+struct linux_termios2 {
+    struct linux_termios termios;
+    uint32_t input_speed, output_speed; /* baud */
+};
+_Static_assert(sizeof(struct linux_termios2) == 44, "the kernel's struct termios2");
+
 struct linux_winsize {
     uint16_t rows;
     uint16_t columns;
@@ -28,11 +34,17 @@ struct linux_winsize {
 #define LINUX_IGNCR  0200
 #define LINUX_ICRNL  0400
 #define LINUX_IXON   02000
+#define LINUX_IXANY  04000
 
 #define LINUX_OPOST 0001
 #define LINUX_ONLCR 0004
 #define LINUX_OCRNL 0010
 
+/* Speeds: 0..15, and from CBAUDEX on; that of input is in higher bits, 0: that of output. */
+#define LINUX_CBAUD   0010017
+#define LINUX_CBAUDEX 0010000
+#define LINUX_BOTHER  0010000 /* a number of its own */
+#define LINUX_IBSHIFT 16
 #define LINUX_B38400  0000017
 #define LINUX_B115200 0010002
 #define LINUX_CS8     0060
@@ -75,6 +87,11 @@ enum linux_cc {
 #define LINUX_TCSETSW    0x5403
 #define LINUX_TCSETSF    0x5404
 #define LINUX_TCSBRK     0x5409
+#define LINUX_TCXONC     0x540a
+#define LINUX_TCOOFF     0
+#define LINUX_TCOON      1
+#define LINUX_TCIOFF     2
+#define LINUX_TCION      3
 #define LINUX_TCFLSH     0x540b
 #define LINUX_TCOFLUSH   1
 #define LINUX_TCIOFLUSH  2
@@ -87,12 +104,29 @@ enum linux_cc {
 #define LINUX_FIONREAD   0x541b
 #define LINUX_FIONBIO    0x5421
 #define LINUX_TIOCNOTTY  0x5422
+#define LINUX_TIOCGETD   0x5424
+#define LINUX_TCSBRKP    0x5425
 #define LINUX_TIOCGSID   0x5429
+#define LINUX_TCGETS2    0x802c542a
+#define LINUX_TCSETS2    0x402c542b
+#define LINUX_TCSETSW2   0x402c542c
+#define LINUX_TCSETSF2   0x402c542d
+#define LINUX_TIOCGDEV   0x80045432
 /* Of a pseudo-terminal's master: */
 #define LINUX_TIOCGPTPEER 0x5441
 #define LINUX_TIOCGPTN    0x80045430
 #define LINUX_TIOCSPTLCK  0x40045431
 #define LINUX_TIOCGPTLCK  0x80045439
 #define LINUX_TIOCSIG     0x40045436
+#define LINUX_TIOCPKT     0x5420
+#define LINUX_TIOCGPKT    0x80045438
+/* What it is told in packet mode. */
+#define LINUX_TIOCPKT_DATA       0
+#define LINUX_TIOCPKT_FLUSHREAD  1
+#define LINUX_TIOCPKT_FLUSHWRITE 2
+#define LINUX_TIOCPKT_STOP       4
+#define LINUX_TIOCPKT_START      8
+#define LINUX_TIOCPKT_NOSTOP     16
+#define LINUX_TIOCPKT_DOSTOP     32
 
 #endif

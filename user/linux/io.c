@@ -239,6 +239,14 @@ static bool is_block_device(const struct file *file)
     return file->place.node->kind == NODE_RAMDISK;
 }
 
+/* It has no positions at all: every one asked for is 0. */
+static bool has_no_positions(const struct file *file)
+{
+    enum node_kind kind = file_has_place(file) ? file->place.node->kind : NODE_TEXT;
+
+    return kind == NODE_NULL || kind == NODE_ZERO || kind == NODE_FULL;
+}
+
 long linux_lseek(struct thread *t, const uint64_t *a)
 {
     struct file *file = fd_get(t->process->files, (int32_t)a[0]);
@@ -248,6 +256,10 @@ long linux_lseek(struct thread *t, const uint64_t *a)
         return -LINUX_EBADF;
     if (!file_seekable(file))
         return -LINUX_ESPIPE;
+    if (has_no_positions(file) && (uint32_t)a[2] <= LINUX_SEEK_HOLE) {
+        file->offset = 0;
+        return 0;
+    }
     switch ((uint32_t)a[2]) {
     case LINUX_SEEK_SET:
         base = 0;

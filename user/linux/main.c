@@ -139,8 +139,7 @@ static void open_console(struct process *p)
             file_get(file);
         fd_replace(p->files, fd, file, false);
     }
-    console_terminal()->tty.session = p->sid;
-    console_terminal()->tty.foreground = p->pgid;
+    terminal_take(console_terminal(), p);
 }
 
 /* Text for an error number; it is only for the one line that says why there is no first process. */

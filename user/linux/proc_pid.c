@@ -85,7 +85,7 @@ static void stat_line(struct text *text, struct process *p, struct thread *only)
     const struct usage usage = only ? usage_of_thread(only) : usage_of_process(p);
     const struct usage *children = &p->usage_children;
     const struct thread *first = only ? only : TAILQ_FIRST(&p->threads);
-    const struct terminal *terminal = terminal_of_session(p->sid);
+    const struct terminal *terminal = terminal_of_process(p);
     uint64_t ignored, caught;
 
     text_printf(text, "%d (%s) %c %d %d %d %u %d 0 ", only ? only->tid : p->pid,

@@ -133,6 +133,7 @@ static void inherit(struct process *p, const struct process *like)
     p->cred = like->cred;
     p->undumpable = like->undumpable;
     p->no_new_privs = like->no_new_privs;
+    p->no_terminal = like->no_terminal;
     if (like->cmdline && (p->cmdline = malloc(like->cmdline_bytes))) {
         memcpy(p->cmdline, like->cmdline, like->cmdline_bytes);
         p->cmdline_bytes = like->cmdline_bytes;

@@ -73,6 +73,7 @@ struct process {
     /* prctl.c */
     int parent_death_signal; /* sent when the parent ends; 0: none */
     bool undumpable, keeps_caps, no_new_privs;
+    bool no_terminal; /* it has given up that of its session: terminal.h */
     bool is_reaper; /* orphans among its descendants become its children */
 
     struct wait_queue child_wait; /* its threads in wait4 */

@@ -22,6 +22,8 @@ struct pty {
     bool locked;            /* the slave cannot be opened */
     bool mastered;          /* the master is open */
     bool left;              /* all files of the slave were closed */
+    bool packets;           /* the master is in packet mode: each read begins with a byte, 0 or */
+    unsigned status;        /* TIOCPKT_*, which is read alone */
     struct ring output;     /* has all its memory from the start, so that nothing fails half-way */
     struct watched watched; /* who waits at the master */
 };
@@ -72,6 +74,23 @@ static void drained(struct terminal *terminal)
     watched_wake(&pty_of(terminal)->watched, TERMINAL_OUT);
 }
 
+/* Of what contradicts itself the last counts. */
+static void packet(struct terminal *terminal, unsigned what)
+{
+    struct pty *pty = pty_of(terminal);
+    const unsigned flow = LINUX_TIOCPKT_STOP | LINUX_TIOCPKT_START,
+                   way = LINUX_TIOCPKT_NOSTOP | LINUX_TIOCPKT_DOSTOP;
+
+    if (!pty->packets)
+        return;
+    if (what & flow)
+        pty->status &= ~flow;
+    if (what & way)
+        pty->status &= ~way;
+    pty->status |= what;
+    watched_wake(&pty->watched, TERMINAL_IN | LINUX_POLLPRI);
+}
+
 /* It may have gone if neither side is open. */
 static void end_unused(struct pty *pty)
 {
@@ -116,6 +135,7 @@ static struct pty *pty_make(unsigned number)
     pty->terminal.room = room;
     pty->terminal.drained = drained;
     pty->terminal.closed = closed;
+    pty->terminal.packet = packet;
     terminal_init(&pty->terminal, PTY_DEVICE + number);
     pty->terminal.tty.size = (struct linux_winsize){0};
     pty->terminal.tty.termios.cflag = LINUX_B38400 | LINUX_CS8 | LINUX_CREAD;
@@ -177,16 +197,24 @@ size_t pty_readable(const struct pty *pty)
 static long master_read(struct file *file, struct space *space, uint64_t address, size_t bytes)
 {
     struct pty *pty = file->pty;
-    size_t filled = ring_filled(&pty->output);
+    size_t filled = ring_filled(&pty->output), head = pty->packets;
+    uint8_t first = (uint8_t)pty->status;
 
-    if (!filled)
+    if (!filled && !first)
         return pty->left ? -LINUX_EIO : -LINUX_EAGAIN;
-    size_t done = ring_copy_out(&pty->output, 0, space, address, bytes < filled ? bytes : filled);
+    if (head && copy_out(space, address, &first, 1))
+        return -LINUX_EFAULT;
+    pty->status = 0;
+    if (first || bytes == head)
+        return 1;
+    if (bytes - head < filled)
+        filled = bytes - head;
+    size_t done = ring_copy_out(&pty->output, 0, space, address + head, filled);
     if (!done)
         return -LINUX_EFAULT;
     ring_drop(&pty->output, done);
     watched_wake(&pty->terminal.watched, TERMINAL_OUT);
-    return (long)done;
+    return (long)(head + done);
 }
 
 static long master_write(struct file *file, struct space *space, uint64_t address, size_t bytes,
@@ -213,7 +241,8 @@ static unsigned master_poll(const struct file *file)
 {
     const struct pty *pty = file->pty;
 
-    return (pty_readable(pty) ? TERMINAL_IN : 0) |
+    return (pty_readable(pty) || pty->status ? TERMINAL_IN : 0) |
+           (pty->status ? LINUX_POLLPRI : 0) |
            (tty_accepts(&pty->terminal.tty) ? TERMINAL_OUT : 0) | (pty->left ? LINUX_POLLHUP : 0);
 }
 
@@ -274,6 +303,16 @@ long pty_ioctl(struct thread *t, struct pty *pty, uint32_t request, uint64_t arg
         if (copy_in(space, &word, argument, sizeof(word)))
             return -LINUX_EFAULT;
         pty->locked = word != 0;
+        return 0;
+    case LINUX_TIOCGPKT:
+        word = pty->packets;
+        return copy_out(space, argument, &word, sizeof(word));
+    case LINUX_TIOCPKT:
+        if (copy_in(space, &word, argument, sizeof(word)))
+            return -LINUX_EFAULT;
+        if (!word || !pty->packets)
+            pty->status = 0;
+        pty->packets = word != 0;
         return 0;
     case LINUX_TIOCGPTPEER:
         return open_peer(t, pty, (uint32_t)argument);

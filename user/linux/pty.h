@@ -20,8 +20,9 @@
 
 #include "user/linux/fs.h"
 
-#define PTYS_MAX   64
-#define PTY_DEVICE (136 << 8) /* of number 0 */
+#define PTYS_MAX    64
+#define PTY_DEVICE  (136 << 8) /* of number 0 */
+#define PTMX_DEVICE (5 << 8 | 2)
 
 struct file;
 struct pty;

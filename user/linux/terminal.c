@@ -39,10 +39,21 @@ static void ready(struct tty *tty)
     watched_wake(&((struct terminal *)tty)->watched, TERMINAL_IN);
 }
 
+static void tell(struct tty *tty, unsigned what)
+{
+    struct terminal *terminal = (struct terminal *)tty;
+
+    if (what & LINUX_TIOCPKT_START)
+        watched_wake(&terminal->watched, TERMINAL_OUT);
+    if (terminal->packet)
+        terminal->packet(terminal, what);
+}
+
 void terminal_init(struct terminal *terminal, uint32_t device)
 {
     terminal->tty.signal = send_signal;
     terminal->tty.ready = ready;
+    terminal->tty.tell = tell;
     terminal->device = device;
     tty_init(&terminal->tty);
     watched_init(&terminal->watched);
@@ -84,6 +95,18 @@ struct terminal *terminal_of_session(int sid)
     return NULL;
 }
 
+struct terminal *terminal_of_process(const struct process *p)
+{
+    return p->no_terminal ? NULL : terminal_of_session(p->sid);
+}
+
+void terminal_take(struct terminal *terminal, struct process *leader)
+{
+    leader->no_terminal = false;
+    terminal->tty.session = leader->sid;
+    terminal->tty.foreground = leader->pgid;
+}
+
 void terminal_leader_gone(const struct process *leader)
 {
     struct terminal *terminal =
@@ -103,10 +126,11 @@ void terminal_leader_gone(const struct process *leader)
 static long in_foreground(struct thread *t, struct file *file, int signal)
 {
     const struct signal_info info = {.code = LINUX_SI_KERNEL};
-    const struct tty *tty = &terminal_of(file)->tty;
+    const struct terminal *terminal = terminal_of(file);
+    const struct tty *tty = &terminal->tty;
     struct process *p = t->process;
 
-    if (tty->session != p->sid || !tty->foreground || tty->foreground == p->pgid)
+    if (terminal_of_process(p) != terminal || !tty->foreground || tty->foreground == p->pgid)
         return 0;
     if ((t->mask & signal_bit(signal)) || signal_is_ignored(p, signal))
         return signal == LINUX_SIGTTIN ? -LINUX_EIO : 0;
@@ -168,9 +192,11 @@ static long terminal_read(struct file *file, struct space *space, uint64_t addre
 }
 
 /* As much as its line has room for, whatever becomes of it there: a line's end becomes two bytes.
- */
+ * None while output is held. */
 static size_t room_of(const struct terminal *terminal)
 {
+    if (terminal->tty.held)
+        return 0;
     return terminal->room ? terminal->room(terminal) / 2 : SIZE_MAX;
 }
 
@@ -251,12 +277,11 @@ bool terminal_is_node(enum node_kind kind)
 }
 
 /* The console is nobody's unless its leader asks for it (TIOCSCTTY). */
-static void take_if_free(const struct process *p, struct terminal *terminal)
+static void take_if_free(struct process *p, struct terminal *terminal)
 {
     if (p->sid != p->pid || terminal->tty.session || terminal_of_session(p->sid))
         return;
-    terminal->tty.session = p->sid;
-    terminal->tty.foreground = p->pgid;
+    terminal_take(terminal, p);
 }
 
 long terminal_open(struct thread *t, const struct place *place, uint32_t flags, bool take,
@@ -274,7 +299,7 @@ long terminal_open(struct thread *t, const struct place *place, uint32_t flags, 
         return error;
     }
     case NODE_TTY:
-        terminal = terminal_of_session(t->process->sid);
+        terminal = terminal_of_process(t->process);
         if (!terminal)
             return -LINUX_ENXIO;
         if (terminal != console_terminal())

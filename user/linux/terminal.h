@@ -41,9 +41,10 @@ struct terminal {
     size_t (*room)(const struct terminal *terminal); /* how much may be put; NULL: anything */
     void (*drained)(struct terminal *terminal);      /* input was taken, or thrown away */
     void (*closed)(struct terminal *terminal);       /* a file of it is no more; maybe the last */
+    void (*packet)(struct terminal *terminal, unsigned what); /* see `tell` of struct tty */
 };
 
-/* The owner has set its functions and those of the tty but `signal` and `ready`. */
+/* The owner has set its functions, and the tty's `put`. */
 void terminal_init(struct terminal *terminal, uint32_t device);
 void terminal_end(struct terminal *terminal);
 /* Its session ends: the leader is sent SIGHUP and SIGCONT, and who waits here goes on. */
@@ -51,6 +52,10 @@ void terminal_hang_up(struct terminal *terminal);
 void terminal_signal(struct terminal *terminal, int signal);
 /* The controlling terminal of a session, or NULL. */
 struct terminal *terminal_of_session(int sid);
+/* That of a process, which may have given it up for itself. */
+struct terminal *terminal_of_process(const struct process *p);
+/* It becomes that of a leader that has none, and of its session. */
+void terminal_take(struct terminal *terminal, struct process *leader);
 /* A leader is no more: its session has no terminal, and the foreground is sent SIGHUP. */
 void terminal_leader_gone(const struct process *leader);
 

@@ -14,16 +14,70 @@ static bool is_master(const struct file *file)
     return file->kind == FILE_PTMX;
 }
 
-static long set_termios(struct thread *t, struct terminal *terminal, uint64_t address,
+/* ---- termios, in either form ---- */
+
+static uint32_t baud(uint32_t code, uint32_t other)
+{
+    static const uint32_t slow[] = {0,   50,   75,   110,  134,  150,  200,   300,
+                                    600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
+    static const uint32_t fast[] = {0,       57600,   115200,  230400,  460800,  500000,
+                                    576000,  921600,  1000000, 1152000, 1500000, 2000000,
+                                    2500000, 3000000, 3500000, 4000000};
+
+    if (code == LINUX_BOTHER)
+        return other;
+    return code & LINUX_CBAUDEX ? fast[code & 15] : slow[code & 15];
+}
+
+static struct linux_termios2 termios_of(const struct tty *tty)
+{
+    uint32_t flags = tty->termios.cflag, input = flags >> LINUX_IBSHIFT & LINUX_CBAUD;
+    struct linux_termios2 both = {
+        .termios = tty->termios,
+        .output_speed = baud(flags & LINUX_CBAUD, tty->output_speed),
+    };
+
+    both.input_speed = input ? baud(input, tty->input_speed) : both.output_speed;
+    return both;
+}
+
+/* `bytes`: of the form that is meant; the shorter one has no numbers for speeds. */
+static long set_termios(struct thread *t, struct terminal *terminal, uint64_t address, size_t bytes,
                         bool flush_input)
 {
-    struct linux_termios termios;
+    struct linux_termios2 both = termios_of(&terminal->tty);
 
-    if (copy_in(t->process->space, &termios, address, sizeof(termios)))
+    if (copy_in(t->process->space, &both, address, bytes))
         return -LINUX_EFAULT;
-    tty_set_termios(&terminal->tty, &termios, flush_input);
+    terminal->tty.input_speed = both.input_speed;
+    terminal->tty.output_speed = both.output_speed;
+    tty_set_termios(&terminal->tty, &both.termios, flush_input);
     if (terminal->drained)
         terminal->drained(terminal); /* what is accepted may differ in another mode */
+    return 0;
+}
+
+static long get_termios(struct thread *t, const struct terminal *terminal, uint64_t address,
+                        size_t bytes)
+{
+    const struct linux_termios2 both = termios_of(&terminal->tty);
+
+    return copy_out(t->process->space, address, &both, bytes);
+}
+
+/* ---- the line ---- */
+
+/* TCXONC */
+static long control_flow(const struct file *file, struct terminal *terminal, uint64_t what)
+{
+    if (what > LINUX_TCION)
+        return -LINUX_EINVAL;
+    if (is_master(file)) /* it cannot be held by itself */
+        return -LINUX_ENOTTY;
+    if (what == LINUX_TCOOFF || what == LINUX_TCOON)
+        tty_hold(&terminal->tty, what == LINUX_TCOOFF);
+    else
+        tty_send_flow(&terminal->tty, what == LINUX_TCIOFF);
     return 0;
 }
 
@@ -31,8 +85,10 @@ static long flush(struct terminal *terminal, uint64_t which)
 {
     if (which > LINUX_TCIOFLUSH)
         return -LINUX_EINVAL;
-    if (which != LINUX_TCOFLUSH) /* of output nothing is held back */
+    if (which != LINUX_TCOFLUSH)
         tty_flush_input(&terminal->tty);
+    if (which) /* what was written is with the line already: it is only told */
+        terminal->tty.tell(&terminal->tty, LINUX_TIOCPKT_FLUSHWRITE);
     if (terminal->drained)
         terminal->drained(terminal);
     return 0;
@@ -56,33 +112,33 @@ static long set_size(struct thread *t, struct terminal *terminal, uint64_t addre
 /* A leader without a terminal takes this; one of another session's only by force. */
 static long take(struct thread *t, struct file *file, struct terminal *terminal, bool force)
 {
-    const struct process *p = t->process;
+    struct process *p = t->process;
     bool may = cred_can(&p->cred, CAP_SYS_ADMIN);
 
     if (p->sid == p->pid && terminal->tty.session == p->sid)
         return 0;
-    if (p->sid != p->pid || terminal_of_session(p->sid) ||
-        (terminal->tty.session && !(force && may)))
+    if (p->sid != p->pid || terminal_of_process(p) || (terminal->tty.session && !(force && may)))
         return -LINUX_EPERM;
     if ((file->flags & LINUX_O_ACCMODE) == LINUX_O_WRONLY && !may)
         return -LINUX_EPERM;
-    terminal->tty.session = p->sid;
-    terminal->tty.foreground = p->pgid;
+    terminal_take(terminal, p);
     return 0;
 }
 
-/* The leader gives it up, for its session. */
+/* The leader gives it up for its session, another process for itself. */
 static long give_up(const struct thread *t, struct terminal *terminal)
 {
-    const struct process *p = t->process;
+    struct process *p = t->process;
 
-    if (terminal->tty.session != p->sid)
+    if (terminal_of_process(p) != terminal)
         return -LINUX_ENOTTY;
-    if (p->sid == p->pid) {
-        terminal_signal(terminal, LINUX_SIGHUP);
-        terminal_signal(terminal, LINUX_SIGCONT);
-        terminal->tty.session = terminal->tty.foreground = 0;
+    if (p->sid != p->pid) {
+        p->no_terminal = true;
+        return 0;
     }
+    terminal_signal(terminal, LINUX_SIGHUP);
+    terminal_signal(terminal, LINUX_SIGCONT);
+    terminal->tty.session = terminal->tty.foreground = 0;
     return 0;
 }
 
@@ -99,7 +155,7 @@ static long set_foreground(struct thread *t, struct file *file, struct terminal 
         return -LINUX_EFAULT;
     if (group < 0)
         return -LINUX_EINVAL;
-    if (terminal->tty.session != p->sid)
+    if (terminal_of_process(p) != terminal)
         return -LINUX_ENOTTY;
     if (!process_group_exists(group, p->sid))
         return process_group_exists(group, 0) ? -LINUX_EPERM : -LINUX_ESRCH;
@@ -113,7 +169,7 @@ static long get_group(struct thread *t, const struct file *file, struct terminal
 {
     int32_t group = session ? terminal->tty.session : terminal->tty.foreground;
 
-    if (!is_master(file) && terminal->tty.session != t->process->sid)
+    if (!is_master(file) && terminal_of_process(t->process) != terminal)
         return -LINUX_ENOTTY;
     if (session && !group)
         return -LINUX_ENOTTY;
@@ -145,12 +201,19 @@ static long changes(struct thread *t, struct file *file, struct terminal *termin
     switch (request) {
     case LINUX_TCSETS:
     case LINUX_TCSETSW:
-        return set_termios(t, terminal, argument, false);
+        return set_termios(t, terminal, argument, sizeof(struct linux_termios), false);
     case LINUX_TCSETSF:
-        return set_termios(t, terminal, argument, true);
+        return set_termios(t, terminal, argument, sizeof(struct linux_termios), true);
+    case LINUX_TCSETS2:
+    case LINUX_TCSETSW2:
+        return set_termios(t, terminal, argument, sizeof(struct linux_termios2), false);
+    case LINUX_TCSETSF2:
+        return set_termios(t, terminal, argument, sizeof(struct linux_termios2), true);
+    case LINUX_TCXONC:
+        return control_flow(file, terminal, argument);
     case LINUX_TCFLSH:
         return flush(terminal, argument);
-    default: /* TCSBRK: what was written has gone */
+    default: /* TCSBRK, TCSBRKP: what was written has gone */
         return 0;
     }
 }
@@ -165,12 +228,19 @@ long terminal_ioctl(struct thread *t, struct file *file, uint32_t request, uint6
         return request == LINUX_TIOCSPGRP ? -LINUX_ENOTTY : -LINUX_EIO;
     switch (request) {
     case LINUX_TCGETS:
-        return copy_out(space, argument, &tty->termios, sizeof(tty->termios));
+        return get_termios(t, terminal, argument, sizeof(struct linux_termios));
+    case LINUX_TCGETS2:
+        return get_termios(t, terminal, argument, sizeof(struct linux_termios2));
     case LINUX_TCSETS:
     case LINUX_TCSETSW:
     case LINUX_TCSETSF:
+    case LINUX_TCSETS2:
+    case LINUX_TCSETSW2:
+    case LINUX_TCSETSF2:
+    case LINUX_TCXONC:
     case LINUX_TCFLSH:
     case LINUX_TCSBRK:
+    case LINUX_TCSBRKP:
         return changes(t, file, terminal, request, argument);
     case LINUX_TIOCGWINSZ:
         return copy_out(space, argument, &tty->size, sizeof(tty->size));
@@ -178,6 +248,9 @@ long terminal_ioctl(struct thread *t, struct file *file, uint32_t request, uint6
         return set_size(t, terminal, argument);
     case LINUX_FIONREAD:
         return tell(t, argument, readable(file, terminal));
+    case LINUX_TIOCGDEV:
+        return tell(t, argument, is_master(file) ? PTMX_DEVICE : (long)terminal->device);
+    case LINUX_TIOCGETD: /* the one line discipline */
     case LINUX_TIOCOUTQ:
         return tell(t, argument, 0);
     case LINUX_TIOCSCTTY:

@@ -39,6 +39,9 @@ void tty_init(struct tty *tty)
     tty->size = (struct linux_winsize){.rows = 24, .columns = 80};
     tty->head = tty->commit = tty->tail = 0;
     tty->column = tty->line_column = 0;
+    tty->held = tty->held_by_call = false;
+    tty->echo_bytes = 0;
+    tty->input_speed = tty->output_speed = 0;
 }
 
 static bool local(const struct tty *tty, uint32_t flag)
@@ -88,6 +91,54 @@ void tty_write(struct tty *tty, const char *text, size_t bytes)
         tty->put(tty, text + from, bytes - from);
 }
 
+/* What the terminal shows by itself; it waits while output is held. */
+static void show(struct tty *tty, const char *text, size_t bytes)
+{
+    if (!tty->held)
+        tty_write(tty, text, bytes);
+    else if (bytes <= TTY_ECHO_MAX - tty->echo_bytes) {
+        memcpy(tty->echo + tty->echo_bytes, text, bytes);
+        tty->echo_bytes += (unsigned)bytes;
+    }
+}
+
+static void hold(struct tty *tty)
+{
+    if (tty->held)
+        return;
+    tty->held = true;
+    tty->tell(tty, LINUX_TIOCPKT_STOP);
+}
+
+static void go_on(struct tty *tty)
+{
+    if (!tty->held || tty->held_by_call)
+        return;
+    tty->held = false;
+    tty_write(tty, tty->echo, tty->echo_bytes);
+    tty->echo_bytes = 0;
+    tty->tell(tty, LINUX_TIOCPKT_START);
+}
+
+void tty_hold(struct tty *tty, bool by_call)
+{
+    if (by_call) {
+        tty->held_by_call = true;
+        hold(tty);
+    } else if (tty->held_by_call) {
+        tty->held_by_call = false;
+        go_on(tty);
+    }
+}
+
+void tty_send_flow(struct tty *tty, bool stop)
+{
+    char byte = (char)tty->termios.cc[stop ? LINUX_VSTOP : LINUX_VSTART];
+
+    if (byte != DISABLED)
+        tty->put(tty, &byte, 1);
+}
+
 /* Whether a character is echoed as ^X. */
 static bool shown_as_control(const struct tty *tty, unsigned char byte)
 {
@@ -102,9 +153,9 @@ static void echo(struct tty *tty, unsigned char byte)
     if (shown_as_control(tty, byte)) {
         text[0] = '^';
         text[1] = (char)(byte ^ 0x40);
-        tty_write(tty, text, 2);
+        show(tty, text, 2);
     } else {
-        tty_write(tty, text, 1);
+        show(tty, text, 1);
     }
 }
 
@@ -145,7 +196,7 @@ static void erase_one(struct tty *tty)
     if (!local(tty, LINUX_ECHO) || !local(tty, LINUX_ECHOE))
         return;
     for (unsigned after = line_columns(tty); after < before; after++)
-        tty_write(tty, "\b \b", 3);
+        show(tty, "\b \b", 3);
 }
 
 static void erase_word(struct tty *tty)
@@ -165,7 +216,7 @@ static void erase_line(struct tty *tty)
 static void reprint(struct tty *tty)
 {
     echo(tty, tty->termios.cc[LINUX_VREPRINT]);
-    tty_write(tty, "\n", 1);
+    show(tty, "\n", 1);
     tty->line_column = 0;
     for (unsigned i = tty->commit; i != tty->tail; i++)
         echo(tty, (unsigned char)*at(tty, i));
@@ -204,8 +255,13 @@ static bool input_signal(struct tty *tty, unsigned char byte)
         signal = LINUX_SIGTSTP;
     else
         return false;
-    if (!local(tty, LINUX_NOFLSH))
+    if (!local(tty, LINUX_NOFLSH)) {
+        tty->echo_bytes = 0;
         tty_flush_input(tty);
+        tty->tell(tty, LINUX_TIOCPKT_FLUSHWRITE);
+    }
+    if (tty->termios.iflag & LINUX_IXON)
+        go_on(tty);
     if (local(tty, LINUX_ECHO))
         echo(tty, byte);
     tty->signal(tty, signal);
@@ -226,6 +282,20 @@ static bool input_edit(struct tty *tty, unsigned char byte)
     } else {
         return false;
     }
+    return true;
+}
+
+/* The characters that hold output and let it go on, and any other one that may do the latter. */
+static bool input_flow(struct tty *tty, unsigned char byte)
+{
+    if (!(tty->termios.iflag & LINUX_IXON))
+        return false;
+    if (is_control(tty, byte, LINUX_VSTART))
+        go_on(tty);
+    else if (is_control(tty, byte, LINUX_VSTOP))
+        hold(tty);
+    else
+        return false;
     return true;
 }
 
@@ -273,12 +343,10 @@ void tty_input(struct tty *tty, unsigned char byte)
     } else if (byte == '\n' && (flags & LINUX_INLCR)) {
         byte = '\r';
     }
-    /* Output is never held, so the characters that would hold it only disappear. */
-    if ((flags & LINUX_IXON) &&
-        (is_control(tty, byte, LINUX_VSTART) || is_control(tty, byte, LINUX_VSTOP)))
+    if (input_flow(tty, byte) || input_signal(tty, byte))
         return;
-    if (input_signal(tty, byte))
-        return;
+    if ((flags & LINUX_IXON) && (flags & LINUX_IXANY))
+        go_on(tty);
     if (local(tty, LINUX_ICANON)) {
         input_canonical(tty, byte);
         return;
@@ -295,6 +363,7 @@ void tty_input(struct tty *tty, unsigned char byte)
 void tty_flush_input(struct tty *tty)
 {
     tty->head = tty->commit = tty->tail;
+    tty->tell(tty, LINUX_TIOCPKT_FLUSHREAD);
 }
 
 /* ---- reading ---- */
@@ -358,13 +427,25 @@ long tty_read(struct tty *tty, char *to, size_t bytes)
     return (long)done;
 }
 
+/* Whether ^S and ^Q, and no other characters, hold output and let it go on. */
+static bool flow_is_usual(const struct linux_termios *termios)
+{
+    return (termios->iflag & LINUX_IXON) && termios->cc[LINUX_VSTOP] == CONTROL('S') &&
+           termios->cc[LINUX_VSTART] == CONTROL('Q');
+}
+
 void tty_set_termios(struct tty *tty, const struct linux_termios *termios, bool flush_input)
 {
-    bool was_canonical = local(tty, LINUX_ICANON);
+    bool was_canonical = local(tty, LINUX_ICANON), was_usual = flow_is_usual(&tty->termios);
+    bool had_flow = (tty->termios.iflag & LINUX_IXON) != 0;
 
     tty->termios = *termios;
     if (flush_input)
         tty_flush_input(tty);
+    if (had_flow && !(termios->iflag & LINUX_IXON))
+        go_on(tty);
+    if (was_usual != flow_is_usual(termios))
+        tty->tell(tty, was_usual ? LINUX_TIOCPKT_NOSTOP : LINUX_TIOCPKT_DOSTOP);
     /* What was typed so far is readable as it is, in either mode. */
     if (was_canonical != local(tty, LINUX_ICANON)) {
         tty->commit = tty->tail;

@@ -20,22 +20,32 @@
 #include "user/linux/abi_terminal.h"
 
 #define TTY_INPUT_MAX 4096 /* power of two */
+#define TTY_ECHO_MAX  256  /* that waits while output is held; more is lost */
 
 struct tty {
     struct linux_termios termios;
     struct linux_winsize size;
-    int foreground; /* process group that gets the signals; 0: none */
-    int session;    /* whose controlling terminal it is; 0: nobody's */
+    uint32_t input_speed, output_speed; /* of BOTHER */
+    int foreground;                     /* process group that gets the signals; 0: none */
+    int session;                        /* whose controlling terminal it is; 0: nobody's */
 
     /* Set by the owner. */
     void (*put)(struct tty *tty, const char *text, size_t bytes); /* to the line */
     void (*signal)(struct tty *tty, int signal);                  /* to the foreground group */
-    void (*ready)(struct tty *tty); /* something can be read now that could not */
+    void (*ready)(struct tty *tty);               /* something can be read now that could not */
+    void (*tell)(struct tty *tty, unsigned what); /* TIOCPKT_*: output is held, or goes on, or
+                                                     input was thrown away, or the way to hold it
+                                                     is another */
 
     uint16_t input[TTY_INPUT_MAX]; /* byte | TTY_END | TTY_EOF */
     unsigned head, commit, tail;   /* counts, ever growing; index modulo TTY_INPUT_MAX */
     unsigned column;               /* of the cursor, as far as output tells */
     unsigned line_column;          /* where the line being edited began */
+
+    bool held;         /* output waits: who writes looks at it first, an echo goes into `echo` */
+    bool held_by_call; /* no character lets it go on */
+    char echo[TTY_ECHO_MAX];
+    unsigned echo_bytes;
 };
 
 void tty_init(struct tty *tty);
@@ -55,5 +65,9 @@ bool tty_has_input(const struct tty *tty);
 unsigned tty_read_timeout(const struct tty *tty);
 void tty_set_termios(struct tty *tty, const struct linux_termios *termios, bool flush_input);
 void tty_flush_input(struct tty *tty);
+/* Hold output, or let it go on, as no character can. */
+void tty_hold(struct tty *tty, bool hold);
+/* Send the character that tells the other end to stop, or to go on, if there is one. */
+void tty_send_flow(struct tty *tty, bool stop);
 
 #endif
