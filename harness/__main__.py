@@ -150,9 +150,14 @@ def _differ(arguments: argparse.Namespace) -> int:
         differ.Run(arguments.first_seed + number, arguments.steps, arguments.features)
         for number in range(arguments.runs)
     ]
-    pagoda = differ.on_pagoda(_machine(arguments), arguments.build_dir)
+    machine, build_dir = _machine(arguments), arguments.build_dir
     try:
-        findings = differ.compare(runs, pagoda, differ.on_linux(arguments.build_dir))
+        findings = differ.compare(
+            runs,
+            differ.on_pagoda(machine, build_dir),
+            differ.on_linux(machine, build_dir),
+            build_dir / "differ",
+        )
     except (differ.Broken, debian.Unobtainable) as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1

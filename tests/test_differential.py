@@ -28,6 +28,11 @@ def test_linux_does_the_same(
     root = Path(__file__).resolve().parent.parent
     build_dir = root / str(request.config.getoption("--build-dir"))
     runs = [differ.Run(first_seed + number, STEPS, features) for number in range(RUNS)]
-    pagoda = differ.on_pagoda(qemu.Machine(), build_dir)
-    findings = differ.compare(runs, pagoda, differ.on_linux(build_dir))
+    machine = qemu.Machine()
+    findings = differ.compare(
+        runs,
+        differ.on_pagoda(machine, build_dir),
+        differ.on_linux(machine, build_dir),
+        build_dir / "differ",
+    )
     assert not findings, "\n".join(str(finding) for finding in findings)

@@ -16,7 +16,7 @@ import pytest
 
 from scratch import copy_ktap
 
-from harness import bench, boot, bootrefs, crash, declared, jobs, ktap
+from harness import bench, boot, bootrefs, crash, declared, differ, jobs, ktap
 from harness import layers, mkinitrd, process, qemu
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -643,3 +643,38 @@ def test_boot_references(source: int, target: int, symbol: str, violations: int)
     text = "Relocation section '.rela.text' at offset 0x0 contains 1 entry:\n"
     text += f"{source:016x}  0000000000000013 R_RISCV_CALL_PLT  {target - 4:016x} {symbol} + 4\n"
     assert len(bootrefs.violations(bootrefs.parse(_BOOTREFS_SYMBOLS + text))) == violations
+
+
+# ---- differential runs ----
+
+
+def _mmdiff(line: str, value: int) -> str:
+    return f"noise\n# mmdiff 1 64 -\n{line}hash 64 {value:016x}\nmmdiff done {value:016x}\nnoise\n"
+
+
+def _compared(here: list[str], there: list[str], logs: Path) -> list[differ.Finding | differ.Unsteady]:
+    mine, other = iter(here), iter(there)
+    return differ.compare(
+        [differ.Run(1, 64, "")], lambda _: next(mine), lambda _: next(other), logs
+    )
+
+
+def test_differ_equal_runs_are_run_once(tmp_path: Path) -> None:
+    assert _compared([_mmdiff("", 1)], [_mmdiff("", 1)], tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_differ_finds_the_line(tmp_path: Path) -> None:
+    mine, other = _mmdiff("7 read: 1\n", 1), _mmdiff("7 read: 2\n", 2)
+    (finding,) = _compared([_mmdiff("", 1), mine], [_mmdiff("", 2), other], tmp_path)
+    assert isinstance(finding, differ.Finding)
+    assert (finding.here, finding.there) == ("7 read: 1", "7 read: 2")
+
+
+def test_differ_says_which_system_is_unsteady(tmp_path: Path) -> None:
+    again = _mmdiff("7 read: 1\n", 1)
+    (finding,) = _compared([_mmdiff("", 3), again], [_mmdiff("", 1), again], tmp_path)
+    assert isinstance(finding, differ.Unsteady)
+    assert finding.changed == ("Pagoda",) and "steps 1..64" in str(finding)
+    assert (tmp_path / "pagoda-1.log").read_text() == _mmdiff("", 3)
+    assert (tmp_path / "linux-2.log").read_text() == again

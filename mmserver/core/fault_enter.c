@@ -422,20 +422,33 @@ static void pending_undo(struct worker *w)
     w->visit.failed = 0;
 }
 
+/* The fault that the newest record tells of has not happened yet: it counts, and is told, when it
+ * has been answered. */
+static struct fault_record fault_unrecord(struct worker *w)
+{
+    struct fault_record r = w->ring[--w->ring_next & (FAULT_RING_MAX - 1)];
+
+    if (fault_outcome(&r) != FAULT_ANON_PREZEROED)
+        w->count[outcome_counter[fault_outcome(&r)]]--;
+    return r;
+}
+
 struct answer fault_reply_failed(struct worker *w, long error)
 {
-    /* What was tried stands in the newest record. */
-    const struct fault_record *r = &w->ring[(w->ring_next - 1) & (FAULT_RING_MAX - 1)];
+    const struct fault_record r = fault_unrecord(w);
 
     pending_undo(w);
-    if (error == -ERR_CLIENT)
-        return answer_make(ANSWER_PARK, 0, 0); /* it was stopped meanwhile: nobody to answer */
+    if (error ==
+        -ERR_CLIENT) /* it was stopped meanwhile, and may run elsewhere: nobody to answer */
+        return answer_make(ANSWER_PARK, 0, 0);
     if (error == -ERR_MAPPED)
         mm_count(w, reply_raced);
     struct client *c = client_get(w->client_tag & (CLIENTS_MAX - 1));
     struct answer answer = answer_make(ANSWER_REPLY, 0, 0); /* being destroyed: let it be stopped */
-    if (c && c->tag == w->client_tag)
-        answer = fault_slow(w, c, r->address, fault_cause(r), r->pc, false, place_instructions());
+    if (c && c->tag == w->client_tag) {
+        c->minor_faults--;
+        answer = fault_slow(w, c, r.address, fault_cause(&r), r.pc, false, place_instructions());
+    }
     if (c)
         client_put(c);
     return answer;

@@ -195,6 +195,48 @@ KTAP_CASE(core_fault_refused_reply_is_undone)
     core_world_check();
 }
 
+/* All faults so far, as vmstat adds them up. */
+static uint64_t faults_counted(void)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = MMCOUNT_fault_anon_prezeroed; i <= MMCOUNT_fault_spurious; i++)
+        sum += i == MMCOUNT_fault_anon_prezeroed ? fault_prezeroed_count(sim_worker(0))
+                                                 : sim_worker(0)->count[i];
+    return sum;
+}
+
+/* The kernel takes no straight answer while the worker has more to attend to. A fault that is
+ * answered at the second try is one fault, whatever it was about to do. */
+KTAP_CASE(core_fault_refused_reply_counts_once)
+{
+    open_world();
+    vaddr_t at = core_world_mmap(program, 0, 8 * PAGE_BYTES, RW, 0);
+    struct client *child = NULL;
+
+    for (unsigned way = 0; way < 5; way++) { /* new, read, zero page, copy, reuse */
+        if (way == 3)
+            child = core_world_fork(program, 0);
+        if (way == 4)
+            EXPECT(sim_access(child, at + PAGE_BYTES, SIM_WRITE, &(uint8_t){3}).done);
+        uint64_t faults = program->minor_faults, counted = faults_counted();
+        uint64_t told = sim_worker(0)->ring_next;
+        sim_fail_call(1);
+        if (way == 1)
+            EXPECT_EQ(load(at + PAGE_BYTES), 0);
+        else
+            store(at + (way == 2 || way == 4) * PAGE_BYTES, (uint8_t)way);
+        EXPECT(sim_failed());
+        sim_fail_call(0);
+        EXPECT_EQ(program->minor_faults - faults, 1);
+        EXPECT_EQ(faults_counted() - counted, 1);
+        EXPECT_EQ(sim_worker(0)->ring_next - told, 1);
+        core_world_check();
+    }
+    core_world_end(child);
+    core_world_check();
+}
+
 KTAP_CASE(core_fault_out_of_memory_is_a_signal)
 {
     core_world_boot(&(struct world){.harts = 1, .memory_pages = 6 * PAGES_PER_BLOCK});
