@@ -189,7 +189,7 @@ static inline __attribute__((always_inline)) void few_fence(struct hart *h, cons
 static inline __attribute__((always_inline)) bool few_begin(struct few *f, uint64_t space)
 {
     f->client = f->worker->client;
-    f->space = straight_space(f->worker, space);
+    f->space = straight_space(f->worker, space, RIGHT_MAP);
     if (unlikely(f->space == NULL || f->space != f->client->space || f->space->linear_end))
         return false;
     if (unlikely(f->worker->operation_page == NULL))

@@ -189,8 +189,7 @@ static bool grow(struct hart *h, struct thread *w, struct thread *c, const struc
     uint64_t old = arch_slot_swap(slot, entry_make(g->table, ENTRY_V)); /* a release */
     kassert(old == 0);
     c->space->tables++;
-    c->leaf_bias = (uint64_t)table - (g->address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
-    c->leaf_tag = g->address >> BLOCK_SHIFT;
+    leaf_cache_set(&c->leaf, g->address, table);
     return true;
 }
 
@@ -251,7 +250,7 @@ bool straight_refused(uint64_t space, uint64_t count, uint64_t value, struct thr
 static inline __attribute__((always_inline)) enum outcome
 straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, uint64_t count)
 {
-    struct space *s = straight_space(w, space_slot);
+    struct space *s = straight_space(w, space_slot, RIGHT_MAP);
     const volatile struct batch_op *op = w->operation_page;
     struct was was;
 

@@ -112,7 +112,7 @@ static inline enum mapped reply_map(struct thread *w, struct thread *c, uint64_t
     if (unlikely(memory >= w->table_size))
         return FLAGGED;
     /* The cache is filled by a walk in user space, so a hit proves that the address lies there. */
-    if (unlikely(address >> BLOCK_SHIFT != c->leaf_tag))
+    if (unlikely(!leaf_cached(&c->leaf, address)))
         return ELSEWHERE;
     struct cap *cap = &w->table_caps[memory];
     entry |= ENTRY_ALWAYS;
@@ -151,7 +151,7 @@ answer_elsewhere(struct thread *w, uint64_t entry, uint64_t memory, struct threa
 {
     struct thread *c = w->client;
 
-    if (unlikely(!space_leaf_look(c, c->fault_address, true) ||
+    if (unlikely(!space_leaf_look(c, &c->leaf, c->fault_address, true) ||
                  reply_map(w, c, entry, memory) != MAPPED))
         return false;
     w->client = parked;

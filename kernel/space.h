@@ -163,12 +163,12 @@ static inline bool space_in_linear(const struct space *s, vaddr_t address, uint6
 }
 
 /*
- * The leaf table of `address` in t's space becomes the one that t has cached: false if there is
- * none. The hart is busy, or the kernel lock held: a table that goes meanwhile is forgotten again
+ * The leaf table of `address` in t's space goes into `leaf`, which is t's: false if there is none.
+ * The hart is busy, or the kernel lock held: a table that goes meanwhile is forgotten again
  * (batch_table.c). `known`: by the walk of known depth, which is shorter to do and longer to write.
  */
-static inline __attribute__((always_inline)) bool space_leaf_look(struct thread *t, vaddr_t address,
-                                                                  bool known)
+static inline __attribute__((always_inline)) bool
+space_leaf_look(const struct thread *t, struct leaf_cache *leaf, vaddr_t address, bool known)
 {
     const struct space *s = t->space;
 
@@ -177,14 +177,13 @@ static inline __attribute__((always_inline)) bool space_leaf_look(struct thread 
     uint64_t *table = known ? space_leaf_table(s, address) : space_table(s, address, 0);
     if (unlikely(table == NULL))
         return false;
-    t->leaf_bias = (uint64_t)table - (address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
-    t->leaf_tag = address >> BLOCK_SHIFT;
+    leaf_cache_set(leaf, address, table);
     return true;
 }
 
 static inline __attribute__((always_inline)) bool space_leaf_find(struct thread *t, vaddr_t address)
 {
-    return space_leaf_look(t, address, false);
+    return space_leaf_look(t, &t->leaf, address, false);
 }
 
 /* n live leaf entries that pointed into this 2 MiB block are gone. */

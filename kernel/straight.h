@@ -95,10 +95,10 @@ straight_replace(struct hart *h, struct thread *w, const struct space *s, uint64
  * counted. The space is locked, and the hart busy; neither is so afterwards. */
 void replaced_fence(struct hart *h, struct space *s, struct was was);
 
-/* The Space capability in the slot, if it lets w map; NULL: find out why in full. */
-static inline struct space *straight_space(const struct thread *w, uint64_t slot)
+/* The Space capability in the slot, if it has `rights`; NULL: find out why in full. */
+static inline struct space *straight_space(const struct thread *w, uint64_t slot, uint8_t rights)
 {
-    const uint32_t want = CAP_SPACE | RIGHT_MAP << 8, mask = 0xff | RIGHT_MAP << 8;
+    const uint32_t want = CAP_SPACE | (uint32_t)rights << 8, mask = 0xff | (uint32_t)rights << 8;
 
     if (unlikely(slot >= w->table_size))
         return NULL;
@@ -110,7 +110,7 @@ static inline struct space *straight_space(const struct thread *w, uint64_t slot
 /* The client's cached leaf table is that of `address` from now on, if there is one. */
 static inline bool straight_leaf(struct thread *c, vaddr_t address)
 {
-    return likely(address >> BLOCK_SHIFT == c->leaf_tag) || space_leaf_find(c, address);
+    return leaf_cached(&c->leaf, address) || space_leaf_find(c, address);
 }
 
 /* What a batch that does not go straight to its end has come to: for who looks again in full. */

@@ -31,7 +31,7 @@ void thread_init(struct thread *t, struct hart *hart)
     t->pager_slot = &thread_no_slot;
     t->personality_slot = &thread_no_slot;
     t->client = &thread_nobody;
-    t->leaf_tag = ~0UL;
+    thread_leaf_forget(t);
 }
 
 void thread_route_refresh(struct thread *t)
@@ -218,7 +218,7 @@ static void space_set(struct thread *t, struct space *s)
         t->space->thread_count--;
     }
     t->space = s;
-    t->leaf_tag = ~0UL;
+    thread_leaf_forget(t);
     if (s) {
         TAILQ_INSERT_TAIL(&s->threads, t, mates);
         s->thread_count++;

@@ -51,6 +51,13 @@ struct route {
     uint64_t badge;
 };
 
+/* A leaf table that a thread remembers: the entry of an address is at bias + (address >> 12) * 8.
+ */
+struct leaf_cache {
+    uint64_t tag; /* address >> 21, ~0 for none */
+    uint64_t bias;
+};
+
 struct thread {
     uint64_t x[32]; /* integer registers; x[0] is the pc */
 
@@ -65,8 +72,7 @@ struct thread {
     uint64_t fault_cause;
     struct thread **personality_slot; /* likewise */
 
-    uint64_t leaf_tag;      /* address >> 21 of the cached leaf table, ~0 for none */
-    uint64_t leaf_bias;     /* entry address = leaf_bias + (address >> 12) * 8 */
+    struct leaf_cache leaf; /* of its last fault */
     struct cap *table_caps; /* the capability table's entries, NULL: no kernel calls */
     uint64_t table_size;
     struct thread *client; /* of a worker: see above; of any other thread thread_nobody */
@@ -89,7 +95,8 @@ struct thread {
     struct route pager;
     struct route personality;
     uint64_t call_mask[8];
-    uint64_t info[2]; /* given by forward_park */
+    uint64_t info[2];        /* given by forward_park */
+    struct leaf_cache aside; /* of where its registers were put aside last (context.c) */
 
     /* Slow path only. */
     struct table *table; /* counted reference */
@@ -152,16 +159,33 @@ static inline bool thread_hart_owned(const struct thread *t)
            t->state == THREAD_MESSAGE || t->state == THREAD_FORWARDED;
 }
 
-/* The slot of `address`, which lies where the cached leaf table is. */
-static inline uint64_t *thread_leaf_slot(const struct thread *t, vaddr_t address)
+static inline bool leaf_cached(const struct leaf_cache *leaf, vaddr_t address)
 {
-    return (uint64_t *)(t->leaf_bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+    return likely(address >> BLOCK_SHIFT == leaf->tag);
 }
 
-/* Kernel lock held. Forget the cached leaf table; the caller then calls harts_quiesce(). */
+static inline uint64_t *leaf_cached_slot(const struct leaf_cache *leaf, vaddr_t address)
+{
+    return (uint64_t *)(leaf->bias + (address >> PAGE_SHIFT) * sizeof(uint64_t));
+}
+
+static inline void leaf_cache_set(struct leaf_cache *leaf, vaddr_t address, const uint64_t *table)
+{
+    leaf->bias = (uint64_t)table - (address >> BLOCK_SHIFT << TABLE_SHIFT) * sizeof(uint64_t);
+    leaf->tag = address >> BLOCK_SHIFT;
+}
+
+/* The slot of `address`, which lies where the leaf table of the last fault is. */
+static inline uint64_t *thread_leaf_slot(const struct thread *t, vaddr_t address)
+{
+    return leaf_cached_slot(&t->leaf, address);
+}
+
+/* Kernel lock held. Forget the cached leaf tables; the caller then calls harts_quiesce(). */
 static inline void thread_leaf_forget(struct thread *t)
 {
-    __atomic_store_n(&t->leaf_tag, ~0UL, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->leaf.tag, ~0UL, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->aside.tag, ~0UL, __ATOMIC_RELAXED);
 }
 
 /* Kernel lock held. -ERR_AGAIN while another hart owns its state, or has it as a worker (that hart

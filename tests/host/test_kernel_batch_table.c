@@ -76,9 +76,9 @@ KTAP_CASE(table_remove_empties_the_caches_of_the_threads)
     t->space = sw.space[0];
     TAILQ_INSERT_TAIL(&t->space->threads, t, mates);
     t->space->thread_count++;
-    t->leaf_tag = VA >> BLOCK_SHIFT;
+    t->leaf.tag = VA >> BLOCK_SHIFT;
     EXPECT_EQ(op_on(0, with_level(op_simple(BATCH_TABLE_REMOVE, VA, 0, 0), 1)), 0);
-    EXPECT_EQ(t->leaf_tag, ~0UL);
+    EXPECT_EQ(t->leaf.tag, ~0UL);
     CHECK_ALL();
 }
 

@@ -186,7 +186,7 @@ KTAP_CASE(the_table_is_walked_to)
 {
     struct thread *c = start(2, 1, RW);
 
-    c->leaf_tag = ~0UL;
+    c->leaf.tag = ~0UL;
     operation(BATCH_PROTECT, 1, 0);
     answered(c, true);
     EXPECT_EQ(*slot_at(AT), page_entry(DATA, 0));

@@ -31,6 +31,15 @@ static void map(vaddr_t address, unsigned page, uint64_t bits)
     block_get_n(world.first + DATA + page, 1);
 }
 
+static void exception_or_call(bool fault)
+{
+    if (fault)
+        ipc_fault(1, AT, CAUSE_STORE_PAGE);
+    else
+        ipc_foreign(1, 1024);
+    IPC_NATIVE(1, CALL_FORWARD_PARK, 1, 2);
+}
+
 /* A client on hart 1, whose exception (or call) the personality there has. */
 static struct thread *start(bool fault)
 {
@@ -39,11 +48,7 @@ static struct thread *start(bool fault)
     struct thread *c = running(1);
     ipc_fill(c);
     c->x[0] = 0x4000;
-    if (fault)
-        ipc_fault(1, AT, CAUSE_STORE_PAGE);
-    else
-        ipc_foreign(1, 1024);
-    IPC_NATIVE(1, CALL_FORWARD_PARK, 1, 2);
+    exception_or_call(fault);
     EXPECT(running(1) == ipc_t(ipc.personality_worker[1]));
     EXPECT_EQ(c->state, fault ? THREAD_FORWARDED : THREAD_CALL);
     ipc_check();
@@ -61,14 +66,33 @@ static void refused(struct thread *c, long error, vaddr_t address, uint64_t byte
     ipc_check();
 }
 
+/* There and back: from then on the kernel remembers the leaf table, and it goes the short way. */
+static void once(struct thread *c)
+{
+    uint64_t before[32];
+
+    memcpy(before, c->x, sizeof(before));
+    IPC_NATIVE(1, CALL_REPLY_PUSH, ipc.space, AT, BYTES, OFFSET, 0x5000);
+    EXPECT(running(1) == c && c->aside.tag == AT >> BLOCK_SHIFT);
+    exception_or_call(false);
+    IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT + OFFSET);
+    EXPECT(running(1) == c && memcmp(c->x, before, sizeof(before)) == 0);
+    exception_or_call(true);
+    ipc_check();
+}
+
 KTAP_CASE(registers_are_put_aside_and_brought_back)
 {
-    for (unsigned fault = 0; fault < 2; fault++) {
+    for (unsigned fault = 0; fault < 4; fault++) {
         for (vaddr_t address = AT; address <= AT + 4096 - BYTES + 512; address += 512) {
-            struct thread *c = start(fault);
+            struct thread *c = start(fault & 1);
             uint64_t before[32], frame[BYTES / 8];
             map(AT, 0, RW);
             map(AT + 4096, 1, RW);
+            if (fault & 2) {
+                once(c);
+                memset(page_words(0), 0, 8192);
+            }
             memcpy(before, c->x, sizeof(before));
             IPC_NATIVE(1, CALL_REPLY_PUSH, ipc.space, address, BYTES, OFFSET, 0x5000);
             EXPECT(running(1) == c && !ipc_hart[1].returned);
@@ -118,12 +142,70 @@ KTAP_CASE(memory_that_is_not_there_or_not_writable_is_refused)
     EXPECT(running(1) == c);
 }
 
+static uint64_t *slot_of(vaddr_t address)
+{
+    unsigned level;
+
+    return space_slot(ipc_object(ipc.space), address, 0, &level);
+}
+
+/* What is remembered says where the leaf is, not what it allows, nor that the arguments are right.
+ */
+KTAP_CASE(a_remembered_leaf_table_allows_nothing)
+{
+    struct thread *c = start(true);
+
+    map(AT, 0, RW);
+    once(c);
+    refused(c, ERR_ALIGN, AT + 4, BYTES, OFFSET);
+    refused(c, ERR_ALIGN, AT, BYTES, OFFSET + 1);
+    refused(c, ERR_RANGE, AT, 4097, OFFSET);
+    refused(c, ERR_RANGE, AT, 248, 0);
+    refused(c, ERR_RANGE, AT, BYTES, BYTES - 248);
+    refused(c, ERR_RANGE, AT, BYTES, ~7UL);
+    refused(c, ERR_ADDRESS, AT + 4096 - 512, BYTES, OFFSET); /* the upper page is missing */
+    refused(c, ERR_ADDRESS, AT + 4096, BYTES, OFFSET);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT + 4096), -ERR_ADDRESS);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT + 4096 - 248), -ERR_ADDRESS);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT + 1), -ERR_ALIGN);
+    *slot_of(AT) &= ~(ENTRY_W | ENTRY_D);
+    refused(c, ERR_ADDRESS, AT, BYTES, OFFSET);
+    *slot_of(AT) |= ENTRY_W; /* written for the first time: marked as hardware does it */
+    *slot_of(AT) &= ~ENTRY_A;
+    once(c);
+    EXPECT_EQ(*slot_of(AT) & (ENTRY_A | ENTRY_D), ENTRY_A | ENTRY_D);
+    *slot_of(AT) &= ~ENTRY_U;
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PUSH, ipc.space, AT, BYTES, OFFSET, 0), -ERR_ADDRESS);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT), -ERR_ADDRESS);
+    *slot_of(AT) |= ENTRY_U;
+    once(c);
+}
+
+/* A table that goes is remembered by nobody. */
+KTAP_CASE(a_leaf_table_that_goes_is_forgotten)
+{
+    struct thread *c = start(true);
+    struct thread *boss = running(0);
+    struct batch_page *ops = page_to_virt(world.first + IPC_MEMORY + 200);
+
+    map(AT, 0, RW);
+    once(c);
+    EXPECT_EQ(IPC_BOSS(CALL_WORKER_PAGE, SLOT_THREAD, SLOT_MEMORY, IPC_MEMORY + 200), 0);
+    ops->op[0] = (struct batch_op){.code = BATCH_UNMAP, .count = 1, .address = AT};
+    ops->op[1] = (struct batch_op){.code = BATCH_TABLE_REMOVE, .level = 1};
+    EXPECT_EQ(IPC_BOSS(CALL_BATCH, ipc.space, 2), 2);
+    EXPECT(running(0) == boss && c->aside.tag == ~0UL && c->leaf.tag == ~0UL);
+    refused(c, ERR_ADDRESS, AT, BYTES, OFFSET);
+    EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_POP, ipc.space, AT), -ERR_ADDRESS);
+}
+
 KTAP_CASE(only_the_client_s_own_space_will_do)
 {
     struct thread *c = start(true);
     uint64_t other = ipc_space();
 
     map(AT, 0, RW);
+    once(c);
     EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PUSH, other, AT, BYTES, OFFSET, 0), -ERR_ARGUMENT);
     EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PUSH, SLOT_MEMORY, AT, BYTES, OFFSET, 0), -ERR_TYPE);
     EXPECT_EQ(IPC_NATIVE(1, CALL_REPLY_PUSH, ~0UL, AT, BYTES, OFFSET, 0), -ERR_SLOT);
@@ -145,6 +227,7 @@ KTAP_CASE(a_client_that_is_not_on_the_straight_path_is_refused)
     struct thread *c = start(true), *w = running(1);
 
     map(AT, 0, RW);
+    once(c);
     w->attention = 1; /* something waits for the worker */
     refused(c, ERR_STATE, AT, BYTES, OFFSET);
     w->attention = 0;

@@ -65,7 +65,7 @@ static struct thread *start_mapped(unsigned harts_wanted, uint64_t bits)
     ops()->op[0] = op_at(BATCH_MAP, page_entry(DATA, bits));
     IPC_NATIVE(1, CALL_REPLY_BATCH, ipc.space, 1);
     EXPECT(running(1) == c && !ipc_hart[1].returned);
-    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    EXPECT_EQ(c->leaf.tag, AT >> BLOCK_SHIFT);
     ipc_check();
     EXPECT(sim_load(1, AT, NULL));
     ipc_fault(1, AT, CAUSE_STORE_PAGE);
@@ -211,11 +211,11 @@ KTAP_CASE(a_fault_reply_replaces_and_fences)
     struct thread *c = start_mapped(2, 0);
     int32_t old = mappings(DATA), new = mappings(OTHER);
 
-    c->leaf_tag = 0; /* found on the way */
+    c->leaf.tag = 0; /* found on the way */
     /* Accessed and dirty may differ. */
     replace_reply(page_entry(OTHER, RW), SLOT_MEMORY, page_entry(DATA, ENTRY_ALWAYS | ENTRY_D));
     EXPECT(!ipc_hart[1].returned && running(1) == c && ipc_filled(c, 0));
-    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    EXPECT_EQ(c->leaf.tag, AT >> BLOCK_SHIFT);
     EXPECT(sim_store(1, AT, 1));
     EXPECT_EQ(sim_page(), world.first + OTHER);
     EXPECT_EQ(mappings(DATA), old - 1);
@@ -290,10 +290,10 @@ KTAP_CASE(another_leaf_table_is_found_on_the_way)
     struct thread *c = start_mapped(2, 0);
 
     for (unsigned i = 0; i < 2; i++) { /* the second time it is the cached one */
-        c->leaf_tag = i ? c->leaf_tag : (AT >> BLOCK_SHIFT) + 1;
+        c->leaf.tag = i ? c->leaf.tag : (AT >> BLOCK_SHIFT) + 1;
         ops()->op[0] = op_at(BATCH_PROTECT, i ? RW | ENTRY_X : RW);
         answered(c, true);
-        EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+        EXPECT_EQ(c->leaf.tag, AT >> BLOCK_SHIFT);
         if (!i)
             ipc_fault(1, AT, CAUSE_FETCH_PAGE);
     }
@@ -440,7 +440,7 @@ KTAP_CASE(a_list_of_pages_goes_straight)
     list(RW);
     ops()->result[9] = page_entry(OTHER, RW); /* of another block */
     answered(c, true);                        /* the table is found on the way */
-    EXPECT_EQ(c->leaf_tag, AT >> BLOCK_SHIFT);
+    EXPECT_EQ(c->leaf.tag, AT >> BLOCK_SHIFT);
     EXPECT_EQ(mappings(DATA), mapped + (int32_t)LIST - 1);
     for (unsigned i = 0; i < LIST; i++) {
         EXPECT(sim_store(1, AT + i * PAGE_BYTES, 1));
@@ -714,5 +714,5 @@ KTAP_CASE(the_linear_map_is_not_changed_by_answers)
     for (unsigned i = 0; i < 2; i++)
         EXPECT_EQ(IPC_NATIVE(1, CALL_FAULT_REPLY, page_entry(DATA, RW), SLOT_MEMORY), -ERR_RANGE);
     EXPECT_EQ(*slot_at(at), 0);
-    EXPECT_EQ(c->leaf_tag, ~0UL);
+    EXPECT_EQ(c->leaf.tag, ~0UL);
 }

@@ -63,13 +63,13 @@ static void fault_reply_as(struct actor *a)
 
     hart_busy(h);
     uint64_t *slot = NULL;
-    if (at >> BLOCK_SHIFT == __atomic_load_n(&c->leaf_tag, __ATOMIC_RELAXED)) {
-        slot = (uint64_t *)(c->leaf_bias + (at >> PAGE_SHIFT) * 8);
+    if (at >> BLOCK_SHIFT == __atomic_load_n(&c->leaf.tag, __ATOMIC_RELAXED)) {
+        slot = (uint64_t *)(c->leaf.bias + (at >> PAGE_SHIFT) * 8);
     } else {
         slot = space_slot(c->space, at, 0, &found);
         if (slot) {
-            c->leaf_bias = (uint64_t)slot - (at >> PAGE_SHIFT) * 8;
-            __atomic_store_n(&c->leaf_tag, at >> BLOCK_SHIFT, __ATOMIC_RELAXED);
+            c->leaf.bias = (uint64_t)slot - (at >> PAGE_SHIFT) * 8;
+            __atomic_store_n(&c->leaf.tag, at >> BLOCK_SHIFT, __ATOMIC_RELAXED);
         }
     }
     pfn_t page = page_any(a);
@@ -232,8 +232,8 @@ KTAP_CASE(harts_race_and_every_count_is_exact)
         EXPECT_EQ(sw.space[n]->lock | sw.space[n]->holders, 0);
         for (unsigned h = 0; h < HARTS; h++)
             EXPECT(
-                actors[h].client.leaf_tag == ~0UL ||
-                entry_is_table(entry_of(h % SPACES, actors[h].client.leaf_tag << BLOCK_SHIFT, 1)));
+                actors[h].client.leaf.tag == ~0UL ||
+                entry_is_table(entry_of(h % SPACES, actors[h].client.leaf.tag << BLOCK_SHIFT, 1)));
     }
     EXPECT(mapped > 100 && removed > 20 && copied > 20);
     free(actors);

@@ -587,6 +587,17 @@ static void check_thread_slots(const struct thread *t)
     CHECK(t->hart == harts[t->hart->id] && t->kernel_stack == t->hart->kernel_stack);
 }
 
+/* What a thread remembers of its space's tables is how they are. */
+static void check_leaf_cache(const struct thread *t, const struct leaf_cache *leaf)
+{
+    vaddr_t block = leaf->tag << BLOCK_SHIFT;
+
+    if (leaf->tag == ~0UL)
+        return;
+    CHECK(t->space && block < space_user_end);
+    CHECK(leaf_cached_slot(leaf, block) == space_table(t->space, block, 0));
+}
+
 static void check_endpoint(const struct endpoint *e)
 {
     const struct thread *t;
@@ -702,6 +713,8 @@ void ipc_check(void)
         check_servers(check_thread);
         check_worker(check_thread);
         check_thread_slots(check_thread);
+        check_leaf_cache(check_thread, &check_thread->leaf);
+        check_leaf_cache(check_thread, &check_thread->aside);
     }
     check_thread = NULL;
     for (unsigned i = 0; i < objects.endpoints; i++)
