@@ -246,46 +246,81 @@ bool straight_refused(uint64_t space, uint64_t count, uint64_t value, struct thr
 
 /* ---- the answers ---- */
 
-/* The batch of w, whose client c waits for a fault. Inside hart_busy(). */
-static inline __attribute__((always_inline)) enum outcome
-straight(struct hart *h, struct thread *w, struct thread *c, uint64_t space_slot, uint64_t count)
+/* c goes on, and w is `parked` (NULL: a worker). */
+static inline __attribute__((always_inline)) bool answered(struct hart *h, struct thread *w,
+                                                           struct thread *c, struct thread *parked)
 {
-    struct space *s = straight_space(w, space_slot, RIGHT_MAP);
-    const volatile struct batch_op *op = w->operation_page;
-    struct was was;
-
-    if (unlikely(s != c->space || op == NULL)) /* who faults has a space */
-        return NOT_PLAIN;
-    if (likely(op->code == BATCH_MAP_LIST))
-        return straight_lists(h, w, c, s, count);
-    if (count == 2)
-        return straight_table(h, w, c, s) ? DONE : NOT_PLAIN;
-    if (count != 1)
-        return NOT_PLAIN;
-    enum outcome outcome = straight_one(h, w, c, s, op, &was);
-    if (unlikely(outcome == REPLACED)) {
-        replaced_fence(h, s, was);
-        return DONE;
-    }
-    return outcome;
+    h->counter[COUNT_batch_straight]++;
+    w->client = parked;
+    return parked ? resume_same(c) : resume_full(c);
 }
 
-/* All of it: the client goes on, and w is `parked` (NULL: a worker). False: look in full. */
-static bool answer_by_batch(struct hart *h, struct thread *w, struct thread *c, uint64_t space,
-                            uint64_t count, struct thread *parked)
+/* Look in full; what was done before, if anything, is noted. */
+static bool not_plain(struct thread *w, uint64_t space, uint64_t count, struct thread *parked)
 {
-    enum outcome outcome = NOT_PLAIN;
-
-    if (likely(c->state == THREAD_FAULT && !w->attention))
-        outcome = straight(h, w, c, space, count);
-    if (likely(outcome == DONE)) {
-        h->counter[COUNT_batch_straight]++;
-        w->client = parked;
-        return parked ? resume_same(c) : resume_full(c);
-    }
-    if (outcome != STOPPED)
-        batch_note(w, (struct batch_answer){0, 0});
     return !parked && straight_refused(space, count, 0, w);
+}
+
+static __attribute__((noinline)) bool nothing_plain(struct thread *w, uint64_t space,
+                                                    uint64_t count, struct thread *parked)
+{
+    batch_note(w, (struct batch_answer){0, 0});
+    return not_plain(w, space, count, parked);
+}
+
+static __attribute__((noinline)) bool answer_lists(uint64_t space, uint64_t count, struct hart *h,
+                                                   struct thread *w, struct thread *c,
+                                                   struct space *s, struct thread *parked)
+{
+    enum outcome outcome = straight_lists(h, w, c, s, count);
+
+    if (likely(outcome == DONE))
+        return answered(h, w, c, parked);
+    return outcome == STOPPED ? not_plain(w, space, count, parked)
+                              : nothing_plain(w, space, count, parked);
+}
+
+static __attribute__((noinline)) bool answer_table(uint64_t space, uint64_t count, struct hart *h,
+                                                   struct thread *w, struct thread *c,
+                                                   struct space *s, struct thread *parked)
+{
+    if (likely(straight_table(h, w, c, s)))
+        return answered(h, w, c, parked);
+    return nothing_plain(w, space, count, parked);
+}
+
+static __attribute__((noinline)) bool answer_replaced(struct hart *h, struct thread *w,
+                                                      struct thread *c, struct space *s,
+                                                      struct thread *parked, struct was was)
+{
+    replaced_fence(h, s, was);
+    return answered(h, w, c, parked);
+}
+
+/*
+ * The batch of w, whose client c waits for a fault: c goes on, and w is `parked`. False: look in
+ * full. Inside hart_busy(). What is one operation is done here; the others have stack frames.
+ */
+static inline __attribute__((always_inline)) bool answer_by_batch(struct hart *h, struct thread *w,
+                                                                  struct thread *c, uint64_t space,
+                                                                  uint64_t count,
+                                                                  struct thread *parked)
+{
+    const volatile struct batch_op *op = w->operation_page;
+    struct space *s = straight_space(w, space, RIGHT_MAP);
+    struct was was;
+
+    if (unlikely(w->attention || s != c->space || op == NULL)) /* who faults has a space */
+        return nothing_plain(w, space, count, parked);
+    if (op->code == BATCH_MAP_LIST)
+        return answer_lists(space, count, h, w, c, s, parked);
+    if (count == 2)
+        return answer_table(space, count, h, w, c, s, parked);
+    enum outcome outcome = count == 1 ? straight_one(h, w, c, s, op, &was) : NOT_PLAIN;
+    if (likely(outcome == DONE))
+        return answered(h, w, c, parked);
+    return outcome == REPLACED ? answer_replaced(h, w, c, s, parked, was)
+                               : nothing_plain(w, space, count, parked);
 }
 
 /* Of an in-kernel pager. */
@@ -297,10 +332,8 @@ bool pager_reply_batch(uint64_t space, uint64_t count, uint64_t value)
     hart_busy(h);
     if (c->state == THREAD_CALL)
         return pager_reply_call(h, space, count, value);
-    if (unlikely(h->look_again)) {
-        batch_note(w, (struct batch_answer){0, 0});
-        return false;
-    }
+    if (unlikely(h->look_again || c->state != THREAD_FAULT))
+        return nothing_plain(w, space, count, &thread_in_kernel);
     return answer_by_batch(h, w, c, space, count, &thread_in_kernel);
 }
 

@@ -11,7 +11,8 @@
  * Three ways in:
  *   exceptions, interrupts   save all, then fault_deliver() or interrupt_enter()
  *   foreign ecall            save all, then call_deliver()
- *   native ecall             save pc, sp, tp, gp; the rest is the message or by contract lost
+ *   native ecall             save sp, tp, and before anything can need them pc and gp; the rest is
+ *                            the message or by contract lost
  * What a C function keeps (s0..s11) passes through the kernel untouched: that is how a message
  * travels in s2..s7 without being looked at.
  *
@@ -82,6 +83,14 @@
         ld      tp, T_HART(a6)
 .endm
 
+/* Where a native call of a6 returns to, and its gp, which it keeps. */
+.macro SAVE_RETURN
+        csrr    t1, sepc
+        sd      gp, X(3)(a6)
+        addi    t1, t1, 4
+        sd      t1, X(0)(a6)
+.endm
+
 .macro CLEAR_TEMPORARIES
         li      t0, 0
         li      t1, 0
@@ -146,26 +155,20 @@ user_ecall:
         call    reply_park
         li      a7, CALL_REPLY_PARK
         j       native_again
-3:      csrr    t1, sepc
-        sd      gp, X(3)(a6)
-        addi    t1, t1, 4
-        sd      t1, X(0)(a6)
-        li      t1, CALL_CALL
+3:      li      t1, CALL_CALL
         bne     a7, t1, 4f
+        SAVE_RETURN
         call    message_call
         li      a7, CALL_CALL
 native_again:
         /* Not plain: nothing has changed; what it was called with stands in x[10] and x[11]. */
         ld      a6, H_CURRENT(tp)
-        csrr    t1, sepc
         li      ra, 0
-        addi    t1, t1, 4
-        sd      gp, X(3)(a6)
-        sd      t1, X(0)(a6)
         ld      a0, X(10)(a6)
         ld      a1, X(11)(a6)
 4:      li      t1, CALL_REPLY_BATCH
         beq     a7, t1, native_reply_batch
+        SAVE_RETURN
         li      t1, CALL_BATCH
         beq     a7, t1, native_batch
         li      t1, CALL_FORWARD_PARK
@@ -222,6 +225,7 @@ native_reply_batch:
         sd      ra, X(1)(a6)
         call    reply_batch
         ld      a6, H_CURRENT(tp)
+        SAVE_RETURN
         ld      a0, X(10)(a6)
         ld      a1, X(11)(a6)
         ld      a2, X(12)(a6)
