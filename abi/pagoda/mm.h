@@ -250,6 +250,7 @@ enum mm_report_kind {
     MM_REPORT_MEMMAP_BLOCK, /* block number id, page by page */
     MM_REPORT_CMA,          /* CMA areas */
     MM_REPORT_IOMEM,        /* /proc/iomem: memory, and registers that programs may have */
+    MM_REPORT_NUMA_MAPS,    /* /proc/PID/numa_maps of mm id */
     MM_REPORT_KINDS
 };
 

@@ -102,8 +102,8 @@ struct mm {
     uint32_t native_table_slot; /* capability table of its native threads, 0: none */
     uint32_t native_table_entries;
     struct native_list native_objects;
-    struct report_place report_maps, report_smaps; /* report_mm.c */
-    char name[32];                                 /* of the program, for display */
+    struct report_place report_maps, report_smaps, report_numa; /* report_mm.c */
+    char name[32];                                              /* of the program, for display */
 };
 
 extern uint64_t mm_user_end;

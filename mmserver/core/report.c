@@ -292,6 +292,9 @@ bool report_write(struct text *t, uint64_t kind, uint64_t id, struct mm *mm, str
     case MM_REPORT_SMAPS:
         report_smaps(t, mm);
         return true;
+    case MM_REPORT_NUMA_MAPS:
+        report_numa_maps(t, mm);
+        return true;
     case MM_REPORT_SMAPS_ROLLUP:
         report_smaps_rollup(t, mm);
         return true;

@@ -4,7 +4,9 @@
  */
 #include "mmserver/core/report_mm.h"
 #include "mmserver/core/hugetlb.h"
+#include "mmserver/core/numa.h"
 #include "mmserver/core/pt.h"
+#include "mmserver/core/zone.h"
 
 #define NAME_COLUMN  73
 #define KIB_PER_PAGE (PAGE_BYTES / 1024)
@@ -82,6 +84,8 @@ struct tally {
     uint64_t huge;
     uint64_t hugetlb_shared, hugetlb_private;
     uint64_t locked; /* in parts of a page too */
+    uint64_t maps_most;
+    uint64_t on_node[NUMA_NODES_MAX];
 };
 
 static void tally_entry(struct tally *c, const struct vma *v, uint64_t entry, uint64_t pages)
@@ -93,6 +97,8 @@ static void tally_entry(struct tally *c, const struct vma *v, uint64_t entry, ui
     const struct page *page = page_of(pfn);
     uint64_t maps = max_u64(page->maps & INT32_MAX, 1);
     uint64_t part = (pages << PSS_SHIFT) / maps;
+    c->maps_most = max_u64(c->maps_most, maps);
+    c->on_node[zone_of(page)->node] += pages;
     if (page->state == PAGE_HUGETLB) { /* not part of what is resident, as in Linux */
         *(hugetlb_maps(page) > 1 ? &c->hugetlb_shared : &c->hugetlb_private) += pages;
         return;
@@ -227,6 +233,46 @@ static void smaps_of(struct text *t, const struct vma *v)
 void report_smaps(struct text *t, struct mm *mm)
 {
     each_vma(t, mm, &mm->report_smaps, smaps_of);
+}
+
+/* No VMA has a policy of its own: see policy.h. Sizes are in pages of the VMA's own size. */
+static void numa_line(struct text *t, const struct vma *v)
+{
+    uint64_t each = v->flags & VM_HUGETLB ? TABLE_ENTRIES : 1;
+    const char *name = vma_name(v);
+    struct tally c = {0};
+
+    tally_vma(&c, v->mm, v);
+    uint64_t dirty = c.shared_dirty + c.private_dirty;
+    text_format(t, "%08lx default", v->start);
+    if (v->flags & VM_HUGETLB)
+        text_string(t, " huge");
+    else if (v->object)
+        text_format(t, " file=%s", name);
+    else if (*name)
+        text_string(t, v->start < v->mm->brk_end ? " heap" : " stack");
+    if (c.anon)
+        text_format(t, " anon=%lu", c.anon);
+    if (dirty)
+        text_format(t, " dirty=%lu", dirty);
+    if (c.resident && c.resident != c.anon && c.resident != dirty)
+        text_format(t, " mapped=%lu", c.resident);
+    if (c.maps_most > 1)
+        text_format(t, " mapmax=%lu", c.maps_most);
+    bool any = false;
+    for (unsigned i = 0; i < numa_nodes(); i++) {
+        any |= c.on_node[i] != 0;
+        if (c.on_node[i])
+            text_format(t, " N%lu=%lu", (uint64_t)i, c.on_node[i] / each);
+    }
+    if (any)
+        text_format(t, " kernelpagesize_kB=%lu", each * KIB_PER_PAGE);
+    text_char(t, '\n');
+}
+
+void report_numa_maps(struct text *t, struct mm *mm)
+{
+    each_vma(t, mm, &mm->report_numa, numa_line);
 }
 
 void report_smaps_rollup(struct text *t, struct mm *mm)

@@ -8,6 +8,7 @@
 void report_maps(struct text *t, struct mm *mm);
 void report_smaps(struct text *t, struct mm *mm);
 void report_smaps_rollup(struct text *t, struct mm *mm);
+void report_numa_maps(struct text *t, struct mm *mm);
 void report_statm(struct text *t, struct mm *mm);
 /* The Vm* and Rss* lines of status. */
 void report_status(struct text *t, struct mm *mm);

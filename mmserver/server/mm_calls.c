@@ -459,7 +459,7 @@ static bool report_needs_mm(uint64_t kind)
 {
     return kind == MM_REPORT_MAPS || kind == MM_REPORT_STATM || kind == MM_REPORT_CAPS ||
            kind == MM_REPORT_SMAPS || kind == MM_REPORT_SMAPS_ROLLUP || kind == MM_REPORT_STATUS ||
-           kind == MM_REPORT_PAGEMAP;
+           kind == MM_REPORT_PAGEMAP || kind == MM_REPORT_NUMA_MAPS;
 }
 
 /* mm or thread of the number, both held; NULL where the kind needs none. */

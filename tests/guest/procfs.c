@@ -271,6 +271,14 @@ KTAP_CASE(system_files_are_there)
         "/proc/self/root/proc/self/comm",
         "/proc/sys/kernel/random/uuid",
         "/sys/devices/system/cpu/online",
+        "/sys/devices/system/cpu/cpu0/topology/core_id",
+        "/proc/self/numa_maps",
+        "/proc/self/wchan",
+        "/proc/self/schedstat",
+        "/proc/self/personality",
+        "/proc/thread-self/io",
+        "/proc/thread-self/oom_score_adj",
+        "/proc/thread-self/numa_maps",
         "/proc/sys/vm/max_map_count",
         "/proc/sys/vm/overcommit_memory",
         "/proc/sys/vm/min_free_kbytes",
@@ -283,6 +291,48 @@ KTAP_CASE(system_files_are_there)
             ktap_fail(__FILE__, __LINE__, "%s: %ld", paths[i], bytes);
     }
     EXPECT(slurp("/sys/devices/system/cpu/online") > 0 && text[0] == '0');
+}
+
+KTAP_CASE(numa_maps_counts_pages)
+{
+    char *all = mmap(NULL, 18 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), head[32];
+
+    SKIP_EMULATED("the file is of the emulator");
+    REQUIRE(all != MAP_FAILED);
+    mprotect(all + PAGE, 16 * PAGE, PROT_READ | PROT_WRITE);
+    memset(all + PAGE, 1, 16 * PAGE);
+    REQUIRE(slurp("/proc/self/numa_maps") > 0);
+    snprintf(head, sizeof(head), "%08lx default", (unsigned long)all + PAGE);
+    char *line = strstr(text, head), *end = line ? strchr(line, '\n') : NULL;
+    REQUIRE(line && end);
+    *end = 0;
+    EXPECT(strcmp(line + strlen(head), " anon=16 dirty=16 N0=16 kernelpagesize_kB=4") == 0);
+    munmap(all, 18 * PAGE);
+}
+
+/* A child that waits says by what. */
+KTAP_CASE(wchan_names_what_is_waited_for)
+{
+    char path[64];
+    int fds[2];
+
+    SKIP_EMULATED("the file is of the emulator");
+    REQUIRE(pipe2(fds, 0) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        _exit(read(fds[0], &byte, 1) != 1);
+    }
+    snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+    for (int i = 0; i < 1000 && (slurp(path) <= 0 || strcmp(text, "0") == 0); i++)
+        usleep(1000);
+    EXPECT(strstr(text, "read"));
+    EXPECT_EQ(write(fds[1], "x", 1), 1);
+    int status = -1;
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+    EXPECT_EQ(slurp(path), 0);
 }
 
 /* The knob is the memory server's: with it a mapping is refused, without it is not. */

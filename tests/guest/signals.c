@@ -475,3 +475,28 @@ KTAP_CASE(both_return_from_a_handler_that_forks)
     EXPECT_EQ(SYSCALL(SYS_wait4, (long)count, &status, 0l, 0l), count);
     EXPECT_EQ(status, 7 << 8);
 }
+
+static void count_it(int signal)
+{
+    (void)signal;
+    count++;
+}
+
+/* A program that has made a hole finds it so after a signal. */
+KTAP_CHILD(makes_a_hole)
+{
+    struct sigaction action = {.sa_handler = count_it};
+    unsigned char there;
+
+    (void)arg;
+    sigaction(SIGUSR2, &action, NULL);
+    char *hole = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(hole, PAGE);
+    raise_here(SIGUSR2);
+    return count != 1 || SYSCALL(SYS_mincore, hole, PAGE, &there) != -ENOMEM;
+}
+
+KTAP_CASE(nothing_is_mapped_by_a_signal)
+{
+    EXPECT_CHILD_EXIT("makes_a_hole", "", 0);
+}

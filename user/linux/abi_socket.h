@@ -82,10 +82,32 @@ _Static_assert(sizeof(struct linux_sockaddr_in6) == 28, "struct sockaddr_in6");
 #define LINUX_TCP_KEEPCNT       6
 #define LINUX_TCP_SYNCNT        7
 #define LINUX_TCP_DEFER_ACCEPT  9
+#define LINUX_TCP_INFO          11
 #define LINUX_TCP_QUICKACK      12
 #define LINUX_TCP_USER_TIMEOUT  18
 #define LINUX_TCP_FASTOPEN      23
 #define LINUX_TCP_NOTSENT_LOWAT 25
+
+enum linux_tcp_state {
+    LINUX_TCP_ESTABLISHED = 1,
+    LINUX_TCP_SYN_SENT = 2,
+    LINUX_TCP_FIN_WAIT2 = 5,
+    LINUX_TCP_CLOSE = 7,
+    LINUX_TCP_CLOSE_WAIT = 8,
+    LINUX_TCP_LISTEN = 10,
+};
+
+/* The first part of struct tcp_info, which is all of it that older systems have. */
+struct linux_tcp_info {
+    uint8_t state, congestion_state, retransmits, probes, backoff, options, scales, flags;
+    uint32_t retransmit_us, ack_us, send_segment, receive_segment;
+    uint32_t unacknowledged, selective, lost, retransmitted, forward;
+    uint32_t last_sent_ms, last_ack_sent_ms, last_received_ms, last_ack_received_ms;
+    uint32_t path_bytes, receive_threshold, round_trip_us, round_trip_deviation_us;
+    uint32_t send_threshold, window, advertised_segment, reordering;
+    uint32_t receive_round_trip_us, receive_room, retransmitted_total;
+};
+_Static_assert(sizeof(struct linux_tcp_info) == 104, "struct tcp_info");
 #define LINUX_IPV6_UNICAST_HOPS 16
 #define LINUX_IPV6_MTU_DISCOVER 23
 #define LINUX_IPV6_RECVERR      25

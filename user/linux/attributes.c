@@ -301,6 +301,30 @@ static void statfs_of(const struct place *place, struct linux_statfs *statfs)
     statfs->ffree = statfs->bfree;
 }
 
+/* ---- swap, which there is none of: nothing can be made one, and nothing is one ---- */
+
+static long no_swap(struct thread *t, uint64_t path)
+{
+    struct place place;
+    long error = cred_can(&t->process->cred, CAP_SYS_ADMIN) ? 0 : -LINUX_EPERM;
+
+    if (!error)
+        error = path_find(t, LINUX_AT_FDCWD, path, FS_FOLLOW, &place);
+    return error ? error : -LINUX_EINVAL;
+}
+
+long linux_swapon(struct thread *t, const uint64_t *a)
+{
+    return no_swap(t, a[0]);
+}
+
+long linux_swapoff(struct thread *t, const uint64_t *a)
+{
+    return no_swap(t, a[0]);
+}
+
+/* ---- statfs ---- */
+
 long linux_statfs(struct thread *t, const uint64_t *a)
 {
     struct linux_statfs statfs;

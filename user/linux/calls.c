@@ -32,6 +32,17 @@ long calls_run(struct thread *t)
     return refuse(number);
 }
 
+const char *calls_name(uint64_t number)
+{
+    static const char *const names[NUMBERS] = {
+#define LINUX_CALL(number, name) [number] = #name,
+#include "user/linux/calls.def"
+#undef LINUX_CALL
+    };
+
+    return number < NUMBERS && names[number] ? names[number] : "?";
+}
+
 bool calls_plain(const struct thread *t, uint64_t number, long *value)
 {
     switch (number) {

@@ -23,6 +23,8 @@ long calls_run(struct thread *t);
 /* Calls that need nothing but one word of t or its process, and those that there are not: true with
  * the answer, without the big lock. */
 bool calls_plain(const struct thread *t, uint64_t number, long *value);
+/* The name of a call that is answered; "?" of another. */
+const char *calls_name(uint64_t number);
 /* One line for each number that was refused: bytes of text (never more than room). */
 size_t calls_refused_text(char *text, size_t room);
 

@@ -11,7 +11,7 @@
 
 #define LINKS_MAX        40  /* symbolic links followed in one walk */
 #define LINK_ROOM        256 /* for the targets of /proc's own links */
-#define INODES_PER_PID   64
+#define INODES_PER_PID   128
 #define PIDS_INO         0x100000UL
 #define NUMBERS_INO      0x10000000UL
 #define LIST_PIDS        0x40000000UL /* index of a listing from which on it is about numbers */

@@ -11,6 +11,7 @@
 
 #include "pg.h"
 #include "user/linux/console.h"
+#include "user/linux/cpus.h"
 #include "user/linux/exec.h"
 #include "user/linux/file.h"
 #include "user/linux/futex.h"
@@ -221,8 +222,8 @@ int main(void)
     const char *wrong = fs_init((const void *)LINUX_INITRD_ADDRESS, start->initrd_bytes);
     if (wrong)
         fail("initrd", wrong);
-    if (!nodes_init())
-        fail("/sys", "no memory for the nodes");
+    if (!nodes_init() || !cpus_init((unsigned)start->harts))
+        fail("/sys", "no memory for nodes and harts");
     time_init(start->timebase_hz, start->real_ns);
     random_seed(start->rng_seed);
     threads_init((unsigned)start->harts);

@@ -155,6 +155,13 @@ void nodes_list(struct text *text)
     text_printf(text, count == 1 ? "0\n" : "0-%u\n", count - 1);
 }
 
+uint64_t nodes_mask(void)
+{
+    unsigned count = count_nodes();
+
+    return count < 64 ? (1UL << count) - 1 : ~0UL;
+}
+
 /* ---- their place in the tree ---- */
 
 bool nodes_init(void)

@@ -12,6 +12,8 @@
 bool nodes_init(void);
 /* "0-1": all nodes. */
 void nodes_list(struct text *text);
+/* A bit for each. */
+uint64_t nodes_mask(void);
 /* A file of the directory `name`, such as "node0". */
 void node_text(struct text *text, enum proc_text kind, const char *name);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "user/linux/calls.h"
+#include "user/linux/cpus.h"
 #include "user/linux/load.h"
 #include "user/linux/lock.h"
 #include "user/linux/machine.h"
@@ -109,14 +110,6 @@ static void pagoda_check(struct text *text)
         text_printf(text, "ok\n");
     else
         text_printf(text, "%ld wrong\n", wrong);
-}
-
-static void cpus(struct text *text)
-{
-    if (threads_harts() == 1)
-        text_printf(text, "0\n");
-    else
-        text_printf(text, "0-%u\n", threads_harts() - 1);
 }
 
 /* A random uuid; the one of this boot is the same at each reading. */
@@ -233,7 +226,7 @@ static const struct source sources[] = {
     [PROC_HUGE_RESERVED] = {.meminfo = "HugePages_Rsvd"},
     [PROC_HUGE_SURPLUS] = {.meminfo = "HugePages_Surp"},
     [PROC_HUGE_PAGE_SIZE] = {.same = "2097152\n"},
-    [PROC_CPUS] = {.make = cpus},
+    [PROC_CPUS] = {.make = cpus_list},
     [PROC_NODES] = {.make = nodes_list},
     [PROC_ZERO] = {.same = "0\n"},
 };
@@ -278,6 +271,8 @@ long proc_text(const struct place *place, char **out)
         proc_of_process(&text, kind, p, place->number);
     } else if (kind >= PROC_NODE_FIRST && kind <= PROC_NODE_LAST) {
         node_text(&text, kind, place->node->parent->name);
+    } else if (kind >= PROC_CPU_CORE && kind <= PROC_CPU_SIBLINGS) {
+        cpu_text(&text, kind, place->node->parent->parent->name);
     } else {
         of_system(&text, kind);
     }

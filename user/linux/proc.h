@@ -91,6 +91,9 @@ enum proc_text {
     PROC_NODE_CPUS,
     PROC_NODE_DISTANCE,
     PROC_NODE_LAST = PROC_NODE_DISTANCE,
+    PROC_CPU_CORE, /* cpus.c, up to SIBLINGS */
+    PROC_CPU_PACKAGE,
+    PROC_CPU_SIBLINGS,
     PROC_SYS_MAX_MAP_COUNT,
     PROC_SYS_MIN_FREE,
     PROC_ZERO,
@@ -108,6 +111,7 @@ enum proc_text {
     PROC_COMM,
     PROC_CAPS,
     PROC_SMAPS_ROLLUP,
+    PROC_NUMA_MAPS,
     PROC_LIMITS,
     PROC_IO,
     PROC_ENVIRON,
@@ -116,11 +120,16 @@ enum proc_text {
     PROC_OOM_SCORE,
     PROC_OOM_SCORE_ADJ,
     PROC_WCHAN,
+    PROC_SCHEDSTAT,
+    PROC_PERSONALITY,
+    PROC_CHILDREN,
     PROC_CGROUP,
     PROC_FDINFO,
     PROC_TASK_COMM,
     PROC_TASK_STAT,
     PROC_TASK_STATUS,
+    PROC_TASK_WCHAN,
+    PROC_TASK_SCHEDSTAT,
 };
 
 /* The text of a NODE_TEXT, malloced into *text (to be freed): its length, or -errno (then nothing

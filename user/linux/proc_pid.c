@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "user/linux/calls.h"
 #include "user/linux/file.h"
 #include "user/linux/mmcall.h"
 #include "user/linux/nodes.h"
@@ -110,6 +111,38 @@ static void stat_line(struct text *text, struct process *p, struct thread *only)
                 p->exit_status);
 }
 
+/* By which call it waits; "0" while it does not. */
+static void wchan(struct text *text, const struct process *p, const struct thread *t)
+{
+    bool waits = t && state_of_thread(p, t) == 'S';
+
+    text_printf(text, "%s", waits ? t->is_fault ? "page_fault" : calls_name(t->call) : "0");
+}
+
+/* Nanoseconds on a hart, those that it could have run and did not (not known), turns. */
+static void schedstat(struct text *text, struct thread *t)
+{
+    const struct usage usage = t ? usage_switches(t) : (struct usage){0};
+    const struct cpu_time time = t ? cpu_time_of_thread(t) : (struct cpu_time){0};
+    const struct linux_timespec used = time_from_ticks(time.user + time.system);
+
+    text_printf(text, "%ld 0 %lu\n", used.sec * 1000000000 + used.nsec,
+                usage.waited + usage.preempted);
+}
+
+/* All children are those of the first thread. */
+static void children(struct text *text, const struct process *p, int tid)
+{
+    const struct process *child;
+
+    if (tid != p->pid)
+        return;
+    TAILQ_FOREACH(child, &p->children, sibling)
+    {
+        text_printf(text, "%d ", child->pid);
+    }
+}
+
 static void ids_line(struct text *text, const char *name, const struct ids *ids)
 {
     text_printf(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved,
@@ -173,7 +206,7 @@ static void status_lines(struct text *text, const struct process *p, const struc
     if (t) {
         text_printf(text, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", t->affinity);
         bit_list(text, t->affinity);
-        text_printf(text, "Mems_allowed_list:\t");
+        text_printf(text, "Mems_allowed:\t%08lx\nMems_allowed_list:\t", nodes_mask());
         nodes_list(text);
     }
     text_printf(text, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
@@ -332,6 +365,9 @@ static void of_memory(struct text *text, enum proc_text kind, uint64_t mm)
     case PROC_SMAPS:
         text_report(text, MM_REPORT_SMAPS, mm);
         break;
+    case PROC_NUMA_MAPS:
+        text_report(text, MM_REPORT_NUMA_MAPS, mm);
+        break;
     case PROC_SMAPS_ROLLUP:
         text_report(text, MM_REPORT_SMAPS_ROLLUP, mm);
         break;
@@ -358,6 +394,10 @@ static void of_task(struct text *text, enum proc_text kind, struct process *p, i
         text_printf(text, "%s\n", thread_comm(t));
     else if (kind == PROC_TASK_STAT)
         stat_line(text, p, t);
+    else if (kind == PROC_TASK_WCHAN)
+        wchan(text, p, t);
+    else if (kind == PROC_TASK_SCHEDSTAT)
+        schedstat(text, t);
     else
         status_lines(text, p, t);
 }
@@ -402,7 +442,16 @@ void proc_of_process(struct text *text, enum proc_text kind, struct process *p, 
         text_printf(text, "%d\n", p->oom_score_adj);
         break;
     case PROC_WCHAN:
-        text_printf(text, "0");
+        wchan(text, p, TAILQ_FIRST(&p->threads));
+        break;
+    case PROC_SCHEDSTAT:
+        schedstat(text, TAILQ_FIRST(&p->threads));
+        break;
+    case PROC_PERSONALITY:
+        text_printf(text, "%08x\n", p->persona);
+        break;
+    case PROC_CHILDREN:
+        children(text, p, number);
         break;
     case PROC_CGROUP:
         text_printf(text, "0::/\n");
@@ -413,6 +462,8 @@ void proc_of_process(struct text *text, enum proc_text kind, struct process *p, 
     case PROC_TASK_COMM:
     case PROC_TASK_STAT:
     case PROC_TASK_STATUS:
+    case PROC_TASK_WCHAN:
+    case PROC_TASK_SCHEDSTAT:
         of_task(text, kind, p, number);
         break;
     default:

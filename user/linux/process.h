@@ -74,7 +74,7 @@ struct process {
     int parent_death_signal; /* sent when the parent ends; 0: none */
     bool undumpable, keeps_caps, no_new_privs;
     bool no_terminal; /* it has given up that of its session: terminal.h */
-    bool is_reaper; /* orphans among its descendants become its children */
+    bool is_reaper;   /* orphans among its descendants become its children */
 
     struct wait_queue child_wait; /* its threads in wait4 */
     struct wait_queue vfork_wait; /* the parent's thread, until exec or exit */

@@ -192,6 +192,10 @@ long linux_rt_sigaction(struct thread *t, const uint64_t *a)
     if (a[1]) {
         action.mask &= ~SIGNALS_UNBLOCKABLE;
         *now = action;
+        /* Now, and not when a signal comes: nothing appears then in a hole that the program knows.
+         * If it fails it is tried again. */
+        if (action.handler != LINUX_SIG_DFL && action.handler != LINUX_SIG_IGN)
+            trampoline_address(t->process->space);
         if (signal_is_ignored(t->process, signal))
             forget_ignored(t->process, signal);
     }

@@ -86,7 +86,8 @@ bool signal_deliver_stopped(struct thread *t);
 void signal_reset(struct process *p);
 /* The system's name, such as "SIGSEGV"; "signal" for one without. */
 const char *signal_name(int signal);
-/* Where the signal trampoline is in that space; it is mapped when first asked for. 0: it cannot be.
+/* Where the signal trampoline is in that space; it is mapped when first asked for, at the
+ * latest for the first signal. 0: it cannot be.
  */
 uint64_t trampoline_address(struct space *space);
 /* Where in it a handler returns to. */

@@ -49,6 +49,37 @@ KTAP_CASE(tcp_connects)
     close((int)server);
 }
 
+/* The first byte of struct tcp_info. */
+static int tcp_state(long fd)
+{
+    unsigned char info[104] = {0};
+    socklen_t bytes = sizeof(info);
+
+    EXPECT_EQ(SYSCALL(SYS_getsockopt, fd, 6l, 11l, info, &bytes), 0);
+    EXPECT_EQ(bytes, sizeof(info));
+    return info[0];
+}
+
+KTAP_CASE(tcp_tells_its_state)
+{
+    struct sockaddr_in name;
+    long server = tcp_server(&name), client = make(AF_INET, SOCK_STREAM);
+    struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
+
+    SKIP_EMULATED("it takes the answer for one number");
+    EXPECT_EQ(tcp_state(server), 10);
+    EXPECT_EQ(tcp_state(client), 7);
+    EXPECT_EQ(SYSCALL(SYS_connect, client, &name, (long)sizeof(name)), 0);
+    long fd = SYSCALL(SYS_accept, server, 0l, 0l);
+    EXPECT(tcp_state(fd) == 1 && tcp_state(client) == 1);
+    EXPECT_EQ(SYSCALL(SYS_shutdown, client, 1l), 0);
+    nanosleep(&pause, NULL);
+    EXPECT(tcp_state(client) == 5 && tcp_state(fd) == 8);
+    close((int)client);
+    close((int)fd);
+    close((int)server);
+}
+
 KTAP_CASE(nobody_listens)
 {
     struct sockaddr_in name;

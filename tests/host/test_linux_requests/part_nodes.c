@@ -1,2 +1,3 @@
 /* The personality's sources, for this test: memory nodes. */
+#include "user/linux/cpus.c"
 #include "user/linux/nodes.c"
