@@ -1,6 +1,6 @@
 /*
- * From one program to another and back: pipes between two processes, a futex between two threads,
- * yielding. One sample is a round trip as the first of the two sees it.
+ * From one program to another and back: pipes between two processes, a futex between two of them or
+ * between two threads, yielding. One sample is a round trip as the first of the two sees it.
  */
 #include <signal.h>
 
@@ -9,9 +9,12 @@
 #define REPEAT      256
 #define WARM        8
 #define STACK_WORDS 1024
+#define TICK_SEEN   100      /* instructions between two readings: something came between */
+#define PERIOD_MOST 20000000 /* instructions, of the longest timer period */
 
-#define FUTEX_WAIT_PRIVATE 128
-#define FUTEX_WAKE_PRIVATE 129
+#define FUTEX_WAIT         0
+#define FUTEX_WAKE         1
+#define FUTEX_PRIVATE_FLAG 128
 
 static long call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
@@ -27,6 +30,31 @@ static _Noreturn void end(int status)
 {
     for (;;)
         call(SYS_exit_group, (uint64_t)status, 0, 0, 0);
+}
+
+static void kill_and_wait(const char *op, long pid)
+{
+    call(SYS_kill, (uint64_t)pid, SIGKILL, 0, 0);
+    if (call(SYS_wait4, (uint64_t)pid, 0, 0, 0) != pid)
+        bench_fail(op, pid);
+}
+
+/*
+ * Who is woken runs at once if it has more of its turn left, and each timer period takes from a
+ * turn. So a period that ends within a row makes two kinds of samples, and where it ends depends on
+ * everything before. Begin the row, and its partner, behind the end of one; where the counter is a
+ * clock it is too coarse to see that.
+ */
+static void period_await(void)
+{
+    const bool exact = bench_on_pagoda();
+    uint64_t begun = bench_now(), before = begun, now = begun;
+
+    while (exact && now - before < TICK_SEEN && now - begun < PERIOD_MOST) {
+        before = now;
+        now = bench_now();
+    }
+    call(SYS_sched_yield, 0, 0, 0, 0); /* a new turn */
 }
 
 /* The row from REPEAT samples of trip(); the first few are not counted. */
@@ -85,21 +113,23 @@ static void pipe_row(void)
         bench_fail(op, pid);
 }
 
-/* ---- a futex ---- */
+/* ---- a futex: of two threads, or in memory that two processes share ---- */
 
-static volatile int turn;
+static volatile int own_turn;
+static volatile int *turn = &own_turn;
+static uint64_t futex_flags = FUTEX_PRIVATE_FLAG;
 static uint64_t stack[STACK_WORDS] __attribute__((aligned(16)));
 
 static void turn_await(int mine)
 {
-    while (turn != mine)
-        call(SYS_futex, (uint64_t)&turn, FUTEX_WAIT_PRIVATE, (uint64_t)!mine, 0);
+    while (*turn != mine)
+        call(SYS_futex, (uint64_t)turn, FUTEX_WAIT | futex_flags, (uint64_t)!mine, 0);
 }
 
 static void turn_give(int to)
 {
-    turn = to;
-    call(SYS_futex, (uint64_t)&turn, FUTEX_WAKE_PRIVATE, 1, 0);
+    *turn = to;
+    call(SYS_futex, (uint64_t)turn, FUTEX_WAKE | futex_flags, 1, 0);
 }
 
 static void partner(void)
@@ -117,7 +147,7 @@ static long futex_trip(void)
     return 0;
 }
 
-static void futex_row(void)
+static void futex_of_threads_row(void)
 {
     static const char op[] = "futex_pingpong_2_threads_roundtrip";
     long tid = bench_thread(partner, stack + STACK_WORDS);
@@ -126,6 +156,25 @@ static void futex_row(void)
         bench_skip(op, "there are no threads");
     else
         row(op, futex_trip);
+}
+
+static void futex_of_processes_row(void)
+{
+    static const char op[] = "futex_pingpong_2_processes_roundtrip";
+    long at = bench_call(NULL, SYS_mmap, 0, BENCH_PAGE, BENCH_RW, MAP_SHARED | MAP_ANONYMOUS,
+                         (uint64_t)-1, 0);
+
+    if (at < 0)
+        bench_fail(op, at);
+    turn = (volatile int *)at;
+    futex_flags = 0;
+    long pid = fork_raw();
+    if (pid == 0)
+        partner();
+    row(op, futex_trip);
+    kill_and_wait(op, pid);
+    turn = &own_turn;
+    futex_flags = FUTEX_PRIVATE_FLAG;
 }
 
 /* ---- yielding ---- */
@@ -145,16 +194,19 @@ static void yield_row(void)
             yield_trip();
     }
     row(op, yield_trip);
-    call(SYS_kill, (uint64_t)pid, SIGKILL, 0, 0);
-    if (call(SYS_wait4, (uint64_t)pid, 0, 0, 0) != pid)
-        bench_fail(op, pid);
+    kill_and_wait(op, pid);
 }
 
 int main(void)
 {
     bench_start();
+    period_await();
     pipe_row();
+    period_await();
     yield_row();
-    futex_row();
+    period_await();
+    futex_of_processes_row();
+    period_await();
+    futex_of_threads_row();
     return 0;
 }
