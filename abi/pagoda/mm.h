@@ -189,6 +189,7 @@ enum mm_tune {
     MM_TUNE_HUGE_DEFRAG,      /* defrag: 0 always, 1 defer, 2 defer+madvise, 3 madvise, 4 never */
     MM_TUNE_HUGE_ZERO,        /* use_zero_page: 0, 1 */
     MM_TUNE_DROP_CACHES, /* a step of vm.drop_caches, 1..4 -> how much it freed: 0 at the end */
+    MM_TUNE_FRESH,       /* 1: free memory is put in one order, for benchmarks (fresh.h) */
 };
 #define MM_MAP_COUNT_MAX 65530
 

@@ -9,7 +9,7 @@ static const char letter[PAGE_STATES] = {
     [PAGE_HOT] = '-',     [PAGE_ZEROED] = '0',   [PAGE_USED] = 'u',     [PAGE_ANON] = 'a',
     [PAGE_ZERO] = 'z',    [PAGE_FILE] = 'f',     [PAGE_FILE_MAP] = 'i', [PAGE_SLAB] = 's',
     [PAGE_SERVER] = 'm',  [PAGE_TABLE] = 't',    [PAGE_OBJECT] = 'o',   [PAGE_NATIVE] = 'n',
-    [PAGE_KMALLOC] = 'k', [PAGE_HUGETLB] = 'H',  [PAGE_POISONED] = 'X'};
+    [PAGE_KMALLOC] = 'k', [PAGE_HUGETLB] = 'H',  [PAGE_POISONED] = 'X', [PAGE_ASIDE] = 'z'};
 
 /* A block that nobody needed yet: part of a run of free chunks. */
 static struct memmap_block look_deferred(pfn_t block)

@@ -29,7 +29,7 @@ const char *const page_state_text[PAGE_STATES] = {
     [PAGE_FILE] = "file",         [PAGE_FILE_MAP] = "file-map", [PAGE_SLAB] = "slab",
     [PAGE_SERVER] = "server",     [PAGE_TABLE] = "page-table",  [PAGE_OBJECT] = "kernel-object",
     [PAGE_NATIVE] = "native",     [PAGE_KMALLOC] = "kmalloc",   [PAGE_HUGETLB] = "hugetlb",
-    [PAGE_POISONED] = "poisoned",
+    [PAGE_POISONED] = "poisoned", [PAGE_ASIDE] = "aside",
 };
 
 #define PAGES_PER_DESCRIPTOR_PAGE (PAGE_BYTES / sizeof(struct page))

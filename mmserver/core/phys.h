@@ -58,6 +58,7 @@ enum page_state {
     PAGE_KMALLOC,  /* a large kmalloc: owner = who asked, index = bytes and generation */
     PAGE_HUGETLB,  /* the first of 2 MiB of the pool of huge pages: maps counts (hugetlb.h) */
     PAGE_POISONED, /* its memory is broken: never used again (poison.h) */
+    PAGE_ASIDE,    /* first page of a free chunk that no allocation gets for now (fresh.h) */
     PAGE_STATES
 };
 

@@ -446,7 +446,7 @@ bool slab_idle(struct worker *w)
 
 uint64_t slab_in_use(const struct slab_cache *c)
 {
-    uint64_t resting = c->bad;
+    uint64_t resting = c->bad + c->aside_count;
 
     for (uint32_t i = 0; i < worker_count; i++)
         resting += (uint64_t)(c->magazine[i].top - c->magazine[i].slot);

@@ -77,6 +77,8 @@ struct slab_cache {
         uint64_t slabs, empty, partial, out;
     } recount;                  /* slab_check()'s */
     uint64_t bad;               /* objects set aside after a corruption; never given out again */
+    void *aside;                /* fresh.c: free objects that nobody gets for now, */
+    uint64_t aside_count;       /* which count as `out` */
     struct magazine magazine[]; /* by hart */
 };
 

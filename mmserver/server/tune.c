@@ -2,6 +2,7 @@
  * MM_TUNE: what an administrator may change while everything runs. Most of it is one word that is
  * read where it matters, without a lock: whoever is at work goes by the old value or the new one.
  */
+#include "mmserver/core/fresh.h"
 #include "mmserver/core/huge.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/object.h"
@@ -47,6 +48,8 @@ long tune_call(struct worker *w, uint64_t which, uint64_t value)
 
     if (which == MM_TUNE_DROP_CACHES)
         return drop_caches(w, value);
+    if (which == MM_TUNE_FRESH)
+        return value == 1 ? (long)fresh_memory(w) : -LINUX_EINVAL;
     if (which == MM_TUNE_MIN_FREE) {
         if (!tell && !zones_min_free_set(value))
             return -LINUX_EINVAL;

@@ -201,6 +201,42 @@ KTAP_CASE(pagoda_bad_numbers_are_refused)
     EXPECT(fd < 0 && errno == EACCES);
 }
 
+static bool memory_is_in_order(void)
+{
+    char text[256] = "";
+
+    return read_file("/proc/pagoda/check", text, sizeof(text)) && strcmp(text, "ok\n") == 0;
+}
+
+/* What was free is put aside but for whole chunks; nothing is lost by doing it again. The last case
+ * but one: there is less memory for those behind it. */
+KTAP_CASE(pagoda_free_memory_in_one_order)
+{
+    unsigned long chunks[ORDERS], again[ORDERS];
+    uint64_t *before = ktap_map(SOME_PAGES * PAGE, RW);
+
+    REQUIRE(before != NULL);
+    fill(before, SOME_PAGES);
+    thin(before, SOME_PAGES);
+    EXPECT(write_file("/proc/pagoda/fresh_memory", "1"));
+    buddyinfo(chunks);
+    EXPECT(memory_is_in_order());
+    uint64_t *words = ktap_map(SOME_PAGES * PAGE, RW);
+    REQUIRE(words != NULL);
+    fill(words, SOME_PAGES);
+    EXPECT_EQ(wrong(words, SOME_PAGES), 0);
+    EXPECT_EQ(wrong(before, SOME_PAGES), 0);
+    munmap(words, SOME_PAGES * PAGE);
+    munmap(before, SOME_PAGES * PAGE); /* where nothing else is free */
+    for (unsigned i = 0; i < 3; i++)
+        EXPECT(write_file("/proc/pagoda/fresh_memory", "1"));
+    buddyinfo(again);
+    EXPECT(again[ORDERS - 1] + 3 >= chunks[ORDERS - 1]);
+    EXPECT(memory_is_in_order());
+    EXPECT(!write_file("/proc/pagoda/fresh_memory", "2"));
+    EXPECT_ERROR(SYSCALL(MM_TUNE, MM_TUNE_FRESH, 1), EPERM);
+}
+
 /* What changes something for all goes through /proc, so through the personality. */
 KTAP_CASE(pagoda_calls_are_the_personalitys)
 {

@@ -195,6 +195,7 @@ static const struct source sources[] = {
     [PROC_PAGODA_MEMMAP] = {.report = MM_REPORT_MEMMAP},
     [PROC_PAGODA_CMA] = {.report = MM_REPORT_CMA},
     [PROC_PAGODA_CONTIG] = {.same = ""},
+    [PROC_PAGODA_FRESH] = {.same = ""},
     [PROC_SYS_COMPACT_MEMORY] = {.same = ""},
     [PROC_SYS_DROP_CACHES] = {.same = ""},
     [PROC_SYSVIPC_SHM] = {.make = shm_lines},

@@ -6,6 +6,7 @@
  *   PID/oom_score_adj, PID/task/TID/comm
  *   pagoda/contig                     N [ALIGN]: can N contiguous pages be had? They go back at
  * once pagoda/cma                        alloc N | free FIRST N (FIRST in hex), of the default area
+ *   pagoda/fresh_memory               1: free memory is put in one order, for benchmarks
  */
 #include "user/linux/proc.h"
 
@@ -93,6 +94,16 @@ static long comm(struct thread *t, const char *text)
     return 0;
 }
 
+static long fresh_memory(const char *text)
+{
+    uint64_t value;
+
+    if (!proc_number(text, &value) || value != 1)
+        return -LINUX_EINVAL;
+    long pages = mmcall_tune(MM_TUNE_FRESH, value);
+    return pages < 0 ? pages : 0;
+}
+
 static long contig(const char *text)
 {
     uint64_t pages, align = 1;
@@ -141,6 +152,8 @@ long proc_write(const struct place *place, const char *text)
         return drop_caches(text);
     case PROC_PAGODA_CONTIG:
         return contig(text);
+    case PROC_PAGODA_FRESH:
+        return fresh_memory(text);
     case PROC_PAGODA_CMA:
         return cma(text);
     default:

@@ -57,6 +57,7 @@ static const struct fs_special proc_files[] = {
     TEXT_FILE("/proc/pagoda/memmap", PROC_PAGODA_MEMMAP),
     KNOB_FILE("/proc/pagoda/cma", PROC_PAGODA_CMA),
     KNOB_FILE("/proc/pagoda/contig", PROC_PAGODA_CONTIG),
+    {"/proc/pagoda/fresh_memory", NODE_TEXT, LINUX_S_IFREG | 0200, PROC_PAGODA_FRESH},
     TEXT_FILE("/proc/sysvipc/shm", PROC_SYSVIPC_SHM),
     TEXT_FILE("/proc/loadavg", PROC_LOADAVG),
     TEXT_FILE("/proc/filesystems", PROC_FILESYSTEMS),
