@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct client *client_slots[CLIENTS_MAX];
+static uint8_t client_used_in[CLIENTS_MAX / ID_GROUP];
 static struct id_table client_ids;
 static uint64_t client_generation;
 
@@ -35,7 +36,8 @@ void client_ids_init(void)
     memset(client_slots, 0, sizeof client_slots);
     for (uint32_t i = 0; i < worker_count; i++)
         workers[i].clients = client_slots;
-    client_ids = (struct id_table){(void **)client_slots, 1, CLIENTS_MAX, 0, 0};
+    memset(client_used_in, 0, sizeof client_used_in);
+    client_ids = (struct id_table){(void **)client_slots, client_used_in, 1, CLIENTS_MAX, 0, 0};
 }
 
 static long client_configure(struct client *c, const struct client_route *route)
@@ -163,11 +165,9 @@ void client_put(struct client *c)
 uint64_t client_next_id(uint64_t id)
 {
     lock_take(&ids_lock);
-    do
-        id++;
-    while (id < CLIENTS_MAX && !client_slots[id]);
+    id = id_next_locked(&client_ids, id);
     lock_drop(&ids_lock);
-    return id < CLIENTS_MAX ? id : 0;
+    return id;
 }
 
 long client_stop(struct client *c)

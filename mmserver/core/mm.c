@@ -28,13 +28,15 @@ unsigned mm_levels;
 struct lock ids_lock;
 
 static void *mm_slots[MMS_MAX];
+static uint8_t mm_used_in[MMS_MAX / ID_GROUP];
 static struct id_table mm_ids;
 
 void mm_ids_init(void)
 {
     ids_lock = LOCK_INIT(LOCK_IDS);
     memset(mm_slots, 0, sizeof mm_slots);
-    mm_ids = (struct id_table){mm_slots, MM_ID_FIRST, MMS_MAX, 0, 0};
+    memset(mm_used_in, 0, sizeof mm_used_in);
+    mm_ids = (struct id_table){mm_slots, mm_used_in, MM_ID_FIRST, MMS_MAX, 0, 0};
 }
 
 static bool mm_number(struct mm *mm)
@@ -98,11 +100,9 @@ void mm_put(struct mm *mm)
 uint64_t mm_next_id(uint64_t id)
 {
     lock_take(&ids_lock);
-    do
-        id++;
-    while (id < MMS_MAX && !mm_slots[id]);
+    id = id_next_locked(&mm_ids, id);
     lock_drop(&ids_lock);
-    return id < MMS_MAX ? id : 0;
+    return id;
 }
 
 void mm_clear(struct worker *w, struct mm *mm)
@@ -328,10 +328,10 @@ static uint64_t tables_shrink(struct worker *w, uint64_t pages)
 
     if (w->ops_count || !lock_seize(&ids_lock))
         return 0;
-    for (uint64_t id = MM_ID_FIRST; id < MMS_MAX && gone < pages; id++) {
+    for (uint64_t id = 0; gone < pages && (id = id_next_locked(&mm_ids, id));) {
         struct mm *mm = mm_slots[id];
 
-        if (!mm || !mm->kept_count || !mm_seize(mm))
+        if (!mm->kept_count || !mm_seize(mm))
             continue;
         gone += pt_sweep_kept(w, mm);
         mm_let_go(mm);
