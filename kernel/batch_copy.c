@@ -88,7 +88,8 @@ struct copy {
     uint64_t like;  /* a leaf of the block that is counted ahead */
     uint64_t ahead; /* counted for it and not yet written */
     uint64_t leaves, software;
-    bool alone;            /* as far as is known, no other hart has run the spaces */
+    bool alone;            /* as far as is known, no other hart has run the spaces, */
+    bool mixed;            /* and the copying alone has been short already */
     struct lost lost;      /* slots of the source that lost their write permission */
     struct lost displaced; /* slots of the target that a fault reply had filled */
 };
@@ -271,17 +272,6 @@ static uint64_t copy_unseen(struct copy *c, uint64_t i, uint64_t end)
     return i + done;
 }
 
-/* Are the next eight slots leaves of one block? Then it is counted ahead. */
-static bool group_ahead(struct copy *c, uint64_t i)
-{
-    const uint64_t leaf = slot_load(c->from + i);
-    uint64_t unlike = 0;
-
-    for (unsigned k = 1; k < GROUP; k++)
-        unlike |= slot_load(c->from + i + k) ^ leaf;
-    return (leaf & ENTRY_V) && !(unlike & LEAF_LIKE) && ahead_begin(c, leaf, i, GROUP);
-}
-
 /*
  * Where no other hart has run either space, plain loads and stores will do. Under the kernel lock
  * none can begin to, and no answer to a fault on the slow path comes in between: only this hart
@@ -290,20 +280,26 @@ static bool group_ahead(struct copy *c, uint64_t i)
  */
 static uint64_t copy_alone(struct copy *c, uint64_t i)
 {
-    uint64_t end = i + ALONE_SLOTS < c->count ? i + ALONE_SLOTS : c->count, at = i;
+    uint64_t end = i + ALONE_SLOTS < c->count ? i + ALONE_SLOTS : c->count, at = i, tried = end;
     const struct space *own = c->b->space, *source = c->source;
 
     kernel_lock(); /* ends being busy */
     c->alone =
         !((own->seen | own->running | source->seen | source->running) & ~(1UL << c->b->hart->id));
     if (c->alone) {
-        do
-            at = copy_unseen(c, at, end);
-        while (at + GROUP <= end && group_ahead(c, at));
+        /* Of a group of one block the first leaf counts all; the next look finds out. */
+        while ((at = copy_unseen(c, at, end)) + GROUP <= end && at != tried) {
+            uint64_t leaf = slot_load(c->from + at);
+            if (!(leaf & ENTRY_V) || !ahead_begin(c, leaf, at, GROUP))
+                break;
+            tried = at;
+        }
     }
     kernel_unlock();
-    if (at - i < ALONE_SLOTS / 4)
-        c->alone = false; /* too mixed to be worth the lock */
+    if (at - i < ALONE_SLOTS / 4) { /* a second time: too mixed to be worth the lock */
+        c->alone = c->alone && at != i && !c->mixed;
+        c->mixed = true;
+    }
     return at;
 }
 

@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void entry_uncount(struct drop *d, 
     if (unlikely(count->state != PAGE_ANON)) {
         d->others++;
         zap_other(d->w, d->mm, entry);
-    } else if (unlikely(__atomic_fetch_sub(&count->maps, 1, __ATOMIC_RELAXED) < 2)) {
+    } else if (unlikely(page_count_down(count) < 2)) {
         d->w->gather[d->freed++] = page_number(page_of_count(count));
     }
 }
@@ -40,7 +40,7 @@ static void full_uncount(struct drop *d, const uint64_t *slot)
     const uint64_t *end = slot + TABLE_ENTRIES;
 
     d->seen += TABLE_ENTRIES;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (; slot != end; slot++)
         entry_uncount(d, bias, *slot);
 }

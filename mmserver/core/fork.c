@@ -81,7 +81,7 @@ static void full_count(struct copied *c, const uint64_t *at, uint64_t count)
     const uint64_t *end = at + count;
     uint64_t tags = 0;
 
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (const uint64_t *slot = at; slot != end; slot++)
         tags |= __atomic_fetch_add(&page_count_of_entry(bias, *slot)->tag, 1, __ATOMIC_RELAXED);
     c->present += count;

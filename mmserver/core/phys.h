@@ -182,6 +182,18 @@ static inline struct page *page_of_count(const union page_count *count)
 {
     return (struct page *)((uintptr_t)count - PAGE_COUNT_AT);
 }
+/* One mapping less; how many there were, as a signed number. */
+static inline long page_count_down(union page_count *count)
+{
+#ifdef __riscv
+    long before;
+
+    __asm__ volatile("amoadd.w %0, %2, %1" : "=r"(before), "+A"(count->maps) : "r"(-1L) : "memory");
+    return before; /* the instruction extends the sign; a C builtin would do it once more */
+#else
+    return (int32_t)__atomic_fetch_sub(&count->maps, 1, __ATOMIC_RELAXED);
+#endif
+}
 static inline pfn_t page_number(const struct page *page)
 {
     return ((uintptr_t)page - phys.pages_bias) / sizeof(struct page);
