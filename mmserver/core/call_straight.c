@@ -52,7 +52,7 @@ static inline void op_set(struct batch_op *op, enum batch_code code, vaddr_t add
 {
     const uint64_t head = (uint64_t)code | count << 32; /* level 0, no flags */
 
-    memcpy(op, &head, sizeof head);
+    memcpy(__builtin_assume_aligned(op, sizeof head), &head, sizeof head);
     op->memory = (uint32_t)memory;
     op->address = address;
     op->entry = entry;
@@ -412,11 +412,13 @@ static inline struct vma *map_private(struct worker *w, struct mm *mm, struct vm
                                       vaddr_t start, vaddr_t end, uint64_t flags)
 {
     const struct vma *below = above ? above->prev : mm->last;
-    const struct vma_kind kind = {.flags = flags, .offset = start >> PAGE_SHIFT};
+    struct vma *v;
 
-    if ((below && below->end == start) || (above && above->start == end))
-        return vma_add(w, mm, above, start, end, &kind);
-    return vma_add_apart(w, mm, above, start, end, flags);
+    if ((!below || below->end != start) && (!above || above->start != end) &&
+        (v = vma_add_apart(w, mm, above, start, end, flags)))
+        return v;
+    const struct vma_kind kind = {.flags = flags, .offset = start >> PAGE_SHIFT};
+    return vma_add(w, mm, above, start, end, &kind);
 }
 
 /* Private memory where the system likes, or at a place where nothing is. */

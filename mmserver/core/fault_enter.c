@@ -12,6 +12,7 @@
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/oom.h"
+#include "mmserver/core/rmap_first.h"
 #include "mmserver/core/vma_ops.h"
 
 const char *const fault_outcome_text[FAULT_OUTCOMES] = {
@@ -235,13 +236,25 @@ static FAULT_WAY(fault_again)
 
 /* The first page of a VMA that may be written needs its anon_vma; then it is as any other. Without
  * memory the slow way finds out. */
+static LEAF_WAY(first_beside)
+{
+    struct mm *mm = c->mm;
+    uint64_t badge = w->client_tag;
+
+    if (unlikely(rmap_prepare(w, v)))
+        return fault_anew(FAULT_GO_ON);
+    fast_slot_note(w, mm, v, address, leaf, true);
+    return write_straight(FAULT_GO_ON);
+}
+
+/* The same where nothing touches the VMA. */
 static LEAF_WAY(first_page)
 {
     struct mm *mm = c->mm;
     uint64_t badge = w->client_tag;
 
-    if (unlikely(rmap_prepare_slow(w, v)))
-        return fault_anew(FAULT_GO_ON);
+    if (unlikely(!rmap_first(w, v)))
+        return first_beside(LEAF_GO_ON);
     fast_slot_note(w, mm, v, address, leaf, true);
     return write_straight(FAULT_GO_ON);
 }

@@ -2,9 +2,8 @@
  * Linking VMAs to anon_vmas: at the first page, at a fork, and whenever a VMA is cut, joined or
  * moved. See rmap.h. Looking a page up is in rmap_walk.c.
  */
-#include "mmserver/core/rmap.h"
+#include "mmserver/core/rmap_first.h"
 #include "mmserver/core/mm.h"
-#include "mmserver/core/caches.h"
 
 struct lock rmap_families[RMAP_FAMILIES];
 
@@ -52,8 +51,11 @@ static struct anon_vma *anon_make(struct worker *w, struct anon_vma *parent)
         return NULL;
     RB_INIT(&a->tree);
     a->children = a->active_vmas = 0;
-    a->parent = parent ? parent : a;
-    a->family = parent ? parent->family : (uintptr_t)a / 64 % RMAP_FAMILIES;
+    anon_vma_root(a);
+    if (parent) {
+        a->parent = parent;
+        a->family = parent->family;
+    }
     return a;
 }
 

@@ -104,7 +104,34 @@ long slab_cache_destroy(struct worker *w, struct slab_cache *c);
 
 /* An object, contents as left by the constructor or the last user; NULL: no memory. */
 void *slab_alloc(struct worker *w, struct slab_cache *c);
-/* The same, zeroed. Not from caches with a constructor. */
+static inline struct magazine *slab_magazine(const struct worker *w, struct slab_cache *c)
+{
+    return (struct magazine *)((char *)c + w->magazine_at);
+}
+/* slab_alloc() without a call: of the hart's magazine, or NULL, which says nothing. */
+static inline void *slab_pop(const struct worker *w, struct slab_cache *c)
+{
+    struct magazine *m = slab_magazine(w, c);
+    void **top = m->top - 1;
+    void *object = *top;
+
+    if (likely(object != NULL))
+        m->top = top;
+    return object;
+}
+/* Into the magazine; false if it is full. Not for whoever cannot be sure whose object it is. */
+static inline bool slab_push(const struct worker *w, struct slab_cache *c, void *object)
+{
+    struct magazine *m = slab_magazine(w, c);
+    void **top = m->top;
+
+    if (unlikely(top == m->limit))
+        return false;
+    *top = object;
+    m->top = top + 1;
+    return true;
+}
+/* slab_alloc(), zeroed. Not from caches with a constructor. */
 void *slab_zalloc(struct worker *w, struct slab_cache *c);
 void slab_free(struct worker *w, struct slab_cache *c, void *object);
 

@@ -99,34 +99,6 @@ static inline uint64_t slab_object_unit(const struct slab_cache *c, const void *
 
 #define SLAB_NOINLINE __attribute__((noinline))
 
-static inline struct magazine *slab_magazine(const struct worker *w, struct slab_cache *c)
-{
-    return (struct magazine *)((char *)c + w->magazine_at);
-}
-/* A free object of the hart's magazine, or NULL. */
-static inline void *slab_pop(const struct worker *w, struct slab_cache *c)
-{
-    struct magazine *m = slab_magazine(w, c);
-    void **top = m->top - 1;
-    void *object = *top;
-
-    if (likely(object != NULL))
-        m->top = top;
-    return object;
-}
-/* False if the magazine is full. */
-static inline bool slab_push(const struct worker *w, struct slab_cache *c, void *object)
-{
-    struct magazine *m = slab_magazine(w, c);
-    void **top = m->top;
-
-    if (unlikely(top == m->limit))
-        return false;
-    *top = object;
-    m->top = top + 1;
-    return true;
-}
-
 /* slab.c: what is behind the fast paths; `site`: who asked. */
 void *slab_alloc_slowly(struct worker *w, struct slab_cache *c, const void *site);
 void slab_free_slowly(struct worker *w, struct slab_cache *c, void *object, const void *site);

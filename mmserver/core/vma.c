@@ -531,9 +531,9 @@ struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t 
 struct vma *vma_add_apart(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
                           vaddr_t end, uint64_t flags)
 {
-    tie(mm);
-    struct vma *v = slab_alloc(w, vma_cache);
-    if (!v)
+    struct vma *v;
+
+    if (mm->loose || !(v = slab_pop(w, vma_cache)))
         return NULL;
     vma_init(v, start, end, flags, NULL, start >> PAGE_SHIFT);
     return list_loose(mm, v, above);

@@ -118,7 +118,8 @@ vaddr_t vma_start_guarded(const struct vma *v);
  * continues a neighbour or both where it can. The VMA that it is now part of. */
 struct vma *vma_add(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start, vaddr_t end,
                     const struct vma_kind *kind);
-/* The same of private anonymous memory that touches no neighbour, where map_count allows it. */
+/* The same of private anonymous memory that touches no neighbour, where map_count allows it, and
+ * nothing is in the way of a straight way. NULL: ask vma_add(). */
 struct vma *vma_add_apart(struct worker *w, struct mm *mm, struct vma *above, vaddr_t start,
                           vaddr_t end, uint64_t flags);
 /* [start, end), a part of v, gets other flags, and becomes one with a neighbour or both where it
