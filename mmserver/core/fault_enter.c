@@ -255,7 +255,10 @@ static LEAF_WAY(first_page)
 
     if (unlikely(!rmap_first(w, v)))
         return first_beside(LEAF_GO_ON);
-    fast_slot_note(w, mm, v, address, leaf, true);
+    if (v->end - v->start == PAGE_BYTES)
+        fast_slot_fill(w, v, address, leaf); /* no other fault is going to come */
+    else
+        fast_slot_note(w, mm, v, address, leaf, true);
     return write_straight(FAULT_GO_ON);
 }
 

@@ -44,7 +44,8 @@ void interval_remove(struct interval_tree *t, struct interval *i)
     RB_REMOVE(interval_tree, t, i);
 }
 
-void interval_change(struct interval_tree *t, struct interval *i, uint64_t start, uint64_t last)
+void interval_change_among(struct interval_tree *t, struct interval *i, uint64_t start,
+                           uint64_t last)
 {
     mm_assert(start <= last);
     if (start != i->start) {

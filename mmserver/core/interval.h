@@ -43,7 +43,18 @@ static inline bool interval_is_only(const struct interval_tree *t, const struct 
 }
 void interval_remove(struct interval_tree *t, struct interval *i);
 /* A node of the tree gets other bounds. */
-void interval_change(struct interval_tree *t, struct interval *i, uint64_t start, uint64_t last);
+void interval_change_among(struct interval_tree *t, struct interval *i, uint64_t start,
+                           uint64_t last);
+static inline void interval_change(struct interval_tree *t, struct interval *i, uint64_t start,
+                                   uint64_t last)
+{
+    if (unlikely(!interval_is_only(t, i))) {
+        interval_change_among(t, i, start, last);
+        return;
+    }
+    i->start = start;
+    i->last = i->last_max = last;
+}
 /* The first node, in order of start, that meets [start, last]; and the next one after i. NULL at
  * the end. */
 struct interval *interval_first(const struct interval_tree *t, uint64_t start, uint64_t last);

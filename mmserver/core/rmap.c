@@ -167,15 +167,21 @@ long rmap_fork(struct worker *w, struct vma *child, const struct vma *parent)
     return 0;
 }
 
+/* Family locked: the last chain leaves it. */
+static inline void anon_emptied(struct anon_vma *a)
+{
+    a->parent->children--;
+    RB_INIT(&a->tree);
+}
+
 /* Family locked: take the chain out of its tree. That of an anon_vma that is empty now keeps it,
  * another one forgets its own. */
 static inline void chain_unlink(struct anon_chain *c)
 {
     struct anon_vma *a = c->anon;
 
-    if (likely(interval_is_only(&a->tree, &c->interval))) {
-        a->parent->children--;
-        RB_INIT(&a->tree);
+    if (interval_is_only(&a->tree, &c->interval)) {
+        anon_emptied(a);
     } else {
         interval_remove(&a->tree, &c->interval);
         c->anon = NULL;
@@ -198,14 +204,12 @@ static __attribute__((noinline)) void chains_free(struct worker *w, struct vma *
     v->chain.next = NULL;
 }
 
-void rmap_unlink(struct worker *w, struct vma *v)
+/* Family locked, and not any more afterwards. */
+static __attribute__((noinline)) void chains_unlink(struct worker *w, struct vma *v)
 {
     struct anon_vma *a = v->chain.anon;
-
-    if (!a)
-        return;
     struct lock *lock = rmap_lock_of(a);
-    lock_take(lock);
+
     if (v->anon)
         v->anon->active_vmas--;
     v->anon = NULL;
@@ -219,6 +223,52 @@ void rmap_unlink(struct worker *w, struct vma *v)
         slab_free(w, anon_vma_cache, a);
     }
     v->chain.anon = NULL;
+}
+
+static __attribute__((noinline)) void chains_wait_unlink(struct worker *w, struct vma *v)
+{
+    lock_take(rmap_lock_of(v->chain.anon));
+    chains_unlink(w, v);
+}
+
+/* The same of a VMA that shares its only anon_vma. */
+static __attribute__((noinline)) void shared_unlink(struct vma *v, struct anon_vma *a,
+                                                    struct lock *lock)
+{
+    a->active_vmas -= v->anon != NULL;
+    v->anon = NULL;
+    v->chain.anon = NULL;
+    interval_remove(&a->tree, &v->chain.interval);
+    lock_drop(lock);
+}
+
+/* Most VMAs are alone with their only anon_vma, and nobody has its lock: that calls nothing. */
+void rmap_unlink(struct worker *w, struct vma *v)
+{
+    struct anon_vma *a = v->chain.anon;
+
+    if (!a)
+        return;
+    struct lock *lock = rmap_lock_of(a);
+    if (unlikely(!lock_try(lock))) {
+        chains_wait_unlink(w, v);
+        return;
+    }
+    if (unlikely(v->chain.next)) {
+        chains_unlink(w, v);
+        return;
+    }
+    if (!interval_is_only(&a->tree, &v->chain.interval)) {
+        shared_unlink(v, a, lock);
+        return;
+    }
+    a->active_vmas -= v->anon != NULL;
+    v->anon = NULL;
+    anon_emptied(a);
+    lock_drop(lock);
+    v->chain.anon = NULL;
+    mm_assert(!a->children && !a->active_vmas);
+    slab_free(w, anon_vma_cache, a);
 }
 
 /* Chains for as many anon_vmas as v is linked to, none of them linked yet. */
