@@ -65,6 +65,8 @@ NAME_TEXT = {
     "sigsegv_pager_…": "a signal handler that maps or unprotects the page",
     "uffd_…": "Linux's userfaultfd: a second thread resolves the fault",
     "ipc_roundtrip": "a message to another program and its answer",
+    "map_1p, unmap_1p": "one kernel call that maps or unmaps one page; map_batch_…: 64 pages in one call",
+    "cap_copy": "a copy of a capability, here with fewer rights too, which seL4 calls minting and needs 905 for",
 }
 #: what the phases of a fault or call are
 PHASE_TEXT = {

@@ -1,6 +1,6 @@
 /*
  * Batches: 64 pages mapped and unmapped in one call each, and by 64 single operations (two calls of
- * 32).
+ * 32); and one page by a call of its own.
  *
  * Only the calls are counted, not the writing of the operation page. The scattered pages lie in two
  * 2 MiB blocks, as many as one capability covers here, in no order and the next one always in the
@@ -57,10 +57,10 @@ static long drive(void *arg)
     return error;
 }
 
-static void both(const char *map, const char *unmap)
+static void both(const char *map, const char *unmap, unsigned pages)
 {
-    bench_open(&map_row, map, BENCH_BY_OTHER, PAGES, REPEAT);
-    bench_open(&unmap_row, unmap, BENCH_BY_OTHER, PAGES, REPEAT);
+    bench_open(&map_row, map, BENCH_BY_OTHER, pages, REPEAT);
+    bench_open(&unmap_row, unmap, BENCH_BY_OTHER, pages, REPEAT);
     native_must("drive", native_drive(drive, NULL));
     bench_close(&map_row);
     bench_close(&unmap_row);
@@ -121,12 +121,15 @@ void rows_batch(void)
     native_must("tables", native_space_tables(SLOT_TARGET, AREA));
     keep_running();
     add_list();
-    both("map_batch_64_per_page", "unmap_batch_64_per_page");
+    both("map_batch_64_per_page", "unmap_batch_64_per_page", PAGES);
     parts_clear();
     add(0, PAGES, FIRST);
-    both("map_batch_64_contiguous_per_page", "unmap_batch_64_contiguous_per_page");
+    both("map_batch_64_contiguous_per_page", "unmap_batch_64_contiguous_per_page", PAGES);
     parts_clear();
     for (unsigned i = 0; i < PAGES; i++)
         add(i, 1, scattered(i));
-    both("map_64_single_ops_per_page", "unmap_64_single_ops_per_page");
+    both("map_64_single_ops_per_page", "unmap_64_single_ops_per_page", PAGES);
+    parts_clear();
+    add(0, 1, FIRST);
+    both("map_1p", "unmap_1p", 1);
 }
