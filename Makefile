@@ -134,11 +134,11 @@ bench-accept: deps
 	@$(HARNESS) bench-accept
 
 # The pager in and out of the kernel, beside Linux and seL4: build/compare/index.html. POLICY=NAME adds
-# a column that boots with policy=NAME.
+# a column that boots with policy=NAME; AGAIN=1 measures twice and tells which figures differ.
 compare: deps
 	@mk/deps.sh packages-compare.txt || echo 'compare: goes on without PNG pictures'
 	@$(MAKE) all
-	@$(HARNESS) compare $(if $(POLICY),--policy $(POLICY))
+	@$(HARNESS) compare $(if $(POLICY),--policy $(POLICY)) $(if $(AGAIN),--again)
 
 gdb: deps
 	@$(MAKE) all

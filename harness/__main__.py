@@ -133,7 +133,7 @@ def _profile(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    return compare.run(arguments.build_dir, arguments.policy)
+    return compare.run(arguments.build_dir, arguments.policy, again=arguments.again)
 
 
 def _fetch_linux(arguments: argparse.Namespace) -> int:
@@ -207,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     accepting.set_defaults(function=_bench_accept)
     comparison = commands.add_parser("compare", help="user pager, kernel pager, Linux: a page")
     comparison.add_argument("--policy", default="", help="one more column, booted with policy=NAME")
+    comparison.add_argument("--again", action="store_true", help="measure twice, and tell what differs")
     comparison.set_defaults(function=_compare)
     benchmarks = commands.add_parser("bench", help="count instructions per operation")
     benchmarks.add_argument("--verify", action="store_true", help="run twice, fail on a difference")

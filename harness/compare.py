@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from harness import bench, compare_page, debian, jobs, linux, plugins, programs, qemu, trace
+from harness import bench, compare_again, compare_page, debian, jobs, linux, plugins, programs, qemu, trace
 from harness.compare_measure import (
     COLUMNS,
     COUNTED,
@@ -56,6 +56,8 @@ BROWSER = (
     "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1650",
 )  # fmt: skip
 SIZES = ("1G", "4G", "16G")
+#: of the figures that differ between two runs, the terminal shows so many
+SHOWN_DIFFERENT = 40
 #: what is measured at each memory size
 SIZE_OPS = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
 
@@ -218,6 +220,7 @@ class Results:
                 "qemu": _version(qemu.QEMU, "--version"),
                 "compiler": _version("riscv64-unknown-elf-gcc", "--version"),
                 "commit": _version("git", "describe", "--always", "--dirty"),
+                "images": compare_again.images(self.build_dir),
             },
             "commands": {
                 **{key: measured.command for key, measured in self.measured.items()},
@@ -386,25 +389,38 @@ def table(data: dict[str, Any]) -> str:
     return "\n".join(head)
 
 
-def run(build_dir: Path, policy: str = "", docs: Path | None = Path("docs/comparison.md")) -> int:
-    """Measures, writes, prints; an exit status."""
-    columns = [*COLUMNS, *([policy_column(policy)] if policy else [])]
-    try:
-        data = gather(build_dir, columns).as_json()
-    except (CompareError, trace.TraceError, plugins.PluginError, bench.BenchError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 1
-    directory = build_dir / "compare"
+def _write(directory: Path, data: dict[str, Any], docs: Path | None) -> None:
+    """All that is made of the results."""
     (directory / "results.json").write_text(json.dumps(data, indent=1) + "\n")
     _write_csv(directory / "results.csv", data)
     _write_events_csv(directory / "events.csv", data)
     (directory / "index.html").write_text(compare_page.html(data))
     _write_pictures(directory, data)
-    if docs and not policy:
+    if docs:
         docs.write_text(compare_page.markdown(data))
         _screenshot(directory / "index.html", docs.parent / "pictures" / "comparison.png")
+
+
+def run(build_dir: Path, policy: str = "", docs: Path | None = Path("docs/comparison.md"), again: bool = False) -> int:
+    """Measures, twice with `again`, writes, prints; an exit status. That figures differ between two runs is told
+    and no failure: Linux's may."""
+    columns = [*COLUMNS, *([policy_column(policy)] if policy else [])]
+    directory = build_dir / "compare"
+    before = compare_again.before(directory / "results.json")
+    try:
+        if again:
+            before = gather(build_dir, columns).as_json()
+        data = gather(build_dir, columns).as_json()
+    except (CompareError, trace.TraceError, plugins.PluginError, bench.BenchError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 1
+    data["again"] = compare_again.compared(before, data)
+    _write(directory, data, None if policy else docs)
     print(table(data))
     for name, why in data["missing"].items():
         print(f"compare: left out: {name}: {why}", file=sys.stderr)
+    for what, was, now in (data["again"] or {"differ": []})["differ"][:SHOWN_DIFFERENT]:
+        print(f"compare: {what} was {was:g}, is {now:g}", file=sys.stderr)
+    print(f"compare: {compare_again.told(data['again'])}")
     print(f"the page: {directory / 'index.html'}; beside it results.json, results.csv and pictures")
     return 0

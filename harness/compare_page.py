@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import compare_svg as svg
-from harness import compare_text
+from harness import compare_again, compare_text
 from harness.compare_svg import number
 from harness.compare_text import GROUPS, SHOWN, above_linux, group_of, misses_l1, program_reason, reason, weighed
 
@@ -406,6 +406,7 @@ def html(data: Data) -> str:
         "EVENT_OPS": json.dumps(EVENT_OPS),
         "COLUMNS": "".join(f"<dt>{escape.escape(c['title'])}<dd>{escape.escape(c['what'])}" for c in data["columns"]),
         "CONDITIONS": conditions,
+        "AGAIN": escape.escape(compare_again.told(data.get("again"))),
         "COMMANDS": commands,
         "MISSING": "".join(f"<p class=bad>Left out: {escape.escape(k)}: {escape.escape(v)}</p>" for k, v in data["missing"].items()),
         "DATA": json.dumps(data).replace("</", "<\\/"),
@@ -480,7 +481,10 @@ def markdown(data: Data) -> str:
         "Figures are instructions per operation (per page where the name says so), counted exactly under `-icount shift=0`:",
         "user, kernel and firmware together, no time. Instructions flatter whoever switches much and touches much memory; so",
         "“weighed” adds what events cost on hardware ([below](#events-at-their-costs-on-hardware)): a what-if, which the page",
-        "lets you set as you like.",
+        "lets you set as you like: two entries and two address-space switches of some 300 cycles each are what the user pager",
+        "pays there for being a program, where by instructions it pays nearly nothing.",
+        "",
+        compare_again.told(data.get("again")),
         "",
         *(f"* **{column['title']}**: {column['what']}" for column in data["columns"]),
         "",
