@@ -67,6 +67,10 @@ id -u; whoami
 uname -s -m
 date -u -d @86400 '+%F'
 test -w . && echo writable
+cat /proc/$$/comm
+sync -f . && echo synced
+env true; env -u HOME printenv HOME || echo unset
+tail -n +2 --pid=1 /proc/sys/kernel/ostype; cat /proc/self/comm
 pwd
 basename $(pwd)
 cd /; rm -rf /tmp/cu; test -e /tmp/cu || echo cleaned

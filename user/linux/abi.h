@@ -452,18 +452,22 @@ struct linux_rlimit {
 #define LINUX_ADDR_NO_RANDOMIZE 0x0040000
 #define LINUX_PERSONALITY_ASK   0xffffffffU
 
-#define LINUX_RLIMITS        16
-#define LINUX_RLIMIT_CPU     0
-#define LINUX_RLIMIT_FSIZE   1
-#define LINUX_RLIMIT_DATA    2
-#define LINUX_RLIMIT_STACK   3
-#define LINUX_RLIMIT_CORE    4
-#define LINUX_RLIMIT_RSS     5
-#define LINUX_RLIMIT_NPROC   6
-#define LINUX_RLIMIT_NOFILE  7
-#define LINUX_RLIMIT_MEMLOCK 8
-#define LINUX_RLIMIT_AS      9
-#define LINUX_RLIM_INFINITY  (~0UL)
+#define LINUX_RLIMITS           16
+#define LINUX_RLIMIT_CPU        0
+#define LINUX_RLIMIT_FSIZE      1
+#define LINUX_RLIMIT_DATA       2
+#define LINUX_RLIMIT_STACK      3
+#define LINUX_RLIMIT_CORE       4
+#define LINUX_RLIMIT_RSS        5
+#define LINUX_RLIMIT_NPROC      6
+#define LINUX_RLIMIT_NOFILE     7
+#define LINUX_RLIMIT_MEMLOCK    8
+#define LINUX_RLIMIT_AS         9
+#define LINUX_RLIMIT_SIGPENDING 11
+#define LINUX_RLIMIT_MSGQUEUE   12
+#define LINUX_RLIMIT_NICE       13
+#define LINUX_RLIMIT_RTPRIO     14
+#define LINUX_RLIM_INFINITY     (~0UL)
 
 struct linux_sysinfo {
     int64_t uptime;

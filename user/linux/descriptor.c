@@ -209,6 +209,11 @@ long linux_sync(struct thread *t, const uint64_t *a)
     return 0;
 }
 
+long linux_syncfs(struct thread *t, const uint64_t *a)
+{
+    return get(t, a[0]) ? 0 : -LINUX_EBADF;
+}
+
 /* ---- ioctl ---- */
 
 /* What FIONREAD answers; -ENOTTY for what has no such number. */

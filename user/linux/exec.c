@@ -53,8 +53,9 @@ static struct {
     size_t room; /* what strings and pointers may still take, in bytes */
 } strings;
 
-static char path[LINUX_PATH_MAX]; /* the program's, as it is told; then its interpreter's */
-static bool path_goes;            /* what it leads through is closed before it would be used */
+static char path[LINUX_PATH_MAX];   /* the program's, as it is told; then its interpreter's */
+static char called[LINUX_PATH_MAX]; /* a script gives the process its own name */
+static bool path_goes;              /* what it leads through is closed before it would be used */
 
 static void strings_reset(void)
 {
@@ -237,6 +238,7 @@ static long read_head(const struct node *node, struct head *head)
  */
 static long find_image(const struct place *cwd, int pid, struct place *image, struct head *head)
 {
+    strcpy(called, path);
     for (unsigned depth = 0; depth <= SCRIPTS_MAX; depth++) {
         long error = depth ? fs_walk(cwd, path, strlen(path), FS_FOLLOW, pid, image) : 0;
         if (!error)
@@ -371,7 +373,7 @@ static void set_cmdline(struct process *p)
 static void set_names(struct process *p, const struct place *image)
 {
     process_set_exe(p, image);
-    process_set_comm(p, path);
+    process_set_comm(p, called);
     set_cmdline(p);
 }
 

@@ -177,6 +177,16 @@ static void bit_list(struct text *text, uint64_t bits)
     text_printf(text, "\n");
 }
 
+/* The table of descriptors grows by 64 at least. */
+static unsigned fd_size(const struct process *p)
+{
+    unsigned size = 64;
+
+    while (p->files && size < p->files->end)
+        size *= 2;
+    return p->files ? size : 0;
+}
+
 static void status_lines(struct text *text, const struct process *p, const struct thread *only)
 {
     const struct thread *t = only ? only : TAILQ_FIRST(&p->threads);
@@ -192,7 +202,7 @@ static void status_lines(struct text *text, const struct process *p, const struc
                 p->parent ? p->parent->pid : 0);
     ids_line(text, "Uid", &p->cred.user);
     ids_line(text, "Gid", &p->cred.group);
-    text_printf(text, "FDSize:\t%d\nGroups:\t", FDS_MAX);
+    text_printf(text, "FDSize:\t%u\nGroups:\t", fd_size(p));
     for (unsigned i = 0; i < p->cred.group_count; i++)
         text_printf(text, "%u ", p->cred.groups[i]);
     text_printf(text, "\n");

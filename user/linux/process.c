@@ -18,9 +18,10 @@
 #include "user/linux/terminal.h"
 #include "user/linux/time.h"
 
-#define STACK_LIMIT_BYTES   (8UL << 20)
-#define MEMLOCK_LIMIT_BYTES (8UL << 20)
-#define CAP_IPC_LOCK        14
+#define STACK_LIMIT_BYTES    (8UL << 20)
+#define MEMLOCK_LIMIT_BYTES  (8UL << 20)
+#define MSGQUEUE_LIMIT_BYTES 819200
+#define CAP_IPC_LOCK         14
 
 static struct process processes[PROCESSES_MAX];
 static struct process *processes_end = processes; /* those from here on were never used */
@@ -98,6 +99,10 @@ static void limits_init(struct process *p)
     p->limit[LINUX_RLIMIT_CORE].soft = 0;
     p->limit[LINUX_RLIMIT_NPROC] = (struct linux_rlimit){PROCESSES_MAX, PROCESSES_MAX};
     p->limit[LINUX_RLIMIT_NOFILE] = (struct linux_rlimit){FDS_SOFT, FDS_HARD};
+    p->limit[LINUX_RLIMIT_SIGPENDING] = (struct linux_rlimit){SIGNAL_ENTRIES, SIGNAL_ENTRIES};
+    p->limit[LINUX_RLIMIT_MSGQUEUE] =
+        (struct linux_rlimit){MSGQUEUE_LIMIT_BYTES, MSGQUEUE_LIMIT_BYTES};
+    p->limit[LINUX_RLIMIT_NICE] = p->limit[LINUX_RLIMIT_RTPRIO] = (struct linux_rlimit){0, 0};
     p->limit[LINUX_RLIMIT_MEMLOCK] =
         (struct linux_rlimit){MEMLOCK_LIMIT_BYTES, MEMLOCK_LIMIT_BYTES};
 }
