@@ -175,7 +175,12 @@ def _hero(data: Data) -> str:
     v, titles = _by_op(data)["anon_write_touch"], _titles(data)
     order = ("user", "kernel", "plain", "lean", "linux", "uffd", "policy")
     rows = [(key, titles[key], v[key]) for key in order if key in v]
-    return svg.bars(rows)
+    return svg.bars("Instructions of a first write to a fresh page, all of it: fault, page cleared and mapped, return", rows)
+
+
+def _seen(what: str) -> str:
+    """What to see in a picture, under it."""
+    return f"<p>{escape.escape(what)}</p>"
 
 
 def _scaling(data: Data) -> str:
@@ -185,27 +190,27 @@ def _scaling(data: Data) -> str:
         return [by_op.get(f"vmas_{n}_{suffix}", {}).get(key) for n in counts]
 
     parts = []
-    for suffix, title in (
-        ("random_write_fault", "write fault, by number of VMAs"),
-        ("mmap_1p_fixed", "mmap of a page, by number of VMAs"),
-        ("munmap_1p", "munmap of a page, by number of VMAs"),
+    for suffix, title, seen in (
+        ("random_write_fault", "a write fault, by number of VMAs", "The VMA is found in a tree: ten times as many are three or four steps more."),
+        ("mmap_1p_fixed", "mmap of a page, by number of VMAs", "The program names the place: only its neighbours have to be found."),
+        ("munmap_1p", "munmap of a page, by number of VMAs", "The VMA goes with its page; its neighbours are known without a search."),
     ):
         series = [
             (key, _titles(data)[key], over(suffix, key)) for key in ("user", "kernel", "lean")
         ]
-        parts.append(svg.lines(title, list(counts), series))
+        parts.append(svg.lines(f"Instructions of {title}", list(counts), series) + _seen(seen))
     sizes = list(data["sizes"])
-    ops = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
     series = [
         (key, label, [data["sizes"][size].get(op) for size in sizes])
         for key, label, op in zip(
             ("kernel", "user", "lean"),
             ("first write", "first read", "and a table"),
-            ops,
+            ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt"),
             strict=True,
         )
     ]
-    parts.append(svg.lines("faults, by size of memory", sizes, series))
+    seen = "Nothing on the way of a fault grows with the memory of the machine. The user pager; colours are of operations here."
+    parts.append(svg.lines("Instructions of a fault, by size of memory", sizes, series) + _seen(seen))
     parts += _harts(data)
     return '<div class="grid">' + "".join(f"<div>{part}</div>" for part in parts) + "</div>"
 
@@ -214,15 +219,21 @@ def _harts(data: Data) -> list[str]:
     """Charts over the number of harts."""
     counts = sorted({found["harts"] for found in data["harts"]})
     parts = []
-    for what, unit, title in (
-        ("fault, own VMA", 1.0, "write faults of as many threads as harts, a VMA for each: one fault"),
-        ("program", 1e6, "the shell that forks: millions"),
-    ):
+    for what, unit, title, seen in (
+        (
+            "fault, own VMA", 1.0, "Instructions of a write fault, as many threads as harts",
+            "A line that rises would say that harts wait for each other; each thread has a VMA of its own.",
+        ),
+        (
+            "program", 1e6, "Millions of instructions of the shell that forks",
+            "The same work: what is more on several harts is waiting, and telling other harts.",
+        ),
+    ):  # fmt: skip
         by = {(f["column"], f["harts"]): f["instructions"] / unit for f in data["harts"] if f["what"] == what}
         keys = [key for key in COUNTED if any(column == key for column, _ in by)]
         if keys:
             series = [(key, _titles(data)[key], [by.get((key, n)) for n in counts]) for key in keys]
-            parts.append(svg.lines(title, [f"{n} hart{'s' if n > 1 else ''}" for n in counts], series))
+            parts.append(svg.lines(title, [f"{n} hart{'s' if n > 1 else ''}" for n in counts], series) + _seen(seen))
     return parts
 
 

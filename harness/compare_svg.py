@@ -32,16 +32,25 @@ PHASE_COLOUR = dict(zip(symbols.PHASES, PHASE_COLOURS, strict=True))
 PLACE_COLOURS = ("#1b9e77", "#7570b3", "#d95f02")
 
 
+TITLE = 'font-weight="600" fill="currentColor"'
+
+
 def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _svg(width: float, height: float, parts: list[str]) -> str:
+#: a picture's title stands above it, says what is shown and its unit
+_TITLE_HEIGHT = 26
+
+
+def _svg(width: float, height: float, parts: list[str], title: str) -> str:
+    inside = "".join(parts)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="system-ui,sans-serif" font-size="13">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height + _TITLE_HEIGHT:.0f}" '
+        f'font-family="system-ui,sans-serif" font-size="13">{_text(0, 15, title, TITLE)}'
+        f'<g transform="translate(0 {_TITLE_HEIGHT})">{inside}</g></svg>'
     )
 
 
@@ -54,7 +63,7 @@ def _rect(x: float, y: float, width: float, height: float, colour: str, title: s
     return f'<rect x="{x:.2f}" y="{y:.1f}" width="{max(width, 0):.2f}" height="{height}" fill="{colour}">{inner}</rect>'
 
 
-def bars(rows: list[tuple[str, str, float]]) -> str:
+def bars(title: str, rows: list[tuple[str, str, float]]) -> str:
     """Horizontal bars from zero: (key of the colour, label, value)."""
     width, left, step = 860, 230, 26
     longest = max(value for _, _, value in rows)
@@ -64,7 +73,7 @@ def bars(rows: list[tuple[str, str, float]]) -> str:
         parts.append(_text(left - 8, y + 17, label, 'text-anchor="end" fill="currentColor"'))
         parts.append(_rect(left, y + 4, length, 18, COLOURS[key], f"{label}: {number(value)}"))
         parts.append(_text(left + length + 6, y + 17, number(value), 'fill="currentColor"'))
-    return _svg(width, len(rows) * step + 4, parts)
+    return _svg(width, len(rows) * step + 4, parts, title)
 
 
 def split_bars(rows: list[tuple[str, str, float, float]]) -> str:
@@ -79,7 +88,7 @@ def split_bars(rows: list[tuple[str, str, float, float]]) -> str:
         parts.append(_rect(left + own * scale, y + 4, system * scale, 18, COLOURS[key], f"{label}, system: {number(system)} million"))
         text = f"{number(own + system)} million, {number(system)} the system"
         parts.append(_text(left + (own + system) * scale + 6, y + 17, text, 'fill="currentColor" font-size="12"'))
-    return _svg(width, len(rows) * step + 4, parts)
+    return _svg(width, len(rows) * step + 4, parts, "Millions of instructions; pale: of the program itself, coloured: of the system around it")
 
 
 def _legend(names: list[tuple[str, str]], width: float, y: float) -> tuple[list[str], float]:
@@ -123,7 +132,7 @@ def phases(data: Data) -> str:
             )
             y += 24
         y += 8
-    return _svg(width, y, parts)
+    return _svg(width, y, parts, "Instructions of one fault or call by phase; the user pager above, the kernel pager below")
 
 
 def distribution(found: list[Data]) -> str:
@@ -159,23 +168,23 @@ def distribution(found: list[Data]) -> str:
         if cost < top * 1.2:
             parts.append(_text(at(cost), bottom + 12, f"{cost:,}", 'text-anchor="middle" fill="currentColor"'))
     parts.append(_text(0, bottom + 12, "instructions:", 'fill="currentColor" opacity=".7"'))
-    return _svg(width, bottom + 20, parts)
+    return _svg(width, bottom + 20, parts, "How many faults cost how many instructions; heights are logarithmic")
 
 
 def lines(title: str, xs: list[str], series: list[tuple[str, str, list[float | None]]]) -> str:
     """A small chart of means over ordered, evenly spaced conditions."""
-    width, height, left, bottom = 470.0, 240.0, 56.0, 40.0
+    width, height, left, bottom = 470.0, 230.0, 56.0, 40.0
     top = max((y for _, _, ys in series for y in ys if y is not None), default=1) * 1.15
     step = (width - left - 110) / max(len(xs) - 1, 1)
-    parts = [_text(left, 16, title, 'font-weight="600" fill="currentColor"')]
+    parts = []
     for part in range(5):
-        y = height - bottom - part / 4 * (height - bottom - 30)
+        y = height - bottom - part / 4 * (height - bottom - 12)
         parts.append(f'<line x1="{left}" x2="{width - 100}" y1="{y:.0f}" y2="{y:.0f}" stroke="currentColor" opacity=".15"/>')
         parts.append(_text(left - 6, y + 4, number(top * part / 4), 'text-anchor="end" fill="currentColor" font-size="11"'))
     for i, label in enumerate(xs):
         parts.append(_text(left + i * step, height - 20, label, 'text-anchor="middle" fill="currentColor" font-size="11"'))
     for key, label, ys in series:
-        points = [(left + i * step, height - bottom - y / top * (height - bottom - 30)) for i, y in enumerate(ys) if y is not None]
+        points = [(left + i * step, height - bottom - y / top * (height - bottom - 12)) for i, y in enumerate(ys) if y is not None]
         if not points:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -187,4 +196,4 @@ def lines(title: str, xs: list[str], series: list[tuple[str, str, list[float | N
         ]
         drop = 15 if key == "kernel" and len(series) > 1 and series[0][0] == "user" else 4
         parts.append(_text(points[-1][0] + 8, points[-1][1] + drop, label, f'fill="{COLOURS[key]}" font-size="11"'))
-    return _svg(width, height, parts)
+    return _svg(width, height, parts, title)
