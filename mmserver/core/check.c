@@ -289,6 +289,9 @@ static void check_tables(struct check *c, struct mm *mm)
     for (vaddr_t a = huge_next(mm, 0, mm_user_end, &entry); a < mm_user_end;
          a = huge_next(mm, a + BLOCK_BYTES, mm_user_end, &entry))
         check_huge(c, mm, a, entry, counts);
+    if (mm->huge_used)
+        expect_equal(c, "huge pages promised or missing", mm->id,
+                     mm->huge_reserved + (uint64_t)mm->huge_unpromised, hugetlb_missing(mm));
     expect_equal(c, "resident anonymous pages", mm->id, mm->anon_pages, counts[PAGE_ANON]);
     expect_equal(c, "resident file pages", mm->id, mm->file_pages, counts[PAGE_FILE]);
     expect_equal(c, "parked pages", mm->id, mm->parked, counts[PAGE_STATES]);

@@ -129,30 +129,52 @@ bool hugetlb_reserve(struct mm *mm, uint64_t pages)
 void hugetlb_unreserve(struct mm *mm, uint64_t pages)
 {
     lock_take(&pool.lock);
-    pages = min_u64(pages, mm->huge_reserved);
-    pool.is.reserved -= pages;
-    mm->huge_reserved -= pages;
+    uint64_t never = min_u64(pages, (uint64_t)mm->huge_unpromised);
+    mm->huge_unpromised -= (int64_t)never;
+    mm_assert(mm->huge_reserved >= pages - never);
+    pool.is.reserved -= pages - never;
+    mm->huge_reserved -= pages - never;
     lock_drop(&pool.lock);
 }
 
-/* Is there a page that was taken for the mapping, and not lent by an object? */
-static bool has_own(const struct mm *mm, vaddr_t a)
+/* Is it promised each of its pages? */
+static bool vma_is_promised(const struct vma *v)
 {
-    uint64_t entry = huge_entry(mm, a);
-
-    return entry_is_leaf(entry) && !page_of(entry_page(entry))->owner;
+    return (v->flags & (VM_HUGETLB | VM_NORESERVE | VM_SHARED)) == VM_HUGETLB;
 }
 
-uint64_t hugetlb_missing(struct mm *mm, vaddr_t start, vaddr_t end)
+/* Is it of the pool, taken for the mapping that it is found in and not lent by an object? */
+static bool is_own(uint64_t entry)
 {
-    uint64_t missing = 0;
+    const struct page *page = page_of(entry_page(entry));
 
-    for (struct vma *v = vma_find(mm, start); v && v->start < end; v = v->next) {
-        if ((v->flags & (VM_HUGETLB | VM_NORESERVE | VM_SHARED)) != VM_HUGETLB)
-            continue;
-        for (vaddr_t a = max_u64(start, v->start); a < min_u64(end, v->end); a += BLOCK_BYTES)
-            missing += !has_own(mm, a);
-    }
+    return page->state == PAGE_HUGETLB && !page->owner;
+}
+
+uint64_t hugetlb_promised(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    uint64_t bytes = 0;
+
+    for (struct vma *v = vma_find(mm, start); v && v->start < end; v = v->next)
+        if (vma_is_promised(v))
+            bytes += min_u64(end, v->end) - max_u64(start, v->start);
+    return bytes >> BLOCK_SHIFT;
+}
+
+bool hugetlb_must_restore(struct mm *mm, vaddr_t address, uint64_t entry)
+{
+    const struct vma *v = is_own(entry) ? vma_at(mm, address) : NULL;
+
+    return v && vma_is_promised(v);
+}
+
+uint64_t hugetlb_missing(struct mm *mm)
+{
+    uint64_t missing = hugetlb_promised(mm, 0, mm_user_end), entry;
+
+    for (vaddr_t a = huge_next(mm, 0, mm_user_end, &entry); a < mm_user_end;
+         a = huge_next(mm, a + BLOCK_BYTES, mm_user_end, &entry))
+        missing -= hugetlb_must_restore(mm, a, entry);
     return missing;
 }
 
@@ -180,27 +202,32 @@ pfn_t hugetlb_take(bool promised)
     return pfn;
 }
 
-/* A page for private v, which counts as mapped once; *promised: a promise was kept with it. */
-static pfn_t pool_take(struct mm *mm, const struct vma *v, bool *promised)
+/*
+ * A page for a private mapping, which counts as mapped once; 0: there is none. `owed`: it is one
+ * that the mapping is promised and lacks; *promised: the promise was kept. Two threads may do this
+ * for the same place at the same time, before one of them takes it back: the other one's promise,
+ * or one more than lack one, is used meanwhile.
+ */
+static pfn_t pool_take(struct mm *mm, bool owed, bool *promised)
 {
     lock_take(&pool.lock);
-    *promised = !(v->flags & VM_NORESERVE) && mm->huge_reserved;
+    *promised = owed && mm->huge_reserved;
     pfn_t pfn = take_locked(*promised);
     mm->huge_reserved -= *promised;
+    mm->huge_unpromised -= pfn && owed && !*promised;
     lock_drop(&pool.lock);
     return pfn;
 }
 
 /* And back, unused. */
-static void pool_untake(struct mm *mm, pfn_t pfn, bool promised)
+static void pool_untake(struct mm *mm, pfn_t pfn, bool owed, bool promised)
 {
     lock_take(&pool.lock);
     page_of(pfn)->maps = 0;
     put_free_locked(page_of(pfn));
-    if (promised) {
-        pool.is.reserved++;
-        mm->huge_reserved++;
-    }
+    pool.is.reserved += promised;
+    mm->huge_reserved += promised;
+    mm->huge_unpromised += owed && !promised;
     lock_drop(&pool.lock);
 }
 
@@ -215,6 +242,17 @@ void hugetlb_put(struct worker *w, struct page *page)
     lock_drop(&pool.lock);
 }
 
+void hugetlb_put_restore(struct mm *mm, struct page *page)
+{
+    lock_take(&pool.lock);
+    if (!__atomic_sub_fetch(&page->maps, 1, __ATOMIC_ACQ_REL))
+        put_free_locked(page);
+    bool again = promise_locked(1); /* if a child has the page there may be none */
+    mm->huge_reserved += again;
+    mm->huge_unpromised += !again;
+    lock_drop(&pool.lock);
+}
+
 /* ---- faults ---- */
 
 static bool map_refused(enum fault_outcome outcome)
@@ -222,14 +260,15 @@ static bool map_refused(enum fault_outcome outcome)
     return outcome != FAULT_HUGE;
 }
 
-/* A page of the mapping's own into the empty entry: a copy of `from`, or zeros (0). */
+/* A page of the mapping's own into the empty entry: a copy of `from`, or zeros (0). Another thread
+ * that is just at it may have the last page, so the writer looks again. */
 static enum fault_outcome fault_new(struct fault *f, pfn_t from)
 {
-    bool promised;
-    pfn_t pfn = pool_take(f->mm, f->vma, &promised);
+    bool owed = vma_is_promised(f->vma), promised;
+    pfn_t pfn = pool_take(f->mm, owed, &promised);
 
     if (!pfn)
-        return FAULT_BUSERR;
+        return f->writer ? FAULT_BUSERR : FAULT_NEEDS_WRITER;
     if (from)
         huge_copy(pfn, from);
     else
@@ -238,7 +277,7 @@ static enum fault_outcome fault_new(struct fault *f, pfn_t from)
     enum fault_outcome outcome =
         huge_map(f, entry_make(pfn, vma_entry_bits(f->vma, true)), FAULT_HUGE);
     if (map_refused(outcome))
-        pool_untake(f->mm, pfn, promised);
+        pool_untake(f->mm, pfn, owed, promised);
     return outcome;
 }
 
@@ -272,17 +311,18 @@ static enum fault_outcome fault_empty(struct fault *f)
     return f->vma->object ? fault_object(f) : fault_new(f, 0);
 }
 
-/* The writer's: a copy takes the place of a page that is somebody else's too. */
+/* The writer's: a copy takes the place of a page that is somebody else's too. What shares it with a
+ * child has had its own; what was lent one has not. */
 static enum fault_outcome fault_copy(struct fault *f, uint64_t old)
 {
-    bool promised;
-    pfn_t pfn = pool_take(f->mm, f->vma, &promised);
+    bool owed = vma_is_promised(f->vma) && !is_own(old), promised;
+    pfn_t pfn = pool_take(f->mm, owed, &promised);
 
     if (!pfn)
         return FAULT_BUSERR;
     huge_copy(pfn, entry_page(old));
     if (huge_replace(f, old, entry_make(pfn, vma_entry_bits(f->vma, true)))) {
-        pool_untake(f->mm, pfn, promised);
+        pool_untake(f->mm, pfn, owed, promised);
         return FAULT_OOM;
     }
     hugetlb_put(f->w, page_of(entry_page(old)));

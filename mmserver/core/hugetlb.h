@@ -8,9 +8,11 @@
  *
  *   private mapping   as many pages as it has room for when it is made, unless it says
  *                     MAP_NORESERVE: so no fault of it ends without one. mm->huge_reserved counts
- *                     those not kept yet. After a fork parent and child share the pages, and the
- *                     child has no promises: whoever writes first takes a page that was promised to
- *                     nobody, or gets SIGBUS
+ *                     those not kept yet: always the places without a page of their own, as a page
+ *                     that goes leaves a promise behind. After a fork parent and child share the
+ *                     pages, and the child has no promises: whoever writes first takes a page that
+ *                     was promised to nobody, or gets SIGBUS. If the parent drops a page that the
+ *                     child has, and no other is free, it goes without (mm->huge_unpromised)
  *   shared mapping    the object is promised what is mapped of it, page by page, and keeps that
  *                     until it is cut or gone. object->promised counts those not kept yet
  *
@@ -42,15 +44,21 @@ struct hugetlb_state hugetlb_state(void);
 
 /* A mapping of so many pages is going to be made: promise them. False: there are not enough. */
 bool hugetlb_reserve(struct mm *mm, uint64_t pages);
-/* Take back at most so many promises. */
+/* So many pages are promised no more; all of them are missing (hugetlb_put_restore()). */
 void hugetlb_unreserve(struct mm *mm, uint64_t pages);
-/* Pages not faulted in yet of those mappings in [start, end) that were promised theirs. */
-uint64_t hugetlb_missing(struct mm *mm, vaddr_t start, vaddr_t end);
+/* mm locked: pages, there or not, of those mappings in [start, end) that were promised theirs. And
+ * in the whole space those of them that are missing: huge_reserved + huge_unpromised. */
+uint64_t hugetlb_promised(struct mm *mm, vaddr_t start, vaddr_t end);
+uint64_t hugetlb_missing(struct mm *mm);
 
 /* mm locked and settled: [start, end) is or is going to be such a VMA's: no leaf tables there. */
 void hugetlb_mapped(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end);
 /* One leaf less maps the page. */
 void hugetlb_put(struct worker *w, struct page *page);
+/* mm locked: must the mapping at `address` be promised its page again when this leaf goes? */
+bool hugetlb_must_restore(struct mm *mm, vaddr_t address, uint64_t entry);
+/* hugetlb_put() and the promise in one, so that nobody else takes the page in between. */
+void hugetlb_put_restore(struct mm *mm, struct page *page);
 
 /* Is it in use, and an object's? */
 static inline bool hugetlb_is_of_object(const struct page *page)

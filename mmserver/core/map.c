@@ -130,20 +130,20 @@ static long unmap(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, b
     long error = huge_split_edges(w, mm, start, end);
     if (error)
         return error;
-    uint64_t promised = likely(!mm->huge_reserved) ? 0 : hugetlb_missing(mm, start, end);
+    uint64_t promised = likely(!mm->huge_promises) ? 0 : hugetlb_promised(mm, start, end);
     if (v->start < start && v->end > end) {
-        error = unmap_hole(w, mm, v, start, end, last);
-        if (promised && !error)
-            hugetlb_unreserve(mm, promised);
-        return error;
+        if (likely(!promised))
+            return unmap_hole(w, mm, v, start, end, last);
+        if (!vma_split(w, mm, v, end)) /* the VMA is asked about its pages when they go */
+            return -LINUX_ENOMEM;
     }
-    if (unlikely(promised))
-        hugetlb_unreserve(mm, promised);
     mm_fast_drop_locked(mm);
     enum below there = look_below(mm, start, end);
     if (there == PAGES)
         unmap_pages(w, mm, start, end, last);
     unmap_vmas(w, mm, v, start, end, there);
+    if (unlikely(promised))
+        hugetlb_unreserve(mm, promised);
     return 0;
 }
 
@@ -368,6 +368,7 @@ static long map_hugetlb_private(struct worker *w, struct mm *mm, const struct ma
 
     if (!hugetlb_reserve(mm, pages))
         return -LINUX_ENOMEM;
+    mm->huge_promises = true;
     long at = map_object(w, mm, r);
     if (at < 0)
         hugetlb_unreserve(mm, pages);

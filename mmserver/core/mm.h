@@ -72,14 +72,16 @@ struct mm {
     vaddr_t kept[MM_TABLES_KEPT + MM_TABLES_LISTED_ONCE]; /* blocks whose empty leaf tables are kept
                                                              (pt.h), oldest first */
     uint32_t kept_count;
-    uint64_t huge_used;     /* bool: it has or had huge leaves */
-    uint64_t runs;          /* bool: it has or had runs of 64 KiB */
-    uint64_t devices;       /* bool: it has or had device memory */
-    vaddr_t dropped;        /* of a large one that is being released: leaf tables below are gone */
-    uint64_t marked;        /* bool: it has or had markers (pt.h) */
-    uint64_t huge_reserved; /* pages of the pool promised and not taken yet (hugetlb.h) */
-    vaddr_t huge_next;      /* where collapsing looks next */
-    uint32_t kept_new;      /* bool: since it was last looked at for sweeping */
+    uint64_t huge_used;      /* bool: it has or had huge leaves */
+    uint64_t runs;           /* bool: it has or had runs of 64 KiB */
+    uint64_t devices;        /* bool: it has or had device memory */
+    vaddr_t dropped;         /* of a large one that is being released: leaf tables below are gone */
+    uint64_t marked;         /* bool: it has or had markers (pt.h) */
+    uint64_t huge_promises;  /* bool: it has or had mappings that are promised pages of the pool */
+    uint64_t huge_reserved;  /* pages of the pool promised and not taken yet (hugetlb.h) */
+    int64_t huge_unpromised; /* and those that should be, but could not be promised again */
+    vaddr_t huge_next;       /* where collapsing looks next */
+    uint32_t kept_new;       /* bool: since it was last looked at for sweeping */
     uint64_t total_pages, data_pages, stack_pages, exec_pages; /* mapped, by VMAs */
     uint64_t locked_pages;
     uint64_t committed_pages; /* promised: of VMAs with VM_ACCOUNT */

@@ -44,9 +44,7 @@ bool part_zap_slow(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
     vaddr_t stop = part_end(mm, start, end);
 
     mm_assert(!w->ops_count);
-    /* Of the pool's pages it is counted what was never there, so they all go at once. */
-    if (c->mm != mm || mm->huge_reserved || stop == end || c->parts == PARTS_MAX ||
-        !call_again(c)) {
+    if (c->mm != mm || stop == end || c->parts == PARTS_MAX || !call_again(c)) {
         c->parts = 0;
         return false;
     }

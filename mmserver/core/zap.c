@@ -11,6 +11,9 @@
 #include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 
+/* Beside a gathered entry of 2 MiB: its VMA is promised another page. */
+#define HUGE_RESTORES ENTRY_SOFT0
+
 void zap_begin(struct zap *z, struct worker *w, struct mm *mm)
 {
     z->w = w;
@@ -84,8 +87,14 @@ void zap_flush(struct zap *z)
     z->mm->anon_pages -= z->count - f.others;
     z->count = 0;
     page_free_bulk(z->w, (uint64_t)(f.freed - gather), gather);
-    while (z->huge_count)
-        huge_put(z->w, z->mm, z->huge[--z->huge_count]);
+    while (z->huge_count) {
+        uint64_t entry = z->huge[--z->huge_count];
+
+        if (entry & HUGE_RESTORES)
+            hugetlb_put_restore(z->mm, page_of(entry_page(entry)));
+        else
+            huge_put(z->w, z->mm, entry);
+    }
 }
 
 /* The entries from `slot` to `end` that are not empty; how many. */
@@ -154,7 +163,8 @@ static void zap_huge(struct zap *z, vaddr_t start, vaddr_t end)
          a = huge_next(z->mm, a + BLOCK_BYTES, end, &entry)) {
         if (!zap_has_room(z, 0, 1))
             zap_flush(z);
-        z->huge[z->huge_count++] = entry;
+        bool restores = z->mm->huge_promises && hugetlb_must_restore(z->mm, a, entry);
+        z->huge[z->huge_count++] = entry | (restores ? HUGE_RESTORES : 0);
         op_add(z->w, z->mm, BATCH_UNMAP, a)->level = 1;
     }
 }
@@ -240,9 +250,9 @@ void zap_all(struct worker *w, struct mm *mm)
     zap_begin(&z, w, mm);
     if (unlikely(mm->huge_used))
         zap_huge(&z, 0, mm_user_end);
-    if (unlikely(mm->huge_reserved))
-        hugetlb_unreserve(mm, mm->huge_reserved);
     zap_flush(&z);
+    if (unlikely(mm->huge_promises))
+        hugetlb_unreserve(mm, mm->huge_reserved + (uint64_t)mm->huge_unpromised);
     if (mm_resident(mm) >= TABLE_ENTRIES) /* else hardly any is full, and looking for one costs */
         drop_tables(w, mm, 0, ~0U);
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {

@@ -97,6 +97,28 @@ KTAP_CASE(mapping_is_promised_its_pages)
     EXPECT_EQ(pool(0), 0);
 }
 
+/* A page that is dropped leaves its promise behind (Linux since 6.10). */
+KTAP_CASE(dropped_page_is_promised_again)
+{
+    WITH_POOL(4);
+    char *p = map(2, 0);
+    char *other = map(1, 0);
+
+    p[0] = 1;
+    EXPECT(pool_is(4, 3, 2));
+    EXPECT_EQ(madvise(p, HUGE, MADV_DONTNEED), 0);
+    EXPECT(pool_is(4, 4, 3));
+    EXPECT_EQ(munmap(p, HUGE), 0);
+    EXPECT(pool_is(4, 4, 2));
+    EXPECT_EQ(p[HUGE], 0);
+    EXPECT(pool_is(4, 3, 1));
+    EXPECT_EQ(munmap(p + HUGE, HUGE), 0);
+    EXPECT(pool_is(4, 4, 1));
+    munmap(other, HUGE);
+    EXPECT(pool_is(4, 4, 0));
+    pool(0);
+}
+
 KTAP_CASE(length_is_rounded_and_pages_are_not_cut)
 {
     WITH_POOL(2);

@@ -173,6 +173,126 @@ KTAP_CASE(core_hugetlb_fork)
     expect_pool(1, 1, 0);
 }
 
+/* A page that goes leaves its promise behind, in the mapping that it was of. */
+KTAP_CASE(core_hugetlb_dropped_pages_are_promised_again)
+{
+    open_world(6);
+    vaddr_t at = (vaddr_t)map(0x10000000, 3, MAP_FIXED);
+    vaddr_t other = (vaddr_t)map(0x20000000, 2, MAP_FIXED);
+
+    expect_pool(6, 6, 5);
+    store(program, at, 1);
+    store(program, at + BLOCK_BYTES, 2);
+    expect_pool(6, 4, 3);
+    EXPECT_EQ(core_world_call(program, NR_madvise, at, BLOCK_BYTES, MADV_DONTNEED, 0, 0), 0);
+    expect_pool(6, 5, 4);
+    EXPECT_EQ(unmap(at, BLOCK_BYTES), 0); /* the promise of what was dropped, and no other */
+    expect_pool(6, 5, 3);
+    EXPECT_EQ(unmap(at + BLOCK_BYTES, 2 * BLOCK_BYTES), 0);
+    expect_pool(6, 6, 2);
+    store(program, other, 3);
+    store(program, other + BLOCK_BYTES, 4);
+    expect_pool(6, 4, 0);
+    core_world_end(program);
+    expect_pool(6, 6, 0);
+}
+
+/* What the child still has cannot be promised again; who asks first goes without. */
+KTAP_CASE(core_hugetlb_dropped_page_of_a_child)
+{
+    open_world(2);
+    vaddr_t at = (vaddr_t)map(0x10000000, 2, MAP_FIXED);
+
+    store(program, at, 1);
+    struct client *child = core_world_fork(program, 1);
+    EXPECT(child != NULL);
+    expect_pool(2, 1, 1);
+    EXPECT_EQ(core_world_call(program, NR_madvise, at, BLOCK_BYTES, MADV_DONTNEED, 0, 0), 0);
+    expect_pool(2, 1, 1);
+    EXPECT_EQ(program->mm->huge_unpromised, 1);
+    store(program, at, 2); /* with the other's promise */
+    expect_pool(2, 0, 0);
+    EXPECT_EQ(sim_access(program, at + BLOCK_BYTES, SIM_WRITE, NULL).signal, LINUX_SIGBUS);
+    EXPECT_EQ(load(child, at), 1);
+    core_world_end(child);
+    expect_pool(2, 1, 0);
+    store(program, at + BLOCK_BYTES, 3);
+    expect_pool(2, 0, 0);
+    EXPECT_EQ(program->mm->huge_unpromised, 0);
+    core_world_end(program);
+    expect_pool(2, 2, 0);
+}
+
+/* A parent that takes a copy does not use what another place was promised. */
+KTAP_CASE(core_hugetlb_copy_keeps_promises)
+{
+    open_world(2);
+    vaddr_t at = (vaddr_t)map(0x10000000, 2, MAP_FIXED);
+
+    store(program, at, 1);
+    struct client *child = core_world_fork(program, 1);
+    EXPECT_EQ(sim_access(program, at, SIM_WRITE, NULL).signal, LINUX_SIGBUS);
+    expect_pool(2, 1, 1);
+    store(program, at + BLOCK_BYTES, 2);
+    core_world_end(child);
+    store(program, at, 3);
+    core_world_end(program);
+    expect_pool(2, 2, 0);
+}
+
+/*
+ * Random calls of a parent and its children: each place of a promised mapping that has no page of
+ * its own has a promise, or is one of those that could not get one again. core_world_check()
+ * counts the places, this the promises of all.
+ */
+KTAP_CASE(core_hugetlb_random_promises)
+{
+    struct client *child = NULL;
+
+    open_world(12);
+    for (unsigned step = 0; step < 3000; step++) {
+        vaddr_t at = 0x10000000 + ktap_random_below(8) * BLOCK_BYTES;
+        uint64_t pages = 1 + ktap_random_below(3);
+        struct client *who = child && ktap_random_below(3) == 0 ? child : program;
+        uint64_t flags = MAP_HUGETLB | MAP_FIXED | (ktap_random_below(4) ? 0 : MAP_NORESERVE);
+        long answer = 0;
+
+        switch (ktap_random_below(9)) {
+        case 0:
+            answer = (long)core_world_mmap(who, at, pages * BLOCK_BYTES, RW, flags);
+            EXPECT(answer == (long)at || answer == -LINUX_ENOMEM);
+            break;
+        case 1:
+            EXPECT_EQ(core_world_call(who, NR_munmap, at, pages * BLOCK_BYTES, 0, 0, 0), 0);
+            break;
+        case 2:
+            (void)core_world_call(who, NR_madvise, at, pages * BLOCK_BYTES, MADV_DONTNEED, 0, 0);
+            break;
+        case 3:
+            answer = core_world_call(who, NR_mremap, at, BLOCK_BYTES, BLOCK_BYTES, 3,
+                                     0x10000000 + ktap_random_below(8) * BLOCK_BYTES);
+            EXPECT(answer >= 0 || answer == -LINUX_EFAULT || answer == -LINUX_EINVAL);
+            break;
+        case 4:
+            if (child)
+                core_world_end(child);
+            child = ktap_random_below(2) ? core_world_fork(program, 1) : NULL;
+            break;
+        default:
+            (void)sim_access(who, at, ktap_random_below(3) ? SIM_WRITE : SIM_READ, NULL);
+        }
+        struct hugetlb_state is = hugetlb_state();
+        EXPECT_EQ(is.reserved, program->mm->huge_reserved + (child ? child->mm->huge_reserved : 0));
+        EXPECT(is.reserved <= is.free && is.free <= is.total);
+        if (step % 8 == 0)
+            core_world_check();
+    }
+    if (child)
+        core_world_end(child);
+    core_world_end(program);
+    expect_pool(12, 12, 0);
+}
+
 /* Each allocation and each kernel call of such a mapping's life fails once; nothing is lost. */
 static void life(void)
 {
