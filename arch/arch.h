@@ -111,6 +111,9 @@ bool enter_fault(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc, 
 /* a0..a7 as enum enter_kind says; the worker is this_hart()->entering. */
 bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
                 uint64_t badge, uint64_t number);
+/* The same for a call that another worker has handed on: nothing of that one's is left. */
+bool enter_call_forwarded(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                          uint64_t a5, uint64_t badge, uint64_t number);
 /* a0..a7 as enum enter_kind says; the worker is this_hart()->entering. */
 bool enter_forwarded(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
                      uint64_t sequence, uint64_t info0, uint64_t info1, uint64_t sp);

@@ -405,25 +405,28 @@ bool message_call(uint64_t slot, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
 /*
  * The event of w's client goes on to the worker of its personality on this hart, which must be
  * parked. An exception is FORWARDED from then on: who has it may answer, but maps nothing.
- * `parked` says that w is parked again. False: not plain.
+ * `parked` says that w is parked again.
  */
+static inline bool forward_plain(const struct thread *w)
+{
+    const struct thread *c = w->client, *p = *c->personality_slot;
+
+    return !w->attention && !p->client && (c->state == THREAD_FAULT || c->state == THREAD_CALL);
+}
+
 static inline __attribute__((always_inline)) bool
 event_forward(struct thread *w, uint64_t info0, uint64_t info1, struct thread *parked)
 {
     struct hart *h = this_hart();
     struct thread *c = w->client, *p = *c->personality_slot;
 
-    if (unlikely(w->attention || p->client))
-        return false;
-    if (unlikely(c->state != THREAD_FAULT && c->state != THREAD_CALL))
-        return false;
     count(h, COUNT_forward_fast);
     h->entering = p;
     w->client = parked;
     p->client = c;
     if (c->state == THREAD_CALL)
-        return enter_call(c->x[10], c->x[11], c->x[12], c->x[13], c->x[14], c->x[15],
-                          c->personality.badge, c->x[17]);
+        return enter_call_forwarded(c->x[10], c->x[11], c->x[12], c->x[13], c->x[14], c->x[15],
+                                    c->personality.badge, c->x[17]);
     c->state = THREAD_FORWARDED;
     return enter_forwarded(c->personality.badge, c->fault_address, c->fault_cause, c->x[0],
                            h->counter[COUNT_fault_fast], info0, info1, c->x[2]);
@@ -433,12 +436,16 @@ bool forward_park(uint64_t info0, uint64_t info1, uint64_t a2, uint64_t a3, uint
                   uint64_t a5, struct thread *w)
 {
     (void)a2, (void)a3, (void)a4, (void)a5;
-    return event_forward(w, info0, info1, NULL) || not_plain(w, info0, info1);
+    if (unlikely(!forward_plain(w)))
+        return not_plain(w, info0, info1);
+    return event_forward(w, info0, info1, NULL);
 }
 
 bool pager_forward_park(uint64_t info0, uint64_t info1)
 {
     struct hart *h = this_hart();
 
-    return !h->look_again && event_forward(h->pager_thread, info0, info1, &thread_in_kernel);
+    if (unlikely(h->look_again || !forward_plain(h->pager_thread)))
+        return false;
+    return event_forward(h->pager_thread, info0, info1, &thread_in_kernel);
 }

@@ -380,6 +380,12 @@ bool enter_call(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
     });
 }
 
+bool enter_call_forwarded(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                          uint64_t a5, uint64_t badge, uint64_t number)
+{
+    return enter_call(a0, a1, a2, a3, a4, a5, badge, number);
+}
+
 bool enter_forwarded(uint64_t badge, uint64_t address, uint64_t cause, uint64_t pc,
                      uint64_t sequence, uint64_t info0, uint64_t info1, uint64_t sp)
 {

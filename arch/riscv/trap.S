@@ -101,6 +101,23 @@
         li      t6, 0
 .endm
 
+/* What C keeps, where a worker handed an event on or C functions did: it is not the next one's. */
+.macro CLEAR_KEPT
+        li      ra, 0
+        li      s0, 0
+        li      s1, 0
+        li      s2, 0
+        li      s3, 0
+        li      s4, 0
+        li      s5, 0
+        li      s6, 0
+        li      s7, 0
+        li      s8, 0
+        li      s9, 0
+        li      s10, 0
+        li      s11, 0
+.endm
+
 /* A worker at its entry of this kind; its space, stack and tp. \w is not t0 or t1.
  * ra is still the client's where no C function was called on the way. */
 .macro ENTER w, kind
@@ -288,15 +305,22 @@ enter_call:
         CLEAR_TEMPORARIES
         sret
 
+/* enter_call_forwarded(a0..a5, badge, number): the same from a worker that handed the call on */
+        .globl  enter_call_forwarded
+        .balign 16
+enter_call_forwarded:
+        CLEAR_KEPT
+        j       enter_call
+
 /* enter_forwarded(badge, address, cause, pc, sequence, info0, info1, sp); the worker is the hart's
- * `entering`. s0..s11 are those of the worker that handed the event on. */
+ * `entering`. */
         .globl  enter_forwarded
         .balign 16
 enter_forwarded:
         ld      t2, H_ENTERING(tp)
         ENTER   t2, ENTER_FAULT
         CLEAR_TEMPORARIES
-        li      ra, 0
+        CLEAR_KEPT
         sret
 
 /* enter_message(worker, badge): s2..s7 pass */

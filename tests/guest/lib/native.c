@@ -90,24 +90,37 @@ __asm__(".pushsection .text.native_worker_entry, \"ax\", @progbits\n"
         ".globl native_worker_entry\n"
         ".balign 16\n"
         "native_worker_entry:\n"
+        "    sd t0, -8(sp)\n"
         "    li t0, 0\n"
         "    j 1f\n"
         "    .balign 16\n"
+        "    sd t0, -8(sp)\n"
         "    li t0, 1\n"
         "    j 1f\n"
         "    .balign 16\n"
+        "    sd t0, -8(sp)\n"
         "    li t0, 2\n"
         "    j 1f\n"
         "    .balign 16\n"
+        "    sd t0, -8(sp)\n"
         "    li t0, 3\n"
         "    j 1f\n"
         "    .balign 16\n"
+        "    sd t0, -8(sp)\n"
         "    li t0, 4\n"
-        "1:  .option push\n"
+        "    j 1f\n"
+        "1:  addi sp, sp, -384\n"
+        ".irp n, 1,3,4,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "    sd x\\n, 120 + 8 * \\n(sp)\n"
+        ".endr\n"
+        "    ld t1, 376(sp)\n"
+        "    sd t1, 160(sp)\n"
+        "    sd zero, 120(sp)\n"
+        "    sd zero, 136(sp)\n"
+        "    .option push\n"
         "    .option norelax\n"
         "    la gp, __global_pointer$\n"
         "    .option pop\n"
-        "    addi sp, sp, -128\n"
         "    sd t0, 0(sp)\n"
         "    sd a0, 8(sp)\n"
         "    sd a1, 16(sp)\n"
@@ -123,6 +136,8 @@ __asm__(".pushsection .text.native_worker_entry, \"ax\", @progbits\n"
         "    sd s5, 96(sp)\n"
         "    sd s6, 104(sp)\n"
         "    sd s7, 112(sp)\n"
+        "    mv a0, sp\n"
+        "    call native_entered\n"
         "2:  mv a0, tp\n"
         "    mv a1, sp\n"
         "    ld t0, 0(tp)\n"
@@ -144,6 +159,23 @@ __asm__(".pushsection .text.native_worker_entry, \"ax\", @progbits\n"
         "    j 2b\n"
         ".popsection\n");
 
+volatile uint64_t native_kernel_value;
+
+/* Called by the entry code alone. What looks like the kernel's is an address in its half, but for
+ * one that the client itself has touched, and for what may be an error or a small negative number.
+ */
+void native_entered(const struct native_event *event);
+void native_entered(const struct native_event *event)
+{
+    for (unsigned i = 0; i < 32; i++)
+        if ((int64_t)event->entered[i] < -(1L << 30) &&
+            (event->kind != ENTER_FAULT || event->entered[i] != event->a[1]))
+            native_kernel_value = event->entered[i];
+}
+
+_Static_assert(offsetof(struct native_event, entered) == 120 &&
+                   sizeof(struct native_event) <= 376 + 8,
+               "the entry code builds it");
 _Static_assert(offsetof(struct native_event, a) == 8 && offsetof(struct native_event, word) == 72,
                "the entry code builds it");
 _Static_assert(NATIVE_REFUSED == 5, "the entry code says so");

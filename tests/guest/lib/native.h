@@ -89,7 +89,11 @@ struct native_event {
     uint64_t kind; /* enum enter_kind, or NATIVE_REFUSED with the error in a[0] */
     uint64_t a[8];
     uint64_t word[6];
+    uint64_t entered[32]; /* all registers as they came; not sp */
 };
+
+/* What a worker last found in a register that looks like the kernel's; 0: nothing. */
+extern volatile uint64_t native_kernel_value;
 
 /* The answering call that the handler chose was refused; it has to choose another. */
 #define NATIVE_REFUSED ((uint64_t)ENTER_KINDS)

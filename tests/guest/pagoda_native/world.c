@@ -84,6 +84,7 @@ void clean(void)
             ktap_fail(__FILE__, __LINE__, "cleaning slot %lu: %ld (%s)", (unsigned long)slots_used,
                       error, native_error_name(error));
     }
+    EXPECT_EQ(native_kernel_value, 0); /* in no register of a worker, at any of its entries */
 }
 
 uint64_t ticks_now(void)
