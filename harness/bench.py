@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness import boot, jobs, qemu
+from harness import boot, conditions, jobs, qemu
 
 #: what `make bench` runs; add a line to measure another configuration
 CONFIGURATIONS: tuple[qemu.Machine, ...] = tuple(
@@ -277,10 +278,21 @@ def run(
             for change in changes:
                 print(f"bench: {machine.name}: two runs differ: {change}", file=sys.stderr)
                 failed = True
-    return _write(build_dir, rows, enforce_ceilings=enforce_ceilings) or int(failed)
+    return _write(build_dir, machines, rows, enforce_ceilings=enforce_ceilings) or int(failed)
 
 
-def _write(build_dir: Path, rows: list[Row], *, enforce_ceilings: bool) -> int:
+def _write_conditions(build_dir: Path, machines: list[qemu.Machine]) -> None:
+    """Beside the results: versions, and the command of each configuration."""
+    found = {
+        **conditions.versions(build_dir),
+        "commands": {
+            machine.name: shlex.join(qemu.command_line(machine, build_dir, interactive=False)) for machine in machines
+        },
+    }
+    (build_dir / "bench" / "conditions.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _write(build_dir: Path, machines: list[qemu.Machine], rows: list[Row], *, enforce_ceilings: bool) -> int:
     if not rows:
         return 1
     anchors = load_anchors()
@@ -288,8 +300,9 @@ def _write(build_dir: Path, rows: list[Row], *, enforce_ceilings: bool) -> int:
     results.parent.mkdir(parents=True, exist_ok=True)
     text = ",\n".join(" " + json.dumps(row) for row in rows)
     results.write_text(f"[\n{text}\n]\n")
+    _write_conditions(build_dir, machines)
     print(report(rows, anchors))
-    print(f"results in {results}")
+    print(f"results in {results}; beside them commands and versions: conditions.json")
     over = over_ceiling(rows, anchors)
     for line in over:
         print(f"bench: over its ceiling: {line}", file=sys.stderr)

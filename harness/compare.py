@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from harness import bench, compare_again, compare_page, debian, jobs, linux, plugins, programs, qemu, trace
+from harness import bench, compare_again, compare_page, conditions, debian, jobs, linux, plugins, programs, qemu, trace
 from harness.compare_measure import (
     COLUMNS,
     COUNTED,
@@ -64,11 +64,6 @@ SIZE_OPS = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_ne
 
 def _distribution(text: str) -> list[dict[str, Any]]:
     return [json.loads(found) for found in re.findall(r"^DIST (\{.*\})\s*$", text, re.M)]
-
-
-def _version(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout.splitlines() or ["?"])[0]
 
 
 def _progress(begun: float, done: int, total: int, what: str) -> None:
@@ -217,10 +212,7 @@ class Results:
             "conditions": {
                 **self.anchors["conditions"],
                 "unit": self.anchors["unit"],
-                "qemu": _version(qemu.QEMU, "--version"),
-                "compiler": _version("riscv64-unknown-elf-gcc", "--version"),
-                "commit": _version("git", "describe", "--always", "--dirty"),
-                "images": compare_again.images(self.build_dir),
+                **conditions.versions(self.build_dir),
             },
             "commands": {
                 **{key: measured.command for key, measured in self.measured.items()},

@@ -4,7 +4,6 @@ the same images, and names every figure that differs. `--again` makes the second
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,6 @@ MEASURED = ("rows", "programs", "harts", "sizes", "distribution", "traces")
 _RECORDED = ("lean", "sel4")
 #: what names an element of a list, where its place does not
 _NAMES = ("op", "name", "what", "column", "pager", "harts")
-
-
-def images(build_dir: Path) -> str:
-    """One name for all that was booted; another as soon as a byte of it is another."""
-    digest = hashlib.sha256()
-    for name in ("kernel.elf", "initrd.cpio"):
-        digest.update((build_dir / name).read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _figures(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
