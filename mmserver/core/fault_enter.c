@@ -454,8 +454,7 @@ struct answer fault_reply_failed(struct worker *w, long error)
     const struct fault_record r = fault_unrecord(w);
 
     pending_undo(w);
-    if (error ==
-        -ERR_CLIENT) /* it was stopped meanwhile, and may run elsewhere: nobody to answer */
+    if (error == -ERR_CLIENT) /* stopped meanwhile, it may run elsewhere: nobody to answer */
         return answer_make(ANSWER_PARK, 0, 0);
     if (error == -ERR_MAPPED)
         mm_count(w, reply_raced);
