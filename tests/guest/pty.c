@@ -362,6 +362,74 @@ KTAP_CASE(speeds_are_numbers)
     close_pair(&pair);
 }
 
+/* Of 16 bits a flag, and eight characters: what it does not tell of stays. */
+struct old_termio {
+    uint16_t flags[4];
+    uint8_t line, cc[8];
+};
+
+#define TCGETA_         0x5405l
+#define TCSETA_         0x5406l
+#define TCSETAF_        0x5408l
+#define TIOCGLCKTRMIOS_ 0x5456l
+#define TIOCSLCKTRMIOS_ 0x5457l
+#define VSUSP_          10
+
+KTAP_CASE(old_form_of_modes)
+{
+    struct pair pair = make_pair(O_NONBLOCK);
+    struct old_termio old, again;
+    struct termios modes;
+    char byte;
+
+    SKIP_EMULATED("it knows no termio");
+    REQUIRE(tcgetattr(pair.slave, &modes) == 0);
+    REQUIRE(control(pair.slave, TCGETA_, &old) == 0);
+    EXPECT(old.flags[0] == modes.c_iflag && old.flags[3] == (uint16_t)modes.c_lflag);
+    EXPECT(memcmp(old.cc, modes.c_cc, sizeof(old.cc)) == 0);
+    modes.c_lflag |= 0x10000;
+    modes.c_cc[VSUSP_] = 5;
+    EXPECT_EQ(control(pair.slave, TCSETS, &modes), 0);
+    old.flags[3] &= (uint16_t)~ICANON;
+    old.cc[VINTR] = 6;
+    EXPECT_EQ(control(pair.slave, TCSETA_, &old), 0);
+    EXPECT_EQ(control(pair.master, TCGETA_, &again), 0);
+    EXPECT(again.flags[3] == old.flags[3] && again.cc[VINTR] == 6);
+    EXPECT_EQ(tcgetattr(pair.slave, &modes), 0);
+    EXPECT(modes.c_lflag & 0x10000 && !(modes.c_lflag & ICANON));
+    EXPECT(modes.c_cc[VSUSP_] == 5 && modes.c_cc[VINTR] == 6);
+    put(pair.master, "x");
+    EXPECT_EQ(control(pair.slave, TCSETAF_, &old), 0); /* and throws input away */
+    EXPECT_ERROR(SYSCALL(SYS_read, (long)pair.slave, &byte, 1l), EAGAIN);
+    EXPECT_ERROR(control(pair.slave, TCSETA_, (void *)BAD_PTR), EFAULT);
+    EXPECT_ERROR(control(pair.slave, TCGETA_, (void *)BAD_PTR), EFAULT);
+    close_pair(&pair);
+}
+
+KTAP_CASE(locked_modes_stay)
+{
+    struct pair pair = make_pair(0);
+    struct termios modes, locked;
+
+    SKIP_EMULATED("it knows no locks");
+    memset(&locked, 1, sizeof(locked));
+    REQUIRE(control(pair.slave, TIOCGLCKTRMIOS_, &locked) == 0);
+    EXPECT(!locked.c_iflag && !locked.c_lflag && !locked.c_cc[VINTR]);
+    locked.c_lflag = ECHO;
+    locked.c_cc[VINTR] = 1;
+    REQUIRE(control(pair.slave, TIOCSLCKTRMIOS_, &locked) == 0);
+    EXPECT_EQ(tcgetattr(pair.slave, &modes), 0);
+    modes.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+    modes.c_cc[VINTR] = 6;
+    modes.c_cc[VQUIT] = 7;
+    EXPECT_EQ(control(pair.slave, TCSETS, &modes), 0);
+    EXPECT_EQ(tcgetattr(pair.slave, &modes), 0);
+    EXPECT(modes.c_lflag & ECHO && !(modes.c_lflag & ISIG));
+    EXPECT(modes.c_cc[VINTR] == 3 && modes.c_cc[VQUIT] == 7);
+    EXPECT_ERROR(control(pair.slave, TIOCSLCKTRMIOS_, (void *)BAD_PTR), EFAULT);
+    close_pair(&pair);
+}
+
 /* ---- waiting ---- */
 
 /* As much as fits. */

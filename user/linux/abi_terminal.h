@@ -22,6 +22,19 @@ struct linux_termios2 {
 };
 _Static_assert(sizeof(struct linux_termios2) == 44, "the kernel's struct termios2");
 
+#define LINUX_NCC 8
+
+/* The old form: the lower half of the flags, and the first of the characters. */
+struct linux_termio {
+    uint16_t iflag;
+    uint16_t oflag;
+    uint16_t cflag;
+    uint16_t lflag;
+    uint8_t line;
+    uint8_t cc[LINUX_NCC];
+};
+_Static_assert(sizeof(struct linux_termio) == 18, "the kernel's struct termio");
+
 struct linux_winsize {
     uint16_t rows;
     uint16_t columns;
@@ -82,36 +95,42 @@ enum linux_cc {
     LINUX_VEOL2,
 };
 
-#define LINUX_TCGETS     0x5401
-#define LINUX_TCSETS     0x5402
-#define LINUX_TCSETSW    0x5403
-#define LINUX_TCSETSF    0x5404
-#define LINUX_TCSBRK     0x5409
-#define LINUX_TCXONC     0x540a
-#define LINUX_TCOOFF     0
-#define LINUX_TCOON      1
-#define LINUX_TCIOFF     2
-#define LINUX_TCION      3
-#define LINUX_TCFLSH     0x540b
-#define LINUX_TCOFLUSH   1
-#define LINUX_TCIOFLUSH  2
-#define LINUX_TIOCSCTTY  0x540e
-#define LINUX_TIOCGPGRP  0x540f
-#define LINUX_TIOCSPGRP  0x5410
-#define LINUX_TIOCOUTQ   0x5411
-#define LINUX_TIOCGWINSZ 0x5413
-#define LINUX_TIOCSWINSZ 0x5414
-#define LINUX_FIONREAD   0x541b
-#define LINUX_FIONBIO    0x5421
-#define LINUX_TIOCNOTTY  0x5422
-#define LINUX_TIOCGETD   0x5424
-#define LINUX_TCSBRKP    0x5425
-#define LINUX_TIOCGSID   0x5429
-#define LINUX_TCGETS2    0x802c542a
-#define LINUX_TCSETS2    0x402c542b
-#define LINUX_TCSETSW2   0x402c542c
-#define LINUX_TCSETSF2   0x402c542d
-#define LINUX_TIOCGDEV   0x80045432
+#define LINUX_TCGETS         0x5401
+#define LINUX_TCSETS         0x5402
+#define LINUX_TCSETSW        0x5403
+#define LINUX_TCSETSF        0x5404
+#define LINUX_TCGETA         0x5405
+#define LINUX_TCSETA         0x5406
+#define LINUX_TCSETAW        0x5407
+#define LINUX_TCSETAF        0x5408
+#define LINUX_TCSBRK         0x5409
+#define LINUX_TCXONC         0x540a
+#define LINUX_TCOOFF         0
+#define LINUX_TCOON          1
+#define LINUX_TCIOFF         2
+#define LINUX_TCION          3
+#define LINUX_TCFLSH         0x540b
+#define LINUX_TCOFLUSH       1
+#define LINUX_TCIOFLUSH      2
+#define LINUX_TIOCSCTTY      0x540e
+#define LINUX_TIOCGPGRP      0x540f
+#define LINUX_TIOCSPGRP      0x5410
+#define LINUX_TIOCOUTQ       0x5411
+#define LINUX_TIOCGWINSZ     0x5413
+#define LINUX_TIOCSWINSZ     0x5414
+#define LINUX_FIONREAD       0x541b
+#define LINUX_FIONBIO        0x5421
+#define LINUX_TIOCNOTTY      0x5422
+#define LINUX_TIOCGETD       0x5424
+#define LINUX_TCSBRKP        0x5425
+#define LINUX_TIOCGSID       0x5429
+#define LINUX_TCGETS2        0x802c542a
+#define LINUX_TCSETS2        0x402c542b
+#define LINUX_TCSETSW2       0x402c542c
+#define LINUX_TCSETSF2       0x402c542d
+#define LINUX_TIOCGDEV       0x80045432
+#define LINUX_TIOCGLCKTRMIOS 0x5456
+#define LINUX_TIOCSLCKTRMIOS 0x5457
 /* Of a pseudo-terminal's master: */
 #define LINUX_TIOCGPTPEER 0x5441
 #define LINUX_TIOCGPTN    0x80045430

@@ -14,7 +14,7 @@ static bool is_master(const struct file *file)
     return file->kind == FILE_PTMX;
 }
 
-/* ---- termios, in either form ---- */
+/* ---- termios, in its three forms ---- */
 
 static uint32_t baud(uint32_t code, uint32_t other)
 {
@@ -41,6 +41,15 @@ static struct linux_termios2 termios_of(const struct tty *tty)
     return both;
 }
 
+static void apply(struct terminal *terminal, const struct linux_termios2 *both, bool flush_input)
+{
+    terminal->tty.input_speed = both->input_speed;
+    terminal->tty.output_speed = both->output_speed;
+    tty_set_termios(&terminal->tty, &both->termios, flush_input);
+    if (terminal->drained)
+        terminal->drained(terminal); /* what is accepted may differ in another mode */
+}
+
 /* `bytes`: of the form that is meant; the shorter one has no numbers for speeds. */
 static long set_termios(struct thread *t, struct terminal *terminal, uint64_t address, size_t bytes,
                         bool flush_input)
@@ -49,11 +58,7 @@ static long set_termios(struct thread *t, struct terminal *terminal, uint64_t ad
 
     if (copy_in(t->process->space, &both, address, bytes))
         return -LINUX_EFAULT;
-    terminal->tty.input_speed = both.input_speed;
-    terminal->tty.output_speed = both.output_speed;
-    tty_set_termios(&terminal->tty, &both.termios, flush_input);
-    if (terminal->drained)
-        terminal->drained(terminal); /* what is accepted may differ in another mode */
+    apply(terminal, &both, flush_input);
     return 0;
 }
 
@@ -63,6 +68,59 @@ static long get_termios(struct thread *t, const struct terminal *terminal, uint6
     const struct linux_termios2 both = termios_of(&terminal->tty);
 
     return copy_out(t->process->space, address, &both, bytes);
+}
+
+static uint32_t lower_half(uint32_t flags, uint16_t lower)
+{
+    return (flags & 0xffff0000) | lower;
+}
+
+/* What the old form does not tell of stays. */
+static long set_termio(struct thread *t, struct terminal *terminal, uint64_t address,
+                       bool flush_input)
+{
+    struct linux_termios2 both = termios_of(&terminal->tty);
+    struct linux_termios *new = &both.termios;
+    struct linux_termio old;
+
+    if (copy_in(t->process->space, &old, address, sizeof(old)))
+        return -LINUX_EFAULT;
+    new->iflag = lower_half(new->iflag, old.iflag);
+    new->oflag = lower_half(new->oflag, old.oflag);
+    new->cflag = lower_half(new->cflag, old.cflag);
+    new->lflag = lower_half(new->lflag, old.lflag);
+    new->line = old.line;
+    memcpy(new->cc, old.cc, sizeof(old.cc));
+    apply(terminal, &both, flush_input);
+    return 0;
+}
+
+static long get_termio(struct thread *t, const struct terminal *terminal, uint64_t address)
+{
+    const struct linux_termios *termios = &terminal->tty.termios;
+    struct linux_termio old = {
+        .iflag = (uint16_t)termios->iflag,
+        .oflag = (uint16_t)termios->oflag,
+        .cflag = (uint16_t)termios->cflag,
+        .lflag = (uint16_t)termios->lflag,
+        .line = termios->line,
+    };
+
+    memcpy(old.cc, termios->cc, sizeof(old.cc));
+    return copy_out(t->process->space, address, &old, sizeof(old));
+}
+
+/* TIOCSLCKTRMIOS */
+static long set_locked(struct thread *t, struct terminal *terminal, uint64_t address)
+{
+    struct linux_termios locked;
+
+    if (!cred_can(&t->process->cred, CAP_SYS_ADMIN))
+        return -LINUX_EPERM;
+    if (copy_in(t->process->space, &locked, address, sizeof(locked)))
+        return -LINUX_EFAULT;
+    terminal->tty.locked = locked;
+    return 0;
 }
 
 /* ---- the line ---- */
@@ -209,6 +267,11 @@ static long changes(struct thread *t, struct file *file, struct terminal *termin
         return set_termios(t, terminal, argument, sizeof(struct linux_termios2), false);
     case LINUX_TCSETSF2:
         return set_termios(t, terminal, argument, sizeof(struct linux_termios2), true);
+    case LINUX_TCSETA:
+    case LINUX_TCSETAW:
+        return set_termio(t, terminal, argument, false);
+    case LINUX_TCSETAF:
+        return set_termio(t, terminal, argument, true);
     case LINUX_TCXONC:
         return control_flow(file, terminal, argument);
     case LINUX_TCFLSH:
@@ -231,12 +294,21 @@ long terminal_ioctl(struct thread *t, struct file *file, uint32_t request, uint6
         return get_termios(t, terminal, argument, sizeof(struct linux_termios));
     case LINUX_TCGETS2:
         return get_termios(t, terminal, argument, sizeof(struct linux_termios2));
+    case LINUX_TCGETA:
+        return get_termio(t, terminal, argument);
+    case LINUX_TIOCGLCKTRMIOS:
+        return copy_out(space, argument, &tty->locked, sizeof(tty->locked));
+    case LINUX_TIOCSLCKTRMIOS:
+        return set_locked(t, terminal, argument);
     case LINUX_TCSETS:
     case LINUX_TCSETSW:
     case LINUX_TCSETSF:
     case LINUX_TCSETS2:
     case LINUX_TCSETSW2:
     case LINUX_TCSETSF2:
+    case LINUX_TCSETA:
+    case LINUX_TCSETAW:
+    case LINUX_TCSETAF:
     case LINUX_TCXONC:
     case LINUX_TCFLSH:
     case LINUX_TCSBRK:

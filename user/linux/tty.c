@@ -434,17 +434,35 @@ static bool flow_is_usual(const struct linux_termios *termios)
            termios->cc[LINUX_VSTART] == CONTROL('Q');
 }
 
-void tty_set_termios(struct tty *tty, const struct linux_termios *termios, bool flush_input)
+/* What of it is locked is as it was. */
+static struct linux_termios without_locked(const struct tty *tty,
+                                           const struct linux_termios *wanted)
+{
+    const struct linux_termios *locked = &tty->locked, *old = &tty->termios;
+    struct linux_termios new = {
+        .iflag = (wanted->iflag & ~locked->iflag) | (old->iflag & locked->iflag),
+        .oflag = (wanted->oflag & ~locked->oflag) | (old->oflag & locked->oflag),
+        .cflag = (wanted->cflag & ~locked->cflag) | (old->cflag & locked->cflag),
+        .lflag = (wanted->lflag & ~locked->lflag) | (old->lflag & locked->lflag),
+        .line = locked->line ? old->line : wanted->line,
+    };
+
+    for (unsigned i = 0; i < LINUX_NCCS; i++)
+        new.cc[i] = locked->cc[i] ? old->cc[i] : wanted->cc[i];
+    return new;
+}
+
+void tty_set_termios(struct tty *tty, const struct linux_termios *wanted, bool flush_input)
 {
     bool was_canonical = local(tty, LINUX_ICANON), was_usual = flow_is_usual(&tty->termios);
     bool had_flow = (tty->termios.iflag & LINUX_IXON) != 0;
 
-    tty->termios = *termios;
+    tty->termios = without_locked(tty, wanted);
     if (flush_input)
         tty_flush_input(tty);
-    if (had_flow && !(termios->iflag & LINUX_IXON))
+    if (had_flow && !(tty->termios.iflag & LINUX_IXON))
         go_on(tty);
-    if (was_usual != flow_is_usual(termios))
+    if (was_usual != flow_is_usual(&tty->termios))
         tty->tell(tty, was_usual ? LINUX_TIOCPKT_NOSTOP : LINUX_TIOCPKT_DOSTOP);
     /* What was typed so far is readable as it is, in either mode. */
     if (was_canonical != local(tty, LINUX_ICANON)) {

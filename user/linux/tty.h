@@ -24,6 +24,7 @@
 
 struct tty {
     struct linux_termios termios;
+    struct linux_termios locked; /* what is not zero here cannot be changed in `termios` */
     struct linux_winsize size;
     uint32_t input_speed, output_speed; /* of BOTHER */
     int foreground;                     /* process group that gets the signals; 0: none */
