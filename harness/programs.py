@@ -37,7 +37,7 @@ _PROGRAM_DIRECTORIES = ("usr/bin", "usr/sbin")
 _LIBRARY_DIRECTORIES = ("usr/lib/riscv64-linux-gnu", "usr/lib")
 #: tools that the scripts use and no package here has
 _BUSYBOX_TOOLS = ("awk", "cmp", "diff", "find", "free", "grep", "gzip", "ps", "sed", "tar", "vi", "xargs")
-#: a merged /usr has these links; /bin and /sbin are ours
+#: a system with a merged /usr has these links; /bin and /sbin are ours
 _LINKS = {
     **{f"usr/bin/{name}": "busybox" for name in _BUSYBOX_TOOLS},
     "lib": "usr/lib",
@@ -45,6 +45,7 @@ _LINKS = {
     "bin/bash": "../usr/bin/bash-static",
     "bin/dash": "../usr/bin/dash",
     "usr/bin/bash": "bash-static",
+    "etc/mtab": "../proc/self/mounts",
 }
 #: where the scripts of tests/programs are in the initrd, and what they share
 SCRIPTS = "programs"
