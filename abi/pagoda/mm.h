@@ -88,6 +88,10 @@
  * -> 0, -EINVAL. */
 #define MM_CMA 1059
 
+/* privileged: mm_page_node(mm, address) -> the memory node of the page there. -ENOENT: none is
+ * there; -EFAULT: nothing is mapped, or the zero page. */
+#define MM_PAGE_NODE 1048
+
 /* privileged: mm_advise(mm, address, bytes, advice) -> 0: madvise(2) for another address space, or
  * with advice that not everybody may give. */
 #define MM_ADVISE 1055

@@ -24,7 +24,7 @@ static uint64_t client_generation;
      MASK_BIT(word, NR_riscv_flush_icache) | MASK_BIT(word, NR_membarrier) |                   \
      MASK_BIT(word, NR_mlock2) | MASK_BIT(word, NR_mbind) | MASK_BIT(word, NR_get_mempolicy) | \
      MASK_BIT(word, NR_set_mempolicy) | MASK_BIT(word, NR_migrate_pages) |                     \
-     MASK_BIT(word, NR_move_pages) | MASK_BIT(word, NR_set_mempolicy_home_node))
+     MASK_BIT(word, NR_set_mempolicy_home_node))
 
 uint64_t client_call_mask[8] = {
     MASK_WORD(0), MASK_WORD(1), MASK_WORD(2), MASK_WORD(3),

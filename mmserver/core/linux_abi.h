@@ -19,7 +19,6 @@ enum linux_call {
     NR_get_mempolicy = 236,
     NR_set_mempolicy = 237,
     NR_migrate_pages = 238,
-    NR_move_pages = 239,
     NR_riscv_flush_icache = 259,
     NR_membarrier = 283,
     NR_mlock2 = 284,

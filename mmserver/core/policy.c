@@ -71,8 +71,7 @@ long policy_set(struct worker *w, struct client *c, uint64_t mode, vaddr_t nodes
     return 0;
 }
 
-/* The node of the page at `address`, or -LINUX_ENOENT / -LINUX_EFAULT. */
-static long node_at(struct mm *mm, vaddr_t address)
+long policy_page_node(struct mm *mm, vaddr_t address)
 {
     long node = -LINUX_EFAULT;
 
@@ -82,11 +81,26 @@ static long node_at(struct mm *mm, vaddr_t address)
         pfn_t pfn = entry_page(entry);
 
         node = -LINUX_ENOENT;
-        if (entry_is_leaf(entry) && page_is_ours(pfn) && page_of(pfn)->state != PAGE_ZERO)
-            node = zone_of(page_of(pfn))->node;
+        if (entry_is_leaf(entry) && page_is_ours(pfn))
+            node = page_of(pfn)->state == PAGE_ZERO ? -LINUX_EFAULT : zone_of(page_of(pfn))->node;
     }
     mm_unlock(mm);
     return node;
+}
+
+/* Is all of [start, end) mapped? */
+static bool range_is_mapped(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+    mm_lock(mm);
+    while (start < end) {
+        const struct vma *v = vma_at(mm, start);
+
+        if (!v)
+            break;
+        start = v->end;
+    }
+    mm_unlock(mm);
+    return start >= end;
 }
 
 /* What get_mempolicy tells: 0 or -LINUX_x. */
@@ -109,9 +123,9 @@ static long policy_find(struct client *c, vaddr_t address, uint64_t flags, uint6
             *mode = (uint64_t)__builtin_ctzl(*mask);
         return 0;
     }
-    long node = node_at(c->mm, address);
-    if (node == -LINUX_EFAULT)
-        return node;
+    if (address >= mm_user_end || !range_is_mapped(c->mm, address, address + 1))
+        return -LINUX_EFAULT;
+    long node = policy_page_node(c->mm, address);
     *mode = MPOL_DEFAULT;
     *mask = 0;
     if (flags & MPOL_F_NODE)
@@ -140,21 +154,6 @@ long policy_get(struct worker *w, struct client *c, vaddr_t mode_at, vaddr_t nod
         mask = 0;
     }
     return 0;
-}
-
-/* Is all of [start, end) mapped? */
-static bool range_is_mapped(struct mm *mm, vaddr_t start, vaddr_t end)
-{
-    mm_lock(mm);
-    while (start < end) {
-        const struct vma *v = vma_at(mm, start);
-
-        if (!v)
-            break;
-        start = v->end;
-    }
-    mm_unlock(mm);
-    return start >= end;
 }
 
 long policy_bind(struct worker *w, struct client *c, const uint64_t a[6])
@@ -190,34 +189,8 @@ long policy_home_node(struct client *c, vaddr_t address, uint64_t bytes, uint64_
 
 long policy_migrate(struct worker *w, struct client *c, uint64_t bits, vaddr_t from, vaddr_t to)
 {
-    uint64_t old, new;
-    long error = mask_in(w, c->mm, from, bits, &old);
+    uint64_t mask;
+    long error = mask_in(w, c->mm, from, bits, &mask);
 
-    if (!error)
-        error = mask_in(w, c->mm, to, bits, &new);
-    if (error)
-        return error;
-    return new &nodes_online() ? 0 : -LINUX_EINVAL;
-}
-
-long policy_move(struct worker *w, struct client *c, const uint64_t a[6])
-{
-    uint64_t count = a[1], flags = a[5];
-
-    if (flags & ~(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
-        return -LINUX_EINVAL;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t address;
-        int32_t node = 0;
-
-        if (mm_copy_in(w, c->mm, &address, a[2] + i * 8, sizeof address) ||
-            (a[3] && mm_copy_in(w, c->mm, &node, a[3] + i * 4, sizeof node)))
-            return -LINUX_EFAULT;
-        if (node < 0 || (uint32_t)node >= numa_nodes())
-            return -LINUX_ENODEV;
-        node = (int32_t)node_at(c->mm, address);
-        if (mm_copy_out(w, c->mm, a[4] + i * 4, &node, sizeof node))
-            return -LINUX_EFAULT;
-    }
-    return 0;
+    return error ? error : mask_in(w, c->mm, to, bits, &mask);
 }

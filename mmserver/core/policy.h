@@ -15,9 +15,10 @@ long policy_get(struct worker *w, struct client *c, vaddr_t mode, vaddr_t nodes,
 long policy_bind(struct worker *w, struct client *c, const uint64_t a[6]);
 long policy_home_node(struct client *c, vaddr_t address, uint64_t bytes, uint64_t node,
                       uint64_t flags);
-/* For the caller's own space only. */
+/* Whether migrate_pages can mean its masks. */
 long policy_migrate(struct worker *w, struct client *c, uint64_t bits, vaddr_t from, vaddr_t to);
-/* a: the arguments of move_pages. Answers the node of each page; moves none. */
-long policy_move(struct worker *w, struct client *c, const uint64_t a[6]);
+/* The node of the page at `address`; -LINUX_ENOENT: there is none; -LINUX_EFAULT: nothing is
+ * mapped, or the zero page. */
+long policy_page_node(struct mm *mm, vaddr_t address);
 
 #endif

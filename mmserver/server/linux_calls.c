@@ -142,14 +142,12 @@ long linux_call(struct worker *w, struct client *c, long number, const uint64_t 
         return policy_bind(w, c, a);
     case NR_set_mempolicy_home_node:
         return policy_home_node(c, a[0], a[1], a[2], a[3]);
-    case NR_migrate_pages:
-        if ((int32_t)a[0])
-            break; /* whose number that is, the personality knows */
-        return policy_migrate(w, c, a[1], a[2], a[3]);
-    case NR_move_pages:
-        if ((int32_t)a[0])
-            break;
-        return policy_move(w, c, a);
+    case NR_migrate_pages: {
+        long error = policy_migrate(w, c, a[1], a[2], a[3]);
+        if (error)
+            return error;
+        break; /* whose pages are meant, the personality knows */
+    }
     case NR_membarrier:
         return call_membarrier(mm, (uint32_t)a[0], (uint32_t)a[1]);
     case NR_riscv_flush_icache:

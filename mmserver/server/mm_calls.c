@@ -18,6 +18,7 @@
 #include "mmserver/core/map.h"
 #include "mmserver/core/native.h"
 #include "mmserver/core/oom.h"
+#include "mmserver/core/policy.h"
 #include "mmserver/core/report.h"
 #include "mmserver/core/word.h"
 #include "mmserver/core/zone.h"
@@ -298,6 +299,17 @@ static long call_advise(struct worker *w, const uint64_t a[6])
     long error = map_madvise(w, mm, a[1], a[2], a[3]);
     mm_put(mm);
     return error;
+}
+
+static long call_page_node(const uint64_t a[6])
+{
+    struct mm *mm = mm_get(a[0]);
+
+    if (!mm)
+        return -LINUX_ESRCH;
+    long node = policy_page_node(mm, a[1]);
+    mm_put(mm);
+    return node;
 }
 
 static long call_device_grant(const uint64_t a[6])
@@ -614,6 +626,8 @@ static long mm_call_privileged(struct worker *w, struct client *c, long number, 
         return call_limit(a);
     case MM_ADVISE:
         return call_advise(w, a);
+    case MM_PAGE_NODE:
+        return call_page_node(a);
     case MM_OOM:
         return call_oom(w, a[0]);
     case MM_TUNE:
@@ -651,7 +665,7 @@ long mm_call(struct worker *w, struct client *c, long number, const uint64_t a[6
 {
     bool privileged = (number >= MM_CREATE && number <= MM_FAULT_IN) || number == MM_MAP_FILE ||
                       number == MM_THREAD_STOP || number == MM_FORK || number == MM_LIMIT ||
-                      number == MM_THREAD_USE || (number >= MM_OOM && number <= MM_CMA) ||
+                      number == MM_THREAD_USE || (number >= MM_PAGE_NODE && number <= MM_CMA) ||
                       (number >= MM_OBJECT_CREATE && number <= MM_OBJECT_DETACH);
 
     if (!privileged)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ktap.h"
@@ -14,6 +15,10 @@
 
 #define NR_GET_MEMPOLICY            236
 #define NR_SET_MEMPOLICY            237
+#define NR_MIGRATE_PAGES            238
+#define NR_MOVE_PAGES               239
+#define MOVE                        2
+#define MOVE_ALL                    4
 #define NR_MEMBARRIER               283
 #define NR_PRLIMIT64                261
 #define NR_MLOCK2                   284
@@ -107,6 +112,69 @@ KTAP_CASE(membarrier_wants_registration)
     EXPECT_EQ(pg_syscall(NR_MEMBARRIER, MEMBARRIER_REGISTER_PRIVATE, 0, 0), 0);
     EXPECT_EQ(pg_syscall(NR_MEMBARRIER, MEMBARRIER_PRIVATE, 0, 0), 0);
     EXPECT_EQ(pg_syscall(NR_MEMBARRIER, 1 << 20, 0, 0), -EINVAL);
+}
+
+static long move_pages(long pid, long count, void *pages, const int *nodes, int *status, long flags)
+{
+    return pg_syscall(NR_MOVE_PAGES, pid, count, pages, nodes, status, flags);
+}
+
+/* What an ordinary user may not. */
+static int pages_of_others(void *pages, long parent)
+{
+    uint64_t mask = 1;
+    int status[4];
+
+    if (pg_syscall(147l /* setresuid */, 1000, 1000, 1000) ||
+        move_pages(0, 4, pages, NULL, status, MOVE_ALL) != -EPERM ||
+        move_pages(parent, 4, pages, NULL, status, MOVE) != -EPERM ||
+        pg_syscall(NR_MIGRATE_PAGES, parent, 64, &mask, &mask) != -EPERM)
+        return 1;
+    return 0;
+}
+
+KTAP_CASE(pages_tell_their_node)
+{
+    char *at = fresh(4), *absent = fresh(1);
+    void *pages[4] = {at, at + PAGE, absent, at + 3 * PAGE};
+    static const int nodes[4], none[1] = {99};
+    uint64_t mask = 1, empty = 0;
+    int status[4] = {9, 9, 9, 9};
+
+    SKIP_EMULATED("it has no such calls");
+    at[0] = 1;
+    EXPECT_EQ(*(volatile char *)(at + PAGE), 0); /* the zero page */
+    EXPECT_EQ(advise(absent, 1, MADV_DONTNEED), 0);
+    EXPECT_EQ(pg_syscall(SYS_munmap, at + 3 * PAGE, PAGE), 0);
+    EXPECT_EQ(move_pages(getpid(), 4, pages, nodes, status, MOVE), 0);
+    EXPECT_EQ(status[0], 0);
+    EXPECT_EQ(status[1], -EFAULT);
+    EXPECT_EQ(status[2], -ENOENT);
+    EXPECT_EQ(status[3], -EFAULT);
+    status[0] = 9;
+    EXPECT_EQ(move_pages(0, 1, pages, NULL, status, MOVE_ALL), 0);
+    EXPECT_EQ(status[0], 0);
+    EXPECT_EQ(move_pages(0, 1, pages, none, status, MOVE), -ENODEV);
+    EXPECT_EQ(move_pages(0, 1, pages, NULL, status, 1), -EINVAL);
+    EXPECT_EQ(move_pages(0x3fffffff, 1, pages, NULL, status, MOVE), -ESRCH);
+    EXPECT_EQ(move_pages(0, 1, (void *)8, NULL, status, MOVE), -EFAULT);
+    EXPECT_EQ(move_pages(0, 1, pages, NULL, (int *)8, MOVE), -EFAULT);
+    EXPECT_EQ(pg_syscall(NR_MIGRATE_PAGES, getpid(), 64, &mask, &mask), 0);
+    EXPECT_EQ(pg_syscall(NR_MIGRATE_PAGES, getpid(), 64, &mask, &empty), -EINVAL);
+    EXPECT_EQ(pg_syscall(NR_MIGRATE_PAGES, 0x3fffffffl, 64, &mask, &empty), -ESRCH);
+    EXPECT_EQ(pg_syscall(NR_MIGRATE_PAGES, 0, 64, 8, &mask), -EFAULT);
+    int node = 9; /* of a page, the zero page's too */
+    EXPECT_EQ(pg_syscall(NR_GET_MEMPOLICY, &node, NULL, 0, at + PAGE, 3), 0);
+    EXPECT_EQ(node, 0);
+    EXPECT_EQ(pg_syscall(NR_GET_MEMPOLICY, &node, NULL, 0, at + 3 * PAGE, 3), -EFAULT);
+
+    long parent = getpid();
+    int ended = 9;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(pages_of_others(pages, parent));
+    EXPECT_EQ(waitpid(child, &ended, 0), child);
+    EXPECT_EQ(ended, 0);
 }
 
 KTAP_CASE(address_space_limit)

@@ -1,12 +1,13 @@
 /*
  * Memory calls for which one must know who is who: advice that not everybody may give, advice for
- * another process, and copying to and from its memory. All other calls on memory go to the memory
- * server itself.
+ * another process, on which nodes its pages are, and copying to and from its memory. All other
+ * calls on memory go to the memory server itself.
  */
 #include <string.h>
 
 #include "user/linux/calls.h"
 #include "user/linux/mmcall.h"
+#include "user/linux/nodes.h"
 #include "user/linux/pidfd.h"
 #include "user/linux/process.h"
 #include "user/linux/space.h"
@@ -16,6 +17,9 @@
 #define MADV_COLD     20
 #define MADV_PAGEOUT  21
 #define MADV_COLLAPSE 25
+
+#define MPOL_MF_MOVE     0x2
+#define MPOL_MF_MOVE_ALL 0x4
 
 #define COPY_BYTES 4096
 
@@ -70,6 +74,68 @@ long linux_process_madvise(struct thread *t, const uint64_t *a)
     if (!cred_may_access(t, p) || (p != t->process && !cred_can(&t->process->cred, CAP_SYS_NICE)))
         return -LINUX_EPERM;
     return advise_parts(&v, p->space->mm, a[3]);
+}
+
+/* ---- memory nodes: pages stay where they are, which both calls may do with any page ---- */
+
+/* The process of a thread, 0: the caller's, if its pages may be looked at. */
+static long process_of(struct thread *t, int32_t tid, struct process **p)
+{
+    struct thread *named = thread_named(t, tid);
+
+    if (!named)
+        return -LINUX_ESRCH;
+    *p = named->process;
+    if (!cred_may_access(t, *p))
+        return -LINUX_EPERM;
+    return (*p)->space ? 0 : -LINUX_EINVAL;
+}
+
+/* pid, bits, from, to; the memory server has read the masks, of which one bit less is meant. */
+long linux_migrate_pages(struct thread *t, const uint64_t *a)
+{
+    uint64_t to = 0, bits = a[1] - 1;
+    struct process *p;
+
+    long error = process_of(t, (int32_t)a[0], &p);
+    if (error)
+        return error;
+    if (bits && a[3] && copy_in(t->process->space, &to, a[3], sizeof(to)))
+        return -LINUX_EFAULT;
+    if (bits < 64)
+        to &= (1UL << bits) - 1;
+    return to & nodes_mask() ? 0 : -LINUX_EINVAL;
+}
+
+/* pid, count, pages, nodes, status, flags */
+long linux_move_pages(struct thread *t, const uint64_t *a)
+{
+    struct space *own = t->process->space;
+    uint32_t flags = (uint32_t)a[5];
+    struct process *p;
+
+    if (flags & ~(uint32_t)(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
+        return -LINUX_EINVAL;
+    if (flags & MPOL_MF_MOVE_ALL && !cred_can(&t->process->cred, CAP_SYS_NICE))
+        return -LINUX_EPERM;
+    long error = process_of(t, (int32_t)a[0], &p);
+    if (error)
+        return error;
+    uint64_t online = nodes_mask();
+    for (uint64_t i = 0; i < a[1]; i++) {
+        uint64_t address;
+        uint32_t node = 0;
+
+        if (copy_in(own, &address, a[2] + i * sizeof(address), sizeof(address)) ||
+            (a[3] && copy_in(own, &node, a[3] + i * sizeof(node), sizeof(node))))
+            return -LINUX_EFAULT;
+        if (node >= 64 || !(online >> node & 1))
+            return -LINUX_ENODEV;
+        int32_t status = (int32_t)mmcall_page_node(p->space->mm, address);
+        if (copy_out(own, a[4] + i * sizeof(status), &status, sizeof(status)))
+            return -LINUX_EFAULT;
+    }
+    return 0;
 }
 
 /* ---- the memory of another process ---- */

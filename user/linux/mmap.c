@@ -15,22 +15,6 @@
 #define PROT_WRITE_BIT  0x2
 #define PAGE_MASK_BITS  0xfffUL
 
-/*
- * NUMA calls that name another process (the memory server answers those on the caller itself): its
- * pages stay where they are, which both calls may do with any page.
- */
-long linux_migrate_pages(struct thread *t, const uint64_t *a)
-{
-    (void)t;
-    return process_by_pid((int)a[0]) ? 0 : -LINUX_ESRCH;
-}
-
-long linux_move_pages(struct thread *t, const uint64_t *a)
-{
-    (void)t;
-    return process_by_pid((int)a[0]) ? -LINUX_EPERM : -LINUX_ESRCH;
-}
-
 long linux_mmap(struct thread *t, const uint64_t *a)
 {
     static char name[LINUX_PATH_MAX]; /* under the big lock */

@@ -44,6 +44,12 @@ static inline long mmcall_advise(uint64_t mm, uint64_t address, uint64_t bytes, 
     return kcall6(MM_ADVISE, mm, address, bytes, advice, 0, 0);
 }
 
+/* -ENOENT: no page is there; -EFAULT: nothing is mapped, or the zero page. */
+static inline long mmcall_page_node(uint64_t mm, uint64_t address)
+{
+    return kcall6(MM_PAGE_NODE, mm, address, 0, 0, 0, 0);
+}
+
 /* The caller's own pages of [start, start + bytes) are given back; they read as zeros then. */
 static inline long mmcall_own_forget(uint64_t start, uint64_t bytes)
 {

@@ -43,7 +43,7 @@ NATIVE_CASE(privileged_server_calls_are_refused)
     static const long privileged[] = {
         MM_CREATE,         MM_EXEC,        MM_RELEASE,     MM_THREAD_CREATE, MM_THREAD_START,
         MM_THREAD_DESTROY, MM_THREAD_REGS, MM_THREAD_MOVE, MM_THREAD_HART,   MM_FAULT_IN,
-        MM_MAP_FILE,       MM_THREAD_STOP, MM_THREAD_USE};
+        MM_MAP_FILE,       MM_THREAD_STOP, MM_THREAD_USE,  MM_PAGE_NODE};
 
     for (size_t i = 0; i < sizeof(privileged) / sizeof(privileged[0]); i++)
         for (long arg = 0; arg < 4; arg++)
