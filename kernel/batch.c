@@ -142,7 +142,7 @@ uint64_t *batch_slots_other(struct batch *b, const struct op *op, uint64_t count
 static long perform(struct batch *b, const struct op *op)
 {
     if (unlikely(op->flags & ~BATCH_KEEP) &&
-        (op->flags & ~(BATCH_KEEP | BATCH_DIRTY_STAYS) || op->code != BATCH_PROTECT))
+        (op->flags & ~(BATCH_KEEP | BATCH_DIRTY_STAYS | BATCH_REACH) || op->code != BATCH_PROTECT))
         return -ERR_ARGUMENT;
     switch (op->code) {
     case BATCH_NOP:

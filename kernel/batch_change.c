@@ -385,7 +385,8 @@ static void slots_change(struct batch *b, const struct op *op, struct change *c,
 
 long batch_protect(struct batch *b, const struct op *op)
 {
-    const uint64_t which = GRANTS | (op->flags & BATCH_DIRTY_STAYS ? 0 : ENTRY_D);
+    const uint64_t which = GRANTS | (op->flags & BATCH_DIRTY_STAYS ? 0 : ENTRY_D) |
+                           (op->flags & BATCH_REACH ? ENTRY_U : 0);
     struct change c = {.less = which & ~op->entry, .more = op->entry, .lost = LOST_NONE};
     uint64_t *slot;
     long error;

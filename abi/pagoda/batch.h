@@ -46,11 +46,12 @@ enum batch_code {
 /* flags */
 #define BATCH_KEEP        0x01 /* write the old entries of valid leaves to the result words */
 #define BATCH_DIRTY_STAYS 0x02 /* BATCH_PROTECT: leave D as it is */
+#define BATCH_REACH       0x04 /* BATCH_PROTECT: U too. A leaf without it stays, out of reach */
 
 struct batch_op {
     uint8_t code;  /* enum batch_code */
     uint8_t level; /* 0: 4 KiB leaves, 1: 2 MiB leaves; for tables: level of the entry */
-    uint8_t flags; /* BATCH_KEEP, BATCH_DIRTY_STAYS */
+    uint8_t flags; /* BATCH_KEEP, BATCH_DIRTY_STAYS, BATCH_REACH */
     uint8_t reserved;
     uint32_t count;  /* leaves, 1..512, never crossing the end of their table */
     uint32_t memory; /* index of the Memory capability that covers the pages */

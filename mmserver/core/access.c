@@ -1,6 +1,7 @@
 /* A program's memory seen from outside; see access.h. */
 #include "mmserver/core/access.h"
 #include "mmserver/core/fault_straight.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/vma_ops.h"
@@ -17,7 +18,7 @@ bool access_open(const struct mm *mm, vaddr_t address, uint64_t bits, struct acc
     page->leaf = NULL;
     if (huge && entry_is_leaf(*huge)) {
         page->pfn = entry_page(*huge) + pt_index(address, 0);
-        return (*huge & bits) == bits && page_is_ours(page->pfn);
+        return (*huge & (bits | ENTRY_U)) == (bits | ENTRY_U) && page_is_ours(page->pfn);
     }
     const uint64_t *leaf = pt_entry(mm, address, 0);
     if (!leaf)
@@ -126,7 +127,7 @@ static bool hidden_bring(struct fault *f, bool write)
 {
     bool done = true, put;
 
-    if (pt_ensure(f->w, f->mm, f->address))
+    if ((f->vma->flags & VM_HUGETLB) || pt_ensure(f->w, f->mm, f->address))
         return false;
     f->entry = pt_leaf(f->mm, f->address);
     if (f->entry && !entry_is_parked(f->entry))
@@ -146,9 +147,16 @@ static bool hidden_bring(struct fault *f, bool write)
     return done;
 }
 
-/* The same as open_forced() for what is parked. */
+/* The same as open_forced() for what is parked, and for a part of a huge page out of reach, which
+ * is only read (may_force()). */
 static bool open_hidden(const struct vma *v, vaddr_t address, bool write, struct access_page *page)
 {
+    if (v->flags & VM_HUGETLB) {
+        uint64_t huge = huge_entry(v->mm, address);
+        *page = (struct access_page){entry_page(huge) + pt_index(address, 0), NULL};
+        return huge && !write;
+    }
+
     const uint64_t *leaf = pt_entry(v->mm, address, 0);
 
     if (!leaf)

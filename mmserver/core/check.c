@@ -240,6 +240,8 @@ static void check_huge(struct check *c, struct mm *mm, vaddr_t block, uint64_t e
     }
     page->private ++;
     expect(c, !(entry & ENTRY_W) || (v->flags & VM_WRITE), "writable huge leaf", block, entry, 0);
+    expect(c, !(entry & ENTRY_U) == !(v->flags & VM_ACCESS), "reach of a huge leaf", block, entry,
+           0);
     if (pooled) {
         expect(c, !(entry & ENTRY_W) || (v->flags & VM_SHARED) || page->maps == 1,
                "writable leaf of a shared page", block, entry, page->maps);

@@ -353,9 +353,10 @@ void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, u
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
         const struct page *page = page_of(entry_page(entry));
         bool own = (flags & VM_SHARED) || (page->state != PAGE_ZERO && page->maps == 1);
-        uint64_t bits = flags & VM_EXEC ? ENTRY_X : 0;
+        uint64_t bits = (flags & VM_ACCESS ? ENTRY_U : 0) | (flags & VM_EXEC ? ENTRY_X : 0);
         struct batch_op *op = huge_op(w, mm, BATCH_PROTECT, a, entry);
 
+        op->flags = BATCH_REACH;
         op->entry = bits | (own && (flags & VM_WRITE) ? ENTRY_W | ENTRY_D : 0);
     }
     ops_send(w);

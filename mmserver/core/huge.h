@@ -82,7 +82,9 @@ static inline long huge_split_all(struct worker *w, struct mm *mm, vaddr_t start
 }
 /* The leaf of 2 MiB at `block`, not the pool's, becomes a table. Settled. 0 or -LINUX_ENOMEM. */
 long huge_split(struct worker *w, struct mm *mm, vaddr_t block, uint64_t entry);
-/* Give all huge leaves of [start, end), whose edges are split, the rights of a VMA's flags. */
+/* Give all huge leaves of [start, end), whose edges are split, the rights of a VMA's flags. Without
+ * any they stay where they are, as no program's (U clear): only the pool's are met so, since others
+ * are split before. Fork and mremap carry them as they are. */
 void huge_protect(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, uint64_t flags);
 /* The first address >= `address` below `end` that is the start of a huge leaf, which goes to
  * *entry; `end` if there is none. */

@@ -390,13 +390,6 @@ void hugetlb_mapped(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end)
 
 /* ---- mprotect, mremap ---- */
 
-bool hugetlb_may_hide(const struct mm *mm, const struct vma *v, vaddr_t start, vaddr_t end)
-{
-    uint64_t entry;
-
-    return (v->flags & VM_SHARED) || huge_next(mm, start, end, &entry) == end;
-}
-
 /* The tables above a leaf at `address`. */
 static long tables_ensure(struct worker *w, struct mm *mm, vaddr_t address)
 {
@@ -433,11 +426,9 @@ void hugetlb_move(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, v
 
     for (vaddr_t a = huge_next(mm, start, end, &entry); a < end;
          a = huge_next(mm, a + BLOCK_BYTES, end, &entry)) {
-        op_add(w, mm, BATCH_UNMAP, a)->level = 1;
-        struct batch_op *op = op_add(w, mm, BATCH_MAP, to + (a - start));
+        struct batch_op *op = op_add(w, mm, BATCH_MOVE, a);
         op->level = 1;
-        op->entry = entry;
-        op->memory = page_of(entry_page(entry))->slot;
+        op->extra = to + (a - start);
         ops_send(w);
     }
 }

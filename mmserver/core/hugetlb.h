@@ -74,9 +74,6 @@ static inline uint32_t hugetlb_maps(const struct page *page)
 /* Fork, both mms locked: the child gets private v's leaves. 0 or -LINUX_ENOMEM. */
 long hugetlb_fork(struct worker *w, struct mm *child, const struct mm *parent, const struct vma *v);
 
-/* mprotect, mm locked: may the pages of [start, end) of v become inaccessible? There is no place to
- * keep those of a private mapping. */
-bool hugetlb_may_hide(const struct mm *mm, const struct vma *v, vaddr_t start, vaddr_t end);
 /* mremap, mm locked and settled: the leaves of [start, end) are going to be at `to`, where nothing
  * is: the tables for it, -LINUX_ENOMEM without memory. And then do it. */
 long hugetlb_move_ready(struct worker *w, struct mm *mm, vaddr_t start, vaddr_t end, vaddr_t to);

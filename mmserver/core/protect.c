@@ -1,7 +1,8 @@
 /*
  * mprotect: other rights for the pages of a range.
  *
- *   inaccessible now    pages are parked behind software entries: mincore goes on to see them
+ *   inaccessible now    pages are parked behind software entries: mincore goes on to see them.
+ *                       Leaves of the pool's huge pages stay, out of reach (huge_protect())
  *   accessible again    they are put back, in runs: no fault shows that they were away
  *   rights taken        one operation for what lies in a leaf table, without a look at the pages
  *   rights given        one operation per run of pages of one kind: a private page that nobody else
@@ -9,10 +10,10 @@
  *                       page only executable
  */
 #include "mmserver/core/fault.h"
+#include "mmserver/core/huge.h"
 #include "mmserver/core/limit.h"
 #include "mmserver/core/linux_abi.h"
 #include "mmserver/core/map.h"
-#include "mmserver/core/hugetlb.h"
 #include "mmserver/core/object.h"
 #include "mmserver/core/zap.h"
 
@@ -236,12 +237,8 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     uint64_t old = v->flags, pages = (end - start) >> PAGE_SHIFT;
     if (flags & ~(flags >> VM_MAY_SHIFT) & VM_ACCESS)
         return -LINUX_EACCES;
-    if (unlikely(flags & VM_HUGETLB)) {
-        if ((start | end) & (BLOCK_BYTES - 1))
-            return -LINUX_EINVAL;
-        if (!(flags & VM_ACCESS) && !hugetlb_may_hide(mm, v, start, end))
-            return -LINUX_ENOMEM;
-    }
+    if (unlikely(flags & VM_HUGETLB) && ((start | end) & (BLOCK_BYTES - 1)))
+        return -LINUX_EINVAL;
     if (flags & VM_WRITE) {
         if (!limit_expand(mm, flags, pages) && limit_expand(mm, old, pages))
             return -LINUX_ENOMEM;
@@ -258,8 +255,6 @@ static long protect_vma(struct worker *w, struct mm *mm, struct vma *v, vaddr_t 
     v = vma_modify(w, mm, v, start, end, flags);
     if (!v)
         return -LINUX_ENOMEM;
-    if (unlikely((flags & VM_HUGETLB) && !(flags & VM_ACCESS)))
-        zap_range(w, mm, start, end); /* its object keeps them */
     huge_protect(w, mm, start, end, flags);
     if (unlikely(flags & VM_DEVICE))
         zap_range(w, mm, start, end); /* they come back by faults, with the rights they have then */

@@ -160,6 +160,75 @@ KTAP_CASE(without_promise_or_page_a_bus_error)
     EXPECT_EQ(pool(0), 0);
 }
 
+/* arg: "r" reads, "w" writes. */
+KTAP_CHILD(touch_hidden)
+{
+    char *at = map(1, 0);
+
+    at[7] = 1;
+    if (mprotect(at, HUGE, PROT_NONE))
+        return 1;
+    return arg[0] == 'w' ? (at[7] = 2) : at[7];
+}
+
+static bool is_in_memory(char *at, unsigned pages)
+{
+    unsigned char there[HUGE / PAGE];
+    unsigned count = 0;
+
+    if (SYSCALL(SYS_mincore, at, HUGE, (uintptr_t)there))
+        return false;
+    for (unsigned i = 0; i < HUGE / PAGE; i++)
+        count += there[i] & 1;
+    return count == pages;
+}
+
+KTAP_CASE(pages_without_rights_are_kept)
+{
+    char byte = 0;
+    int status = -1;
+
+    WITH_POOL(2);
+    EXPECT_CHILD_SIGNAL("touch_hidden", "r", SIGSEGV);
+    EXPECT_CHILD_SIGNAL("touch_hidden", "w", SIGSEGV);
+    EXPECT(pool_is(2, 2, 0));
+    char *at = map(1, 0);
+    REQUIRE((long)at > 0);
+    at[7] = 3;
+    EXPECT_EQ(mprotect(at, HUGE, PROT_NONE), 0);
+    EXPECT(is_in_memory(at, HUGE / PAGE));
+    EXPECT(pool_is(2, 1, 0));
+    int fds[2];
+    REQUIRE(pipe(fds) == 0);
+    EXPECT_ERROR(SYSCALL(SYS_write, (long)fds[1], at + 7, 1L), EFAULT);
+    int mem = open("/proc/self/mem", O_RDWR);
+    EXPECT_EQ(pread(mem, &byte, 1, (off_t)(uintptr_t)(at + 7)), 1);
+    EXPECT_EQ(byte, 3);
+    EXPECT(pwrite(mem, &byte, 1, (off_t)(uintptr_t)(at + 7)) < 0);
+    close(mem);
+    close(fds[0]);
+    close(fds[1]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (mprotect(at, HUGE, RW) || at[7] != 3)
+            _exit(1);
+        at[7] = 4;
+        _exit(at[7] == 4 && pool_is(2, 0, 0) ? 0 : 2);
+    }
+    REQUIRE(pid > 0);
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(mprotect(at, HUGE, PROT_READ), 0);
+    EXPECT_EQ(at[7], 3);
+    EXPECT_EQ(mprotect(at, HUGE, PROT_NONE), 0);
+    EXPECT_EQ(madvise(at, HUGE, MADV_DONTNEED), 0);
+    EXPECT(is_in_memory(at, 0));
+    EXPECT_EQ(mprotect(at, HUGE, RW), 0);
+    EXPECT_EQ(at[7], 0);
+    EXPECT_EQ(munmap(at, HUGE), 0);
+    EXPECT_EQ(pool(0), 0);
+}
+
 KTAP_CASE(fork_shares_until_one_writes)
 {
     WITH_POOL(2);

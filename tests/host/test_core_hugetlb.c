@@ -127,6 +127,43 @@ KTAP_CASE(core_hugetlb_protection)
     expect_pool(2, 2, 0);
 }
 
+/* Without rights the page stays where it is; forks, moves and drops meet it there. */
+KTAP_CASE(core_hugetlb_out_of_reach)
+{
+    open_world(3);
+    vaddr_t at = (vaddr_t)map(0, 2, 0);
+    uint64_t room = 0x50000000;
+
+    store(program, at, 5);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, at, 2 * BLOCK_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT(!sim_access(program, at, SIM_READ, NULL).done);
+    EXPECT(!sim_access(program, at + BLOCK_BYTES, SIM_READ, NULL).done);
+    core_world_check();
+    expect_pool(3, 2, 1);
+    struct client *child = core_world_fork(program, 0);
+    core_world_check();
+    EXPECT(!sim_access(child, at, SIM_READ, NULL).done);
+    EXPECT_EQ(core_world_call(child, NR_mprotect, at, 2 * BLOCK_BYTES, RW, 0, 0), 0);
+    EXPECT_EQ(load(child, at), 5);
+    store(child, at, 6);
+    core_world_check();
+    core_world_end(child);
+    EXPECT_EQ(core_world_call(program, NR_mremap, at, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES,
+                              MREMAP_MAYMOVE | MREMAP_FIXED, room),
+              (long)room);
+    EXPECT(!sim_access(program, room, SIM_READ, NULL).done);
+    core_world_check();
+    EXPECT_EQ(core_world_call(program, NR_mprotect, room, BLOCK_BYTES, PROT_READ, 0, 0), 0);
+    EXPECT_EQ(load(program, room), 5);
+    EXPECT(!sim_access(program, room, SIM_WRITE, NULL).done);
+    EXPECT_EQ(core_world_call(program, NR_mprotect, room, BLOCK_BYTES, PROT_NONE, 0, 0), 0);
+    EXPECT_EQ(core_world_call(program, NR_madvise, room, BLOCK_BYTES, MADV_DONTNEED, 0, 0), 0);
+    core_world_check();
+    expect_pool(3, 3, 2);
+    core_world_end(program);
+    expect_pool(3, 3, 0);
+}
+
 KTAP_CASE(core_hugetlb_after_a_kept_leaf_table)
 {
     open_world(1);

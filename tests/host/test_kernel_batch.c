@@ -494,6 +494,32 @@ KTAP_CASE(protect_takes_freely_and_adds_by_capability)
     CHECK_ALL();
 }
 
+KTAP_CASE(protect_takes_leaves_out_of_reach)
+{
+    start();
+    struct batch_op hide = op_simple(BATCH_PROTECT, VA, 20, 0);
+    struct batch_op show = op_simple(BATCH_PROTECT, VA, 20, ENTRY_U | W | D);
+
+    hide.flags = show.flags = BATCH_REACH;
+    EXPECT_EQ(op_on(0, op_map(VA, 20, data_page(0), W | D)), 0);
+    EXPECT(sim_store(0, VA, 1));
+    refused(op_simple(BATCH_PROTECT, VA, 20, ENTRY_U), ERR_ENTRY);
+    EXPECT_EQ(op_on(0, hide), 0);
+    EXPECT_EQ(harts[0]->counter[COUNT_fence_local], 1);
+    EXPECT(!sim_store(0, VA, 1) && !sim_store(0, VA + 19 * PAGE_BYTES, 1));
+    EXPECT_EQ(entry_of(0, VA, 0), entry_make(data_page(0), ENTRY_ALWAYS & ~ENTRY_U));
+    /* Other changes leave them there. */
+    EXPECT_EQ(op_on(0, op_simple(BATCH_PROTECT, VA, 1, ENTRY_X)), 0);
+    EXPECT_EQ(entry_of(0, VA, 0), entry_make(data_page(0), (ENTRY_ALWAYS & ~ENTRY_U) | ENTRY_X));
+    CHECK_ALL();
+    refused(with_memory(show, RO), ERR_ENTRY);
+    EXPECT_EQ(op_on(0, show), 0);
+    EXPECT(sim_store(0, VA, 1) && sim_store(0, VA + 19 * PAGE_BYTES, 1));
+    hide.code = BATCH_UNMAP;
+    refused(hide, ERR_ARGUMENT);
+    CHECK_ALL();
+}
+
 KTAP_CASE(protect_checks_the_extent_of_each_page)
 {
     start();

@@ -377,7 +377,7 @@ static bool access_allowed(uint64_t entry, enum sim_access access)
 {
     uint64_t need = access == SIM_WRITE ? ENTRY_W : access == SIM_FETCH ? ENTRY_X : ENTRY_R;
 
-    return entry_is_leaf(entry) && (entry & need);
+    return entry_is_leaf(entry) && (entry & ENTRY_U) && (entry & need);
 }
 
 struct sim_outcome sim_access(struct client *c, vaddr_t address, enum sim_access access,

@@ -309,8 +309,9 @@ static long op_replace(struct sim_run *b, const struct batch_op *op, uint64_t *s
 static long op_protect(struct sim_run *b, const struct batch_op *op, uint64_t *slot)
 {
     struct sim_cap *memory = sim_cap(op->memory, CAP_MEMORY);
+    const uint64_t which = op->flags & BATCH_REACH ? RIGHTS | ENTRY_U : RIGHTS;
 
-    if (op->entry & ~RIGHTS)
+    if (op->entry & ~which)
         return -ERR_ENTRY;
     for (uint32_t i = 0; i < op->count; i++) {
         pfn_t page = entry_page(slot[i]);
@@ -322,7 +323,7 @@ static long op_protect(struct sim_run *b, const struct batch_op *op, uint64_t *s
     for (uint32_t i = 0; i < op->count; i++) {
         keep(b, op, slot[i]);
         if (slot[i] & ENTRY_V)
-            slot[i] = (slot[i] & ~RIGHTS) | op->entry;
+            slot[i] = (slot[i] & ~which) | op->entry;
     }
     return 0;
 }

@@ -337,7 +337,7 @@ static char *client_bytes(struct sim_object *space, vaddr_t address, bool write,
 {
     uint64_t leaf = address < sim.user_end ? sim_leaf(space, address) : 0;
 
-    if (!leaf || (write && !(leaf & ENTRY_W)))
+    if (!(leaf & ENTRY_U) || (write && !(leaf & ENTRY_W)))
         return NULL;
     *bytes = min_u64(*bytes, PAGE_BYTES - (address & PAGE_MASK));
     return (char *)page_pointer(entry_page(leaf)) + (address & PAGE_MASK);
