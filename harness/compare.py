@@ -60,6 +60,14 @@ SIZES = ("1G", "4G", "16G")
 SHOWN_DIFFERENT = 40
 #: what is measured at each memory size
 SIZE_OPS = ("anon_write_touch", "anon_read_touch_zeropage", "anon_write_touch_needs_new_pt")
+#: the table that grows in the terminal: a line for each column as soon as it is measured
+HEADLINES = {
+    "first write": "anon_write_touch",
+    "zero page": "anon_read_touch_zeropage",
+    "copy on write": "cow_break_copy_parent",
+    "mmap, munmap": "mmap_munmap_1p_untouched",
+    "fork, a page": "fork_exit_wait_slope_16_to_64MiB_per_page",
+}
 
 
 def _distribution(text: str) -> list[dict[str, Any]]:
@@ -72,6 +80,13 @@ def _progress(begun: float, done: int, total: int, what: str) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def headline(title: str, measured: Measured | None = None) -> str:
+    """A line of the growing table; its head without figures."""
+    rows = measured.rows if measured else {}
+    cells = [_cell(float(rows[op]["mean"]) if op in rows else None) if measured else name for name, op in HEADLINES.items()]
+    return f"  {title:20}" + "".join(f" {cell:>13}" for cell in cells)
 
 
 class Results:
@@ -287,7 +302,9 @@ def gather(build_dir: Path, columns: list[Column]) -> Results:
     if not have_linux:
         columns = [column for column in columns if not column.on_linux]
     work = _work(build_dir, columns, have_programs)
+    titles = {column.key: column.title for column in columns}
     begun = time.monotonic()
+    print(headline("instructions"), file=sys.stderr, flush=True)
     with ThreadPoolExecutor(jobs.default_parallel()) as pool:
         futures = {pool.submit(call[0], *call[1:]): key for key, call in work.items()}
         found = {}
@@ -302,6 +319,8 @@ def gather(build_dir: Path, columns: list[Column]) -> Results:
                 results.missing[name] = str(error)
                 name += f": left out: {error}"
             _progress(begun, number, len(work), name)
+            if key[0] == "column":
+                print(headline(titles[key[1]], found[key]), file=sys.stderr, flush=True)
     for (kind, *key), what in found.items():
         if kind == "column":
             results.measured[key[0]] = what

@@ -171,6 +171,15 @@ def _data() -> compare_page.Data:
     }
 
 
+def test_the_terminals_table_grows_by_columns() -> None:
+    row = {"op": "anon_write_touch", "mean": 1234.5}
+    head = compare.headline("instructions")
+    line = compare.headline("user pager", compare.Measured(rows={"anon_write_touch": row}, text="", command=""))
+    assert head.split()[:3] == ["instructions", "first", "write"] and len(head) == len(line)
+    assert line.split() == ["user", "pager", "1,234", "-", "-", "-", "-"]
+    assert set(compare.HEADLINES.values()) <= set(json.loads(bench.FIGURES.read_text())["sv39-user-1"])
+
+
 def test_one_hart_is_measured_once(tmp_path: Path) -> None:
     """Rows by number of harts: those of one are what the column and the programs gave."""
 
